@@ -1,0 +1,33 @@
+"""GM-VAE on MNIST, as in the mixture paper: groups are the digits.
+
+python launch.py --config=configs/mnist_gmvae.py         # the paper's size
+python launch.py --config=configs/mnist_gmvae.py:cpu     # a quarter of its width
+"""
+
+from configs import default
+
+TRAIN_IMAGES = 50_000
+
+
+def steps(epochs, batch_size):
+    """Updates in so many passes over the training images."""
+    return -(-epochs * TRAIN_IMAGES // batch_size)
+
+
+def get_config(arg=""):
+    """200 epochs, learning rate divided by 5 after 50 and 100; forms: "", "cpu", "smoke"."""
+    config = default.get_config()
+    config.data.name = "mnist"
+    config.data.train_split = "train[:50000]"
+    config.data.validation_split = "train[50000:]"
+    config.num_train_steps = steps(200, config.batch_size)
+    return default.form(config, arg, cpu=cpu)
+
+
+def cpu(config):
+    """Narrow, 60 epochs, cosine decay; every tenth epoch is kept for the learning curve."""
+    default.narrow(config)
+    config.num_train_steps = steps(60, config.batch_size)
+    config.optimizer.schedule = "cosine"
+    config.eval_every_steps = config.checkpoint_every_steps = steps(2, config.batch_size)
+    config.keep_every_steps = 5 * config.checkpoint_every_steps

@@ -1,0 +1,14 @@
+"""ML-VAE on MNIST, the mixture paper's baseline: groups are the digits.
+
+python launch.py --config=configs/mnist_mlvae.py         # the paper's size
+python launch.py --config=configs/mnist_mlvae.py:cpu     # a quarter of its width
+"""
+
+from configs import default, mnist_gmvae
+
+
+def get_config(arg=""):
+    """Networks and schedule of `mnist_gmvae`; forms: "", "cpu", "smoke"."""
+    config = mnist_gmvae.get_config()
+    config.method.name = "mlvae"
+    return default.form(config, arg, cpu=mnist_gmvae.cpu)

@@ -1,0 +1,18 @@
+"""GM-VAE on 5,000 real digits that come with a Python package: no download.
+
+python launch.py --config=configs/quickstart.py
+"""
+
+from configs import default
+
+
+def get_config(arg=""):
+    """The default setting, narrow and short; forms: "", "smoke"."""
+    config = default.get_config()
+    default.narrow(config)
+    config.num_train_steps = 900
+    config.batch_size = 256
+    config.log_every_steps = 50
+    config.eval_every_steps = config.checkpoint_every_steps = 150
+    config.optimizer.schedule = "cosine"
+    return default.form(config, arg)

@@ -1,0 +1,48 @@
+"""Trains, evaluates or draws: python launch.py --config=configs/quickstart.py.
+
+See README.md. Exit status 0 when done or stopped by SIGTERM, 2 for what the user can mend.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads data here.
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+from refvae_jax import config as configs
+from refvae_jax import run
+from refvae_jax.errors import UserError
+
+CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
+WORKDIR = flags.DEFINE_string("workdir", "", "Default: runs/<config name>[-<form>]-s<seed>.")
+MODE = flags.DEFINE_enum("mode", "train", list(run.MODES), "train goes on with eval and figures.")
+
+
+def main(argv):
+    """Parses the command line and runs the mode; returns the exit status."""
+    logging.set_verbosity(logging.ERROR)
+    try:
+        try:
+            rest = flags.FLAGS(argv)[1:]
+            config = CONFIG.value
+            seed = config.seed if config else 0
+        except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError) as error:
+            raise UserError(configs.explain(error)) from error
+        if config is None or rest:
+            raise UserError(
+                f"Unexpected argument {rest[0]!r}: flags are written --name=value."
+                if rest
+                else "Which config? For example --config=configs/quickstart.py"
+            )
+        name = configs.default_workdir(config_flags.get_config_filename(flags.FLAGS["config"]))
+        run.run(config, WORKDIR.value or f"{name}-s{seed}", MODE.value)
+    except UserError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,143 @@
+"""Configs: what values are allowed, how two differ, and errors in the user's words.
+
+check(config)                    # UserError in one sentence
+write(config, path); read(path)  # the config.json of a workdir
+same_run(old, new)               # may `new` go on where `old` stopped?
+"""
+
+import difflib
+import json
+import re
+from pathlib import Path
+
+import ml_collections
+
+from refvae_jax.errors import UserError
+from refvae_jax.methods import METHODS
+from refvae_jax.parallel import MAPS
+
+SCHEDULES = ("step", "cosine")
+DTYPES = ("float32", "bfloat16")
+
+# What may change between two parts of one run without changing its result.
+FREE_FIELDS = (
+    "data.dir",
+    "data.cache_dir",
+    "log_every_steps",
+    "eval_every_steps",
+    "checkpoint_every_steps",
+    "keep_last",
+    "keep_every_steps",
+    "parallel.map",
+)
+
+
+def nearest(name, known):
+    """A hint ' Did you mean ...?' for a misspelt name, or ''."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def flatten(config):
+    """{"data.name": value, ...} of a ConfigDict, tuples as lists, as JSON keeps them."""
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            flat |= {f"{name}.{inner}": v for inner, v in flatten(value).items()}
+        else:
+            flat[name] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+def _choice(config, field, known):
+    value = flatten(config)[field]
+    if value not in known:
+        raise UserError(
+            f"config.{field} is {value!r} but must be one of {', '.join(known)}."
+            f"{nearest(value, known)}"
+        )
+
+
+def check(config):
+    """Raises UserError, in one sentence, for the first field whose value cannot be meant."""
+    _choice(config, "method.name", tuple(METHODS))
+    _choice(config, "parallel.map", MAPS)
+    _choice(config, "optimizer.schedule", SCHEDULES)
+    _choice(config, "dtype", DTYPES)
+    flat = flatten(config)
+    positive = (
+        "num_train_steps batch_size log_every_steps eval_every_steps checkpoint_every_steps "
+        "keep_last data.resolution latents.content latents.style network.decoder_start_width "
+        "method.k method.delta optimizer.learning_rate"
+    ).split()
+    bad = [field for field in positive if not flat[field] > 0]
+    if bad:
+        raise UserError(f"config.{bad[0]} is {flat[bad[0]]} but must be greater than 0.")
+    shares = {f: [flat[f]] for f in ("data.grouped_fraction", "optimizer.b1", "optimizer.b2")}
+    shares["optimizer.decay_at"] = flat["optimizer.decay_at"]
+    for field, values in shares.items():
+        if not all(0 <= value <= 1 for value in values):
+            raise UserError(f"config.{field} is {flat[field]} but must lie between 0 and 1.")
+    for field in ("network.encoder_widths", "network.decoder_widths"):
+        if not all(isinstance(width, int) and width > 0 for width in flat[field]):
+            raise UserError(f"config.{field} is {flat[field]} but must hold whole numbers above 0.")
+
+
+def read(path):
+    """The ConfigDict of a config.json."""
+    return ml_collections.ConfigDict(json.loads(Path(path).read_text()))
+
+
+def write(config, path):
+    """Writes config.json whole or not at all."""
+    part = Path(path).with_suffix(".part")
+    part.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
+    part.replace(path)
+
+
+def same_run(old, new, workdir):
+    """Checks that a run of `old` may go on under `new`.
+
+    Returns:
+      A warning to print, or "".
+
+    Raises:
+      UserError: with every field that differs and may not.
+    """
+    old, new = flatten(old), flatten(new)
+    names = sorted(
+        name
+        for name in old.keys() | new.keys()
+        if name not in FREE_FIELDS and old.get(name) != new.get(name)
+    )
+    changes = [f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names]
+    if set(names) - {"num_train_steps"}:
+        raise UserError(
+            f"{workdir} holds a run of another config ({'; '.join(changes)}): "
+            f"take another --workdir, or the old values."
+        )
+    return f"{changes[0]}: the schedule of the learning rate changes with it." if changes else ""
+
+
+def explain(error):
+    """What went wrong on the command line, in one sentence, from the flag parser's exception."""
+    message = str(error)
+    if isinstance(error, OSError):
+        wanted = re.search(r"config file (\S+)", message)
+        name = wanted.group(1) if wanted else "?"
+        known = sorted(str(path) for path in Path("configs").glob("*.py"))
+        return f"There is no config file {name}.{nearest(name, known)} See configs/."
+    if isinstance(error, KeyError | AttributeError):
+        words = re.findall(r"[\w.]+", message)
+        close = re.search(r'Did you mean "([^"]+)"', message)
+        hint = f" Did you mean {close.group(1)!r}?" if close else " See configs/default.py."
+        return f"The config has no field {words[0]!r}.{hint}"
+    if "Error whilst parsing config file" in message:
+        return "The config file cannot be read: " + message.strip().splitlines()[-1]
+    return message.strip()
+
+
+def default_workdir(flag):
+    """`runs/<name>[-<arg>]` of a --config flag's value; the seed is added by the caller."""
+    path, _, arg = flag.partition(":")
+    return Path("runs") / "-".join(filter(None, (Path(path).stem, arg)))

@@ -1,0 +1,1 @@
+"""TFDS builders for data sets that TFDS itself does not carry."""

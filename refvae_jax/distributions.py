@@ -1,0 +1,74 @@
+"""Diagonal Gaussians and their products: arrays in, one number an example out.
+
+q = Gaussian(mean, logvar)                 # [B, D] each
+z = sample(rng, q)                         # [B, D], reparameterised
+kl = kl_to_standard_normal(q)              # [B], nats
+group_q = product_of_gaussians(q, group)   # [B, D]: row i is the posterior of i's group
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+# Group sums are small products; a TPU would otherwise do them in bfloat16.
+PRECISION = jax.lax.Precision.HIGHEST
+
+
+class Gaussian(NamedTuple):
+    """A diagonal Gaussian an example: `mean` and `logvar` (natural log of the variance), [B, D]."""
+
+    mean: jax.Array
+    logvar: jax.Array
+
+
+def sample(rng, q):
+    """Draws z = mean + eps * sigma, [B, D], with gradient to both parameters."""
+    eps = jax.random.normal(rng, q.mean.shape, q.mean.dtype)
+    return q.mean + eps * jnp.exp(0.5 * q.logvar)
+
+
+def log_prob(q, z):
+    """Log density of z [B, D] under q, summed over the latent: [B], in nats."""
+    squared = (z - q.mean) ** 2 * jnp.exp(-q.logvar)
+    return -0.5 * jnp.sum(squared + q.logvar + jnp.log(2 * jnp.pi), axis=-1)
+
+
+def kl_to_standard_normal(q):
+    """KL(q || N(0, I)) of each example: [B], in nats, >= 0."""
+    return 0.5 * jnp.sum(jnp.exp(q.logvar) + q.mean**2 - 1 - q.logvar, axis=-1)
+
+
+def same_group(group):
+    """Which images share a group, [B, B] bool, from ids `group` [B] int (any ids, -1 = none).
+
+    An image without a group shares with nobody, itself included.
+    """
+    return (group[:, None] == group[None, :]) & (group[:, None] >= 0)
+
+
+def first_of_group(group):
+    """True at the first image of each group in the batch, [B] bool: counts every group once."""
+    return (group >= 0) & (jnp.argmax(same_group(group), axis=1) == jnp.arange(group.shape[0]))
+
+
+def product_of_gaussians(q, group):
+    """Each image's group posterior, the normalised product of the members' Gaussians.
+
+    Equation 3 of the mixture paper: 1/Sigma_G = sum_i 1/Sigma_i, mu_G = Sigma_G sum_i mu_i/Sigma_i.
+
+    Args:
+      q: Gaussian of [B, D].
+      group: int [B], any ids; an image with -1 keeps its own Gaussian, as if alone.
+
+    Returns:
+      Gaussian of [B, D]; row i belongs to the group of image i and has gradient to all its members.
+    """
+    member = same_group(group) | jnp.eye(group.shape[0], dtype=bool)
+    member = member.astype(q.mean.dtype)  # [B, B]
+    # Scaled by the batch's largest variance in each dimension, so that no precision overflows.
+    scale = jax.lax.stop_gradient(jnp.max(q.logvar, axis=0))
+    precision = jnp.exp(scale - q.logvar)
+    total = jnp.matmul(member, precision, precision=PRECISION)
+    weighted = jnp.matmul(member, precision * q.mean, precision=PRECISION)
+    return Gaussian(weighted / total, scale - jnp.log(total))

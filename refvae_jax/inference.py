@@ -1,0 +1,153 @@
+"""A trained model as plain functions of numpy arrays.
+
+model = load("runs/quickstart-s0")
+latents = model.encode(images)                  # {"content": Gaussian [N, D], "style": ...}
+model.swap(images, images[::-1], "content")     # uint8 [N, H, W, C]
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from refvae_jax import checkpoint
+from refvae_jax.errors import UserError
+from refvae_jax.methods import METHODS
+from refvae_jax.methods.base import DataInfo
+
+CHUNK = 256  # Images or codes a compiled call; the last one is padded, so one program serves all.
+
+
+def in_chunks(function, tree):
+    """function(tree) in pieces of CHUNK rows, padded by repeating the last; numpy, any count > 0."""
+    tree = jax.tree.map(np.asarray, tree)
+    count = len(jax.tree.leaves(tree)[0])
+    pieces = []
+    for start in range(0, count, CHUNK):
+        rows = np.minimum(np.arange(start, start + CHUNK), count - 1)
+        pieces.append(jax.device_get(function(jax.tree.map(lambda x, rows=rows: x[rows], tree))))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *pieces)
+
+
+class Model:
+    """Encodes and decodes; images are uint8 [N, H, W, C] of any count N, in and out.
+
+    Attributes:
+      image_shape: (H, W, C).
+      latent_names: for example ("content", "style").
+    """
+
+    def __init__(self, method, variables, image_shape):
+        self._variables = variables
+        self.image_shape = tuple(image_shape)
+
+        def encode(variables, image):
+            return method.encode(variables, image.astype(jnp.float32) / 255)
+
+        def to_bytes(image):
+            return (jnp.clip(image, 0, 1) * 255 + 0.5).astype(jnp.uint8)
+
+        self._encode: Callable = jax.jit(encode)
+        self._decode: Callable = jax.jit(lambda v, codes: to_bytes(method.decode(v, codes)))
+        self._sample = jax.jit(
+            lambda v, rng, n: to_bytes(method.sample(v, rng, n)), static_argnums=2
+        )
+        one = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.uint8)
+        self._sizes = {
+            name: q.mean.shape[-1] for name, q in jax.eval_shape(encode, variables, one).items()
+        }
+        self.latent_names = tuple(self._sizes)
+
+    def _check(self, images):
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self.image_shape:
+            raise UserError(
+                f"The model takes uint8 images of shape [N, {', '.join(map(str, self.image_shape))}"
+                f"], not {images.dtype} of {list(images.shape)}."
+            )
+        if not len(images):
+            raise UserError("The model was given no images.")
+        return images
+
+    def _check_latent(self, name):
+        if len(self.latent_names) < 2 or name not in self.latent_names:
+            raise UserError(
+                f"This model's latents are {', '.join(self.latent_names)}: there is no {name!r} "
+                f"to exchange apart from the others."
+            )
+
+    def encode(self, images):
+        """{latent: Gaussian of [N, D]} of the images."""
+        return in_chunks(lambda x: self._encode(self._variables, x), self._check(images))
+
+    def means(self, images):
+        """{latent: [N, D]}, the posterior means."""
+        return {name: q.mean for name, q in self.encode(images).items()}
+
+    def decode(self, codes):
+        """Images of {latent: [N, D]}."""
+        codes = {name: np.asarray(codes[name], np.float32) for name in self.latent_names}
+        return in_chunks(lambda c: self._decode(self._variables, c), codes)
+
+    def reconstruct(self, images):
+        """The decoded posterior means."""
+        return self.decode(self.means(images))
+
+    def swap(self, a, b, latent):
+        """Images `a` with that latent taken from `b`."""
+        self._check_latent(latent)
+        return self.decode(self.means(a) | {latent: self.means(b)[latent]})
+
+    def resample(self, images, latent, n, seed):
+        """Each image n times with that latent drawn from N(0, I): [N, n, H, W, C]."""
+        self._check_latent(latent)
+        repeated = {name: np.repeat(z, n, axis=0) for name, z in self.means(images).items()}
+        rng = np.random.default_rng(seed)
+        repeated[latent] = rng.standard_normal(repeated[latent].shape, np.float32)
+        return self.decode(repeated).reshape(len(images), n, *self.image_shape)
+
+    def interpolate(self, a, b, n, latents=None):
+        """From `a` to `b` in n steps along the straight line of their means: [N, n, H, W, C].
+
+        Only the named latents move, all by default; the others stay those of `a`.
+        """
+        start, end = self.means(a), self.means(b)
+        for name in latents or ():
+            self._check_latent(name)
+        moving = self.latent_names if latents is None else latents
+        t = np.linspace(0, 1, n, dtype=np.float32)[None, :, None]
+        codes = {}
+        for name in self.latent_names:
+            target = end[name] if name in moving else start[name]
+            path = (1 - t) * start[name][:, None] + t * target[:, None]
+            codes[name] = path.reshape(-1, self._sizes[name])
+        return self.decode(codes).reshape(len(a), n, *self.image_shape)
+
+    def sample(self, n, seed):
+        """n images from the prior."""
+        return np.asarray(self._sample(self._variables, jax.random.key(seed), n))
+
+
+def posterior_sample(q, seed):
+    """One sample of a numpy Gaussian, [N, D]."""
+    eps = np.random.default_rng(seed).standard_normal(q.mean.shape, np.float32)
+    return q.mean + eps * np.exp(0.5 * q.logvar)
+
+
+def build_method(record):
+    """The Method of a checkpoint's record."""
+    config = ml_collections.ConfigDict(record["config"])
+    info = DataInfo(tuple(record["image_shape"]), record["num_train_images"])
+    return METHODS[config.method.name](config, info)
+
+
+def load(workdir, step="best"):
+    """The Model of a run, on any devices; `step` is "best", "last" or a number.
+
+    Raises:
+      UserError: there is no such checkpoint.
+    """
+    variables, record, _ = checkpoint.load(workdir, step)
+    return Model(build_method(record), variables, record["image_shape"])

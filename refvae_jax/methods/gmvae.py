@@ -1,0 +1,71 @@
+"""GM-VAE: content and style from group labels alone.
+
+Morshuis, Samplawski, Nabi: "Weakly Supervised Content and Style Disentanglement with Gaussian
+Mixture VAEs". Equation numbers are the paper's.
+
+An image's content has the prior N(mu_G, I / k) of its group G, its style the prior N(0, I). The
+group's mean mu_G is no parameter: it is the product of what the encoder says of the members that
+are in the batch. A repulsion keeps the groups' means apart, a centring keeps them near zero.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from refvae_jax import distributions, losses
+from refvae_jax.methods import autoencoder
+from refvae_jax.methods.base import Method
+
+
+def objective(x, recon, latents, group, *, k, w_rep, w_cent, delta):
+    """Equation 5, with repulsion and centring, averaged over the batch.
+
+    Args:
+      x, recon: images [B, H, W, C] in [0, 1].
+      latents: {"content": Gaussian of [B, D_c], "style": Gaussian of [B, D_s]}.
+      group: int [B], any ids; -1 for an image without a group: its mu_G is 0, and it takes no part
+        in repulsion and centring (semi-supervised setting, Appendix B).
+      k: strength of the attraction to the group's mean.
+      w_rep, w_cent, delta: weights of the two last terms, see `losses.repulsion`, `losses.centring`.
+
+    Returns:
+      (loss, scalars), nats up to the constant of the likelihood.
+    """
+    content = latents["content"]
+    posterior = distributions.product_of_gaussians(content, group)  # (3)
+    group_mean = jnp.where(group[:, None] >= 0, posterior.mean, 0)
+    first = distributions.first_of_group(group)
+
+    recon_error = jnp.mean(losses.squared_error(x, recon))
+    kl = jnp.mean(losses.mixture_kl(content, latents["style"], group_mean, k))
+    repulsion = losses.repulsion(group_mean, first, delta)
+    centring = losses.centring(group_mean, first)
+    loss = recon_error + kl + w_rep * repulsion + w_cent * centring  # (5)
+    spread = jnp.mean(jnp.sum((content.mean - group_mean) ** 2, axis=-1))
+    scalars = {
+        "recon": recon_error,
+        "kl": kl,
+        "kl/style": jnp.mean(distributions.kl_to_standard_normal(latents["style"])),
+        "content/distance_to_group": spread,
+        "content/repulsion": repulsion,
+        "content/squared_radius": centring,
+    }
+    return loss, scalars
+
+
+def build(config, data_info):
+    """Makes the Method; `config.method` gives k, w_rep, w_cent, delta."""
+    net = autoencoder.build(config, data_info)
+    method = config.method
+    constants = {n: method[n] for n in ("k", "w_rep", "w_cent", "delta")}
+
+    def loss(variables, batch, rng):
+        x = batch["image"]
+        latents, encoder_statistics = net.train_encode(variables, x)
+        rngs = dict(zip(("content", "style"), jax.random.split(rng), strict=True))
+        codes = {n: distributions.sample(rngs[n], q) for n, q in latents.items()}  # (4)
+        recon, decoder_statistics = net.train_decode(variables, codes)
+        value, scalars = objective(x, recon, latents, batch["group"], **constants)
+        mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
+        return value, (mutable, scalars)
+
+    return Method(net.init, {autoencoder.PLAYER: loss}, net.encode, net.decode, net.sample)

@@ -1,0 +1,59 @@
+"""ML-VAE: the baseline whose groups share one content.
+
+Bouchacourt, Tomioka, Nowozin: "Multi-Level Variational Autoencoder", AAAI 2018. Content is drawn
+from the posterior of the whole group, a product over its members; the gradient goes through the
+product to the encoder of every member (a well-known public implementation cuts it there). At test
+time, without groups, an image's content is its own posterior.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from refvae_jax import distributions, losses
+from refvae_jax.methods import autoencoder
+from refvae_jax.methods.base import Method
+
+
+def objective(x, recon, style, group_content, group):
+    """The group's negative evidence bound divided by the number of images.
+
+    sum_i [|x_i - recon_i|^2 + KL(q(s_i) || N)] + sum_G KL(q(c_G) || N), over the batch size.
+
+    Args:
+      x, recon: images [B, H, W, C] in [0, 1]; recon from content of the group, style of the image.
+      style: Gaussian of [B, D_s].
+      group_content: Gaussian of [B, D_c], the posterior of each image's group.
+      group: int [B], any ids; an image with -1 is a group of its own.
+
+    Returns:
+      (loss, scalars), nats up to the constant of the likelihood.
+    """
+    once = distributions.first_of_group(group) | (group < 0)
+    recon_error = jnp.mean(losses.squared_error(x, recon))
+    style_kl = jnp.mean(distributions.kl_to_standard_normal(style))
+    content_kl = jnp.mean(once * distributions.kl_to_standard_normal(group_content))
+    scalars = {"recon": recon_error, "kl/style": style_kl, "kl/content": content_kl}
+    return recon_error + style_kl + content_kl, scalars
+
+
+def build(config, data_info):
+    """Makes the Method; it has no constants of its own."""
+    net = autoencoder.build(config, data_info)
+
+    def loss(variables, batch, rng):
+        x, group = batch["image"], batch["group"]
+        latents, encoder_statistics = net.train_encode(variables, x)
+        rng_content, rng_style = jax.random.split(rng)
+        group_content = distributions.product_of_gaussians(latents["content"], group)
+        codes = {
+            # As in Algorithm 1 of Bouchacourt et al., every image draws its own sample of the
+            # group's content: the bound is the same, its variance lower than with one a group.
+            "content": distributions.sample(rng_content, group_content),
+            "style": distributions.sample(rng_style, latents["style"]),
+        }
+        recon, decoder_statistics = net.train_decode(variables, codes)
+        value, scalars = objective(x, recon, latents["style"], group_content, group)
+        mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
+        return value, (mutable, scalars)
+
+    return Method(net.init, {autoencoder.PLAYER: loss}, net.encode, net.decode, net.sample)

@@ -1,0 +1,1 @@
+"""Scores of representations, swaps and generated images: arrays in, numbers out."""

@@ -1,0 +1,1 @@
+"""Network shapes: no losses, no latents' meaning."""

@@ -1,0 +1,83 @@
+"""The networks of the mixture paper (Table 2): strided convolutions, batch norm, ReLU.
+
+Encoder((32, 64, 128, 256), {"content": 8, "style": 8})   # [B, 32, 32, 1] -> Gaussians
+Decoder(128, (128, 64), channels=1)                       # {name: [B, D]} -> [B, 32, 32, 1]
+"""
+
+from collections.abc import Mapping, Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from refvae_jax.distributions import Gaussian
+from refvae_jax.networks.conv import Conv, ConvTranspose
+
+DECODER_START = 8  # height and width of the decoder's first feature map, as in the paper
+
+
+def _batch_norm(train, dtype):
+    # PyTorch's constants, which the paper's training used: flax's own momentum of 0.99 leaves the
+    # running statistics of a short run far behind its weights.
+    return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=dtype)
+
+
+def image_activation(x):
+    """0.5 (x + 1) on [-1, 1] and slope 0.01 outside: nearly [0, 1], with gradient everywhere."""
+    inside = jnp.clip(x, -1, 1)
+    return 0.5 * (inside + 1) + 0.01 * (x - inside)
+
+
+class Encoder(nn.Module):
+    """Images [B, H, W, C] in [0, 1] to one Gaussian of [B, D] for each latent.
+
+    Attributes:
+      widths: channels of the 5x5 convolutions, each halving the image.
+      latents: size of each latent by name.
+      dtype: of the computation; parameters and Gaussians stay float32.
+    """
+
+    widths: Sequence[int]
+    latents: Mapping[str, int]
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train):
+        x = x.astype(self.dtype)
+        for width in self.widths:
+            # No bias: batch norm takes the mean away.
+            x = Conv(width, kernel_size=5, stride=2, padding=2, use_bias=False)(x)
+            x = nn.relu(_batch_norm(train, self.dtype)(x))
+        x = x.reshape(x.shape[0], -1)
+        heads = {n: nn.Dense(2 * d, dtype=self.dtype, name=n)(x) for n, d in self.latents.items()}
+        return {n: Gaussian(*jnp.split(h.astype(jnp.float32), 2, -1)) for n, h in heads.items()}
+
+
+class Decoder(nn.Module):
+    """Codes {name: [B, D]} to images [B, H, W, C], nearly in [0, 1] (see `image_activation`).
+
+    Attributes:
+      start_width: channels that each latent gives to the first 8x8 feature map.
+      widths: channels of the transposed 4x4 convolutions, each doubling the image.
+      channels: of the image.
+      dtype: of the computation; the image is float32.
+    """
+
+    start_width: int
+    widths: Sequence[int]
+    channels: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, codes, train):
+        start = (DECODER_START, DECODER_START, self.start_width)
+        dense = [
+            nn.Dense(DECODER_START**2 * self.start_width, dtype=self.dtype, name=name)(code)
+            for name, code in sorted(codes.items())
+        ]
+        x = jnp.concatenate([h.reshape(-1, *start) for h in dense], axis=-1)
+        for width in self.widths:
+            x = ConvTranspose(width, kernel_size=4, stride=2, padding=1, use_bias=False)(x)
+            x = nn.relu(_batch_norm(train, self.dtype)(x))
+        # The paper says padding 1, which would give an image two pixels too large.
+        x = Conv(self.channels, kernel_size=5, stride=1, padding=2)(x)
+        return image_activation(x.astype(jnp.float32))

@@ -1,0 +1,75 @@
+"""Devices: the mesh, where arrays live on it, and how the step is mapped over it.
+
+Two ways, `config.parallel.map`:
+
+- "jit" (default): the step is written for the global batch and the compiler splits it. The result
+  does not depend on the number of devices, to rounding: batch norm, group posteriors and noise are
+  those of the whole batch.
+- "pmap": one replica a device. Gradients, running batch statistics and scalars are averaged;
+  what is computed over a batch (batch norm, group posteriors, repulsion) is so per replica, and
+  each replica draws its own noise. Cheaper in communication, another objective where groups are
+  small.
+
+In both the state is one replicated global array, donated to the step.
+"""
+
+import jax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from refvae_jax.errors import UserError
+from refvae_jax.update import make_update
+
+AXIS = "batch"
+MAPS = ("jit", "pmap")
+
+
+def make_mesh():
+    """A one-axis mesh of all devices of all processes."""
+    # Auto: under the default, Explicit, gathers over the batch would need shardings of their own.
+    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh):
+    """The sharding of the state: whole on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def check_batch_size(batch_size, num_devices):
+    """Raises UserError where the batch does not divide among the devices."""
+    if batch_size % num_devices:
+        near = max(batch_size - batch_size % num_devices, num_devices)
+        raise UserError(
+            f"config.batch_size {batch_size} does not divide among {num_devices} devices: "
+            f"take a multiple, for example --config.batch_size={near}."
+        )
+
+
+def map_update(method, optimizers, seed, mesh, how):
+    """The compiled step(state, batch) -> (state, scalars); `how` is one of MAPS."""
+    if how == "pmap":
+        update = make_update(method, optimizers, seed, axis_name=AXIS)
+        return jax.pmap(
+            update,
+            axis_name=AXIS,
+            in_axes=(None, 0),
+            out_axes=None,
+            donate_argnums=0,
+            devices=list(mesh.devices.flat),
+        )
+    update = make_update(method, optimizers, seed)
+    split = NamedSharding(mesh, PartitionSpec(AXIS))
+    return jax.jit(
+        update,
+        in_shardings=(replicated(mesh), split),
+        out_shardings=replicated(mesh),
+        donate_argnums=0,
+    )
+
+
+def put_batch(batch, mesh, how):
+    """Puts this process's part of a batch, [B / processes, ...] each, on its devices."""
+    if how == "pmap":
+        local = mesh.local_mesh.size
+        return jax.tree.map(lambda x: x.reshape(local, -1, *x.shape[1:]), batch)
+    split = NamedSharding(mesh, PartitionSpec(AXIS))
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split, x), batch)

@@ -1,0 +1,243 @@
+"""Training: build, resume, and the one step loop."""
+
+import contextlib
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.experimental import multihost_utils
+
+from refvae_jax import checkpoint, logs, losses, parallel, state
+from refvae_jax.data import cache, evaluation, grouped
+from refvae_jax.errors import UserError
+from refvae_jax.logs import say
+from refvae_jax.methods import METHODS
+from refvae_jax.methods.base import DataInfo
+from refvae_jax.update import to_float
+
+INIT_STREAM = 0xFFFFFFFF  # fold_in's number for the initial parameters; steps count from 0.
+
+
+class Built(NamedTuple):
+    """What a config describes, before any training."""
+
+    train_images: cache.ImageSet
+    validation_images: cache.ImageSet
+    data_info: DataInfo
+    method: object
+    optimizers: dict
+
+
+def learning_rate(config):
+    """The schedule of `config.optimizer` as a function of the step."""
+    opt, total = config.optimizer, config.num_train_steps
+    if opt.schedule == "cosine":
+        return optax.cosine_decay_schedule(opt.learning_rate, total)
+    drops = {round(share * total): opt.decay_factor for share in opt.decay_at}
+    return optax.piecewise_constant_schedule(opt.learning_rate, drops)
+
+
+def build(config):
+    """Opens the data and makes the method and one optimiser for each of its players."""
+    train_images = cache.open_split(config.data, "train")
+    validation_images = cache.open_split(config.data, "validation")
+    info = DataInfo(tuple(train_images.image.shape[1:]), len(train_images.image))
+    method = METHODS[config.method.name](config, info)
+    tx = optax.adam(learning_rate(config), b1=config.optimizer.b1, b2=config.optimizer.b2)
+    optimizers = dict.fromkeys(method.losses, tx)
+    return Built(train_images, validation_images, info, method, optimizers)
+
+
+def initial_variables(method, seed):
+    """The variables before the first step, a pure function of the seed."""
+    return method.init(jax.random.fold_in(jax.random.key(seed), INIT_STREAM))
+
+
+def make_validate(method, mesh, batch_size):
+    """validate(variables, images) -> mean squared error an image of x - decode(mean of encode(x)).
+
+    Summed over pixels and channels of [0, 1], over all images of the set, exact for any batch size.
+    """
+
+    def total(variables, batch):
+        batch = to_float(batch)
+        codes = {n: q.mean for n, q in method.encode(variables, batch["image"]).items()}
+        error = losses.squared_error(batch["image"], method.decode(variables, codes))
+        return jnp.sum(error * batch["mask"])
+
+    compiled = jax.jit(total, out_shardings=parallel.replicated(mesh))
+    share = batch_size // jax.process_count()
+    mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
+
+    def validate(variables, images):
+        sums = []
+        for batch in evaluation.evaluation_batches(images, batch_size=batch_size):
+            part = {name: batch[name][mine] for name in ("image", "mask")}
+            sums.append(compiled(variables, parallel.put_batch(part, mesh, "jit")))
+        return float(np.sum(jax.device_get(sums), dtype=np.float64) / len(images.image))
+
+    return validate
+
+
+@contextlib.contextmanager
+def stop_on_sigterm():
+    """Gives an Event that SIGTERM sets, so that the loop can save before it ends."""
+    asked = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _agreed(asked, may_ask_others):
+    """Whether to stop now: processes must agree on the step, so they only look at log steps."""
+    if jax.process_count() == 1:
+        return asked.is_set()
+    return may_ask_others and bool(multihost_utils.process_allgather(asked.is_set()).any())
+
+
+def _check_finite(nonfinite_step, saved):
+    if nonfinite_step >= 0:
+        kept = f"The last checkpoint, of step {saved[-1]}, is good." if saved else ""
+        raise UserError(
+            f"The loss or its gradient was not finite at step {int(nonfinite_step)}. {kept} Try a "
+            f"lower --config.optimizer.learning_rate, or a larger --config.method.delta."
+        )
+
+
+def parameter_table(variables):
+    """Names, shapes and sizes of all parameters, as text."""
+    from clu import parameter_overview  # Imports TensorFlow where there is one.
+
+    return parameter_overview.get_parameter_overview(variables["params"], include_stats=False)
+
+
+def start(config, workdir, built, mesh, checkpoints):
+    """The compiled step, the state it goes on from, and the batches from there on.
+
+    Resuming, in this order:
+      1. a damaged or half-written checkpoint was set aside before (`set_damaged_aside`);
+      2. the newest whole checkpoint gives the state, or there is none and the seed gives it;
+      3. metrics.jsonl and timing.jsonl are cut back to its step;
+      4. the batches begin at its step: they are a function of it, nothing is replayed.
+    """
+
+    def fresh():
+        return state.create(initial_variables(built.method, config.seed), built.optimizers)
+
+    sharding = parallel.replicated(mesh)
+    shapes = jax.eval_shape(fresh)
+    template = jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes
+    )
+    say(parameter_table({"params": shapes.params}))
+    current = checkpoints.restore(template)
+    if current is None:
+        current = jax.jit(fresh, out_shardings=sharding)()
+    first = int(current.step)
+    if jax.process_index() == 0:
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            logs.cut_back(workdir / name, first)
+
+    def make_batches():
+        return grouped.grouped_batches(
+            built.train_images,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            first_step=first,
+            num_steps=config.num_train_steps,
+            grouped_fraction=config.data.grouped_fraction,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    with ThreadPoolExecutor(1) as pool:  # TensorFlow loads while the step compiles.
+        batches = pool.submit(make_batches)
+        share = config.batch_size // jax.process_count()
+        example = {
+            "image": np.zeros((share, *built.data_info.image_shape), np.uint8),
+            "group": np.zeros(share, np.int32),
+        }
+        how = config.parallel.map
+        update = parallel.map_update(built.method, built.optimizers, config.seed, mesh, how)
+        step_fn = update.lower(current, parallel.put_batch(example, mesh, how)).compile()
+        return step_fn, current, batches.result()
+
+
+def train(config, workdir):
+    """Trains to `config.num_train_steps`, from the newest checkpoint if there is one.
+
+    Returns:
+      True when the run is complete, False when SIGTERM ended it early (its state is saved).
+
+    Raises:
+      UserError: bad input, or a loss that is not finite.
+    """
+    workdir = Path(workdir)
+    built = build(config)
+    mesh = parallel.make_mesh()
+    parallel.check_batch_size(config.batch_size, mesh.size)
+    num_steps, how = config.num_train_steps, config.parallel.map
+    main = jax.process_index() == 0
+    if main:
+        checkpoint.set_damaged_aside(workdir)
+    checkpoints = checkpoint.Checkpoints(workdir, config.keep_last, config.keep_every_steps)
+    record = {"config": config.to_dict(), **built.data_info._asdict()}
+    board = logs.TensorBoard(workdir)
+    validate = make_validate(built.method, mesh, config.batch_size)
+
+    with contextlib.closing(checkpoints), contextlib.closing(board), stop_on_sigterm() as asked:
+        step_fn, current, batches = start(config, workdir, built, mesh, checkpoints)
+        first = int(current.step)
+        if first:
+            say(f"resuming at step {first}")
+        progress = logs.Progress(first, num_steps, config.batch_size)
+        for step in range(first + 1, num_steps + 1):
+            asked_for_data = time.perf_counter()
+            batch = parallel.put_batch(next(batches), mesh, how)
+            progress.waited += time.perf_counter() - asked_for_data
+            current, scalars = step_fn(current, batch)
+            if step == first + 1:
+                jax.block_until_ready(current.step)
+                say(f"first step done: {step}")
+
+            last = step == num_steps
+            log = last or step % config.log_every_steps == 0
+            evaluate = last or step % config.eval_every_steps == 0
+            stop = _agreed(asked, log)
+            save = evaluate or stop or step % config.checkpoint_every_steps == 0
+            if log or save:
+                _check_finite(current.nonfinite_step, checkpoint.steps(workdir))
+            if log:
+                row = {name: float(value) for name, value in jax.device_get(scalars).items()}
+                speed = progress.report(step)
+                say(logs.progress_line(step, num_steps, row, speed))
+                if main:
+                    logs.append(workdir / "metrics.jsonl", {"step": step} | row)
+                    logs.append(workdir / "timing.jsonl", {"step": step} | speed)
+                    board.write(step, row | {"images_per_second": speed["images_per_second"]})
+            if save:
+                since = time.perf_counter()
+                metrics = None
+                if evaluate:
+                    error = validate(state.variables_of(current), built.validation_images)
+                    metrics = {"recon": error}
+                    say(f"step {step}  validation recon {error:.5g}")
+                    if main:
+                        row = {"step": step, "validation/recon": error}
+                        logs.append(workdir / "metrics.jsonl", row)
+                        board.write(step, {"validation/recon": error})
+                checkpoints.save(current, record, metrics)
+                progress.pause(time.perf_counter() - since)
+            if stop and not last:
+                say(f"stopped by SIGTERM at step {step}; the same command goes on from here")
+                return False
+    return True

@@ -1,0 +1,74 @@
+"""One training step for any number of players; no branch per method."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from refvae_jax.state import TrainState, variables_of
+
+
+def to_float(batch):
+    """Images from uint8 to float32 in [0, 1], at any depth; everything else as it is.
+
+    The pipeline ships bytes: a quarter of the memory traffic to the device.
+    """
+
+    def convert(leaf):
+        return leaf.astype(jnp.float32) / 255 if leaf.dtype == jnp.uint8 else leaf
+
+    return jax.tree.map(convert, batch)
+
+
+def make_update(method, optimizers, seed, axis_name=None):
+    """Builds update(state, batch) -> (state, scalars).
+
+    Every player's loss is differentiated with respect to that player's parameters only. All
+    players see the same old state, the same batch and the same rng, so that the compiler computes
+    a shared forward pass once, and all move at the same time.
+
+    Args:
+      method: a Method.
+      optimizers: {player: optax transformation}, the same players.
+      seed: int; step n draws from fold_in(seed, n).
+      axis_name: None where the function sees the global batch; else the name of the mapped axis,
+        over which gradients, statistics and scalars are averaged, and into which the rng is folded.
+
+    Returns:
+      update; its scalars are those of the losses, and `loss/PLAYER`, `grad_norm/PLAYER`.
+    """
+
+    def average(tree):
+        return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+
+    def gradient(player, state, batch, rng):
+        variables = variables_of(state)
+
+        def loss_of(params):
+            moved = variables | {"params": variables["params"] | {player: params}}
+            return method.losses[player](moved, batch, rng)
+
+        (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params[player])
+        return average((grads, loss, *aux))
+
+    def update(state, batch):
+        rng = jax.random.fold_in(jax.random.key(seed), state.step)
+        if axis_name is not None:
+            rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))
+        batch = to_float(batch)
+        params, mutable, opt_state, logged = {}, {}, {}, {}
+        finite = jnp.array(True)
+        for player, tx in optimizers.items():
+            grads, loss, mutable[player], scalars = gradient(player, state, batch, rng)
+            updates, opt_state[player] = tx.update(
+                grads, state.opt_state[player], state.params[player]
+            )
+            params[player] = optax.apply_updates(state.params[player], updates)
+            norm = optax.global_norm(grads)
+            finite &= jnp.isfinite(loss) & jnp.isfinite(norm)
+            logged |= scalars | {f"loss/{player}": loss, f"grad_norm/{player}": norm}
+        healthy = finite | (state.nonfinite_step >= 0)
+        nonfinite_step = jnp.where(healthy, state.nonfinite_step, state.step)
+        new = TrainState(state.step + 1, params, mutable, opt_state, nonfinite_step)
+        return new, logged
+
+    return update

@@ -1,0 +1,34 @@
+"""The embedded digits, prepared once a test session in a directory of its own."""
+
+import pytest
+from ml_collections import ConfigDict
+
+
+@pytest.fixture(scope="session")
+def digits_dir(tmp_path_factory):
+    """A TFDS data directory that holds digits5k."""
+    import tensorflow_datasets as tfds
+
+    from refvae_jax.data.builders.digits5k import Digits5k
+
+    tfds.disable_progress_bar()
+    directory = str(tmp_path_factory.mktemp("tfds"))
+    Digits5k(data_dir=directory).download_and_prepare()
+    return directory
+
+
+@pytest.fixture
+def config(digits_dir, tmp_path):
+    """The config.data of a run, with a fresh cache."""
+    return ConfigDict(
+        {
+            "name": "digits5k",
+            "dir": digits_dir,
+            "cache_dir": str(tmp_path / "cache"),
+            "train_split": "train[:3600]",
+            "validation_split": "train[3600:]",
+            "test_split": "test",
+            "resolution": 32,
+            "grouped_fraction": 0.5,
+        }
+    )

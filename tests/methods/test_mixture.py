@@ -1,0 +1,194 @@
+"""GM-VAE's and ML-VAE's objectives against independent numpy, and where their gradients go."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import default
+from refvae_jax.distributions import Gaussian
+from refvae_jax.errors import UserError
+from refvae_jax.methods import METHODS, gmvae, mlvae
+from refvae_jax.methods.base import DataInfo
+
+CONSTANTS = {"k": 2.0, "w_rep": 7.0, "w_cent": 0.05, "delta": 0.1}
+GROUPS = {
+    "singletons and pairs": [7, 7, 3, 5, 3, 7],
+    "some without a group": [-1, 4, -1, 4, 9, -1],
+    "one group": [5] * 6,
+    "all different": [1, 2, 3, 4, 5, 6],
+    "nobody has a group": [-1] * 6,
+}
+BATCH, CONTENT, STYLE = 6, 3, 2
+
+
+def arrays(seed):
+    rng = np.random.default_rng(seed)
+    x, recon = rng.uniform(size=(2, BATCH, 4, 4, 1))
+    mu_c, lv_c = rng.normal(size=(2, BATCH, CONTENT))
+    mu_s, lv_s = rng.normal(size=(2, BATCH, STYLE))
+    return x, recon, mu_c, lv_c, mu_s, lv_s
+
+
+def posterior(mu, lv, members):
+    """Mean and variance of the product of the members' Gaussians, one dimension at a time."""
+    precision = sum(1 / np.exp(lv[i]) for i in members)
+    return sum(mu[i] / np.exp(lv[i]) for i in members) / precision, 1 / precision
+
+
+def groups_of(group):
+    return {g: [i for i, other in enumerate(group) if other == g] for g in set(group) if g >= 0}
+
+
+def equation_5(group, x, recon, mu_c, lv_c, mu_s, lv_s, k, w_rep, w_cent, delta):
+    """The whole objective with loops over images, groups and pairs of groups."""
+    mu = {g: posterior(mu_c, lv_c, members)[0] for g, members in groups_of(group).items()}
+    total = 0.0
+    for i, g in enumerate(group):
+        mu_g = mu[g] if g >= 0 else np.zeros(CONTENT)
+        trace = np.exp(lv_c[i]).sum() + np.exp(lv_s[i]).sum()
+        log_det = lv_c[i].sum() + lv_s[i].sum()
+        quadratic = k * ((mu_c[i] - mu_g) ** 2).sum() + (mu_s[i] ** 2).sum()
+        total += ((x[i] - recon[i]) ** 2).sum()
+        total += 0.5 * (trace + quadratic - (CONTENT + STYLE) - log_det)
+    total /= len(group)
+    pairs = list(itertools.combinations(mu.values(), 2))
+    if pairs:
+        total += w_rep * np.mean([1 / (((a - b) ** 2).sum() + delta) for a, b in pairs])
+    if mu:
+        total += w_cent * np.mean([(m**2).sum() for m in mu.values()])
+    return total
+
+
+@pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS.keys())
+def test_gmvae_objective_is_equation_5(group):
+    values = arrays(0)
+    x, recon, mu_c, lv_c, mu_s, lv_s = (jnp.asarray(v, jnp.float32) for v in values)
+    latents = {"content": Gaussian(mu_c, lv_c), "style": Gaussian(mu_s, lv_s)}
+    loss, _ = gmvae.objective(x, recon, latents, jnp.array(group), **CONSTANTS)
+    np.testing.assert_allclose(loss, equation_5(group, *values, **CONSTANTS), rtol=1e-5)
+
+
+def kl_to_normal(mu, variance):
+    return 0.5 * (variance + mu**2 - 1 - np.log(variance)).sum()
+
+
+@pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS.keys())
+def test_mlvae_objective_counts_each_groups_content_once(group):
+    x, recon, mu_c, lv_c, mu_s, lv_s = arrays(1)
+    members = {**groups_of(group), **{("alone", i): [i] for i, g in enumerate(group) if g < 0}}
+    expected = ((x - recon) ** 2).sum()
+    expected += sum(kl_to_normal(mu_s[i], np.exp(lv_s[i])) for i in range(BATCH))
+    expected += sum(kl_to_normal(*posterior(mu_c, lv_c, m)) for m in members.values())
+    as_jax = [jnp.asarray(v, jnp.float32) for v in (x, recon, mu_s, lv_s, mu_c, lv_c)]
+    ids = jnp.array(group)
+    product = mlvae.distributions.product_of_gaussians(Gaussian(*as_jax[4:]), ids)
+    loss, _ = mlvae.objective(*as_jax[:2], Gaussian(*as_jax[2:4]), product, ids)
+    np.testing.assert_allclose(loss, expected / BATCH, rtol=1e-5)
+
+
+def test_attraction_moves_the_whole_group_through_its_mean():
+    """Image 0's content is pulled to mu_G, so its gradient in mu_G must reach images 1 and 2."""
+    x, recon, mu_c, lv_c, mu_s, lv_s = (jnp.asarray(v, jnp.float32) for v in arrays(2))
+    group = jnp.array([1, 1, 1, 2, -1, 2])
+
+    def attraction(mu_c):
+        latents = {"content": Gaussian(mu_c, lv_c), "style": Gaussian(mu_s, lv_s)}
+        loss, scalars = gmvae.objective(x, recon, latents, group, **CONSTANTS)
+        return scalars["content/distance_to_group"]
+
+    # With mu_G held fixed, the gradient of image 0 would be 2 (mu_0 - mu_G) / B exactly.
+    grad = jax.grad(attraction)(mu_c)
+    mean, variance = posterior(np.asarray(mu_c), np.asarray(lv_c), [0, 1, 2])
+    weight = variance / np.exp(lv_c[0])  # d mu_G / d mu_0
+    pulled = sum(np.asarray(mu_c[i]) - mean for i in range(3))
+    expected = 2 * (np.asarray(mu_c[0]) - mean - weight * pulled) / BATCH
+    np.testing.assert_allclose(grad[0], expected, rtol=1e-4)
+    assert np.all(np.abs(np.asarray(2 * (mu_c[0] - mean) / BATCH) - grad[0]) > 1e-4)
+    np.testing.assert_allclose(grad[4], 2 * mu_c[4] / BATCH, rtol=1e-5)  # mu_G = 0: no group.
+
+
+def small(name):
+    config = default.form(default.get_config(), "smoke")
+    config.method.name = name
+    method = METHODS[name](config, DataInfo((32, 32, 1), 100))
+    variables = method.init(jax.random.key(0))
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": jnp.asarray(rng.uniform(size=(6, 32, 32, 1)), jnp.float32),
+        "group": jnp.array([0, 0, 1, 1, 1, -1]),
+    }
+    return method, variables, batch
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_parameter_of_the_player_receives_gradient(name):
+    method, variables, batch = small(name)
+    (player,) = method.losses
+
+    def loss(params):
+        moved = variables | {"params": {player: params}}
+        return method.losses[player](moved, batch, jax.random.key(1))[0]
+
+    grads = jax.jit(jax.grad(loss))(variables["params"][player])
+    for path, grad in jax.tree.leaves_with_path(grads):
+        assert np.any(np.asarray(grad) != 0), jax.tree_util.keystr(path)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_content_of_a_partner_changes_an_images_loss_only_through_the_group(name):
+    """The gradient of image 0's reconstruction reaches the encoder's answer for its partner.
+
+    True for ML-VAE, whose content is drawn from the group's posterior (cutting the product's
+    gradient, as a well-known implementation does, breaks this), false for GM-VAE (equation 4:
+    content is drawn from the image's own posterior).
+    """
+    method, variables, batch = small(name)
+    latents = method.encode(variables, batch["image"])
+    content = latents["content"]
+
+    def recon_of_first(mean):
+        q = Gaussian(mean, content.logvar)
+        if name == "mlvae":
+            q = mlvae.distributions.product_of_gaussians(q, batch["group"])
+        codes = {"content": q.mean, "style": latents["style"].mean}
+        return jnp.sum(method.decode(variables, codes)[0])
+
+    grad = np.asarray(jax.grad(recon_of_first)(content.mean))
+    assert np.any(grad[0] != 0)
+    assert np.any(grad[1] != 0) == (name == "mlvae")
+    assert np.all(grad[2:] == 0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_loss_in_training_depends_on_the_partner_as_the_equations_say(name):
+    """The whole loss, networks included: moving a partner into another group changes it."""
+    method, variables, batch = small(name)
+    loss = jax.jit(lambda b: method.losses["model"](variables, b, jax.random.key(1))[0])
+    together = loss(batch)
+    apart = loss(batch | {"group": jnp.array([0, 5, 1, 1, 1, -1])})
+    renamed = loss(batch | {"group": jnp.array([70, 70, 9, 9, 9, -1])})
+    assert abs(together - apart) > 1e-4
+    np.testing.assert_allclose(together, renamed, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_batch_statistics_move_a_tenth_of_the_way(name):
+    method, variables, batch = small(name)
+    _, (mutable, _) = method.losses["model"](variables, batch, jax.random.key(1))
+    before, after = (v["encoder"] for v in (variables["mutable"]["model"], mutable))
+    kernel = variables["params"]["model"]["encoder"]["Conv_0"]["kernel"]
+    features = jax.lax.conv_general_dilated(
+        batch["image"], kernel, (2, 2), [(2, 2)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    expected = 0.9 * before["BatchNorm_0"]["mean"] + 0.1 * features.mean((0, 1, 2))
+    np.testing.assert_allclose(after["BatchNorm_0"]["mean"], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_decoder_that_does_not_fit_the_image_says_so():
+    config = default.get_config()
+    config.network.decoder_widths = (8,)
+    with pytest.raises(UserError, match="16x16 images but the data has 32x32"):
+        gmvae.build(config, DataInfo((32, 32, 1), 10))
