@@ -6,6 +6,8 @@ The other configs hold differences only. A field is set from the command line as
 
 import ml_collections
 
+from refvae_jax.errors import UserError
+
 
 def get_config():
     """The defaults: the mixture paper's MNIST setting on the digits that need no download."""
@@ -70,7 +72,7 @@ def form(config, arg, **forms):
     forms["smoke"] = smoke
     if arg:
         if arg not in forms:
-            raise ValueError(f"it has no form {arg!r}, only {', '.join(sorted(forms))}")
+            raise UserError(f"The config has no form {arg!r}, only {', '.join(sorted(forms))}.")
         forms[arg](config)
     return config
 

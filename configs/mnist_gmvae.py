@@ -25,9 +25,9 @@ def get_config(arg=""):
 
 
 def cpu(config):
-    """Narrow, 60 epochs, cosine decay; every tenth epoch is kept for the learning curve."""
+    """Narrow, 40 epochs, cosine decay; every tenth epoch is kept for the learning curve."""
     default.narrow(config)
-    config.num_train_steps = steps(60, config.batch_size)
+    config.num_train_steps = steps(40, config.batch_size)
     config.optimizer.schedule = "cosine"
     config.eval_every_steps = config.checkpoint_every_steps = steps(2, config.batch_size)
     config.keep_every_steps = 5 * config.checkpoint_every_steps

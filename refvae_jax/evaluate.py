@@ -93,14 +93,18 @@ def decoder_scores(model, test, judge, seed):
     }
 
 
+def all_scores(model, splits, judge, seed):
+    """`code_scores` and `decoder_scores` of a model."""
+    codes = code_scores(model, splits, seed)
+    return codes | decoder_scores(model, splits["test"], judge, seed)
+
+
 def references(splits, judge):
     """What knowing nothing scores, {prefix of a name: value}, and the judge on real images."""
     train, test = splits["train"], splits["test"]
     mean_image = train.image.mean(axis=0, dtype=np.float64) / 255
     error = np.mean((test.image / 255 - mean_image) ** 2)
     majority = chance(train.label, test.label)
-    # Style of B, content of A: nobody looked at B's label, so it is right as often as two partners
-    # share a label by chance.
     return {
         "judge": float(np.mean(judge(test.image) == test.label)),
         "label": majority,
@@ -161,9 +165,7 @@ def evaluate(workdir, step="best"):
 
     def scores_of(variables):
         model = Model(method, variables, record["image_shape"])
-        return code_scores(model, splits, config.seed) | decoder_scores(
-            model, splits["test"], judge, config.seed
-        )
+        return all_scores(model, splits, judge, config.seed)
 
     known = references(splits, judge)
     untrained = scores_of(initial_variables(method, config.seed))

@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 
 from refvae_jax import config as configs
+from refvae_jax.allocator import keep_memory
 from refvae_jax.errors import UserError
 from refvae_jax.logs import say
 
@@ -111,6 +112,7 @@ def run(config, workdir, mode="train"):
     if arguments is not None:
         jax.distributed.initialize(**arguments)
     use_compilation_cache()
+    keep_memory()
     workdir = Path(workdir).absolute()
     main = jax.process_index() == 0
     with disk_errors_explained(workdir), contextlib.ExitStack() as stack:

@@ -1,6 +1,7 @@
 """The mixture paper's classifier on codes and how it is trained; `probes.py` is its caller.
 
     network = Classifier(num_classes=10)
+    rng = make_rng(seed)
     state = init(network, rng, codes[:1])
     state = train_epoch(network, state, codes, labels, rng, 1e-3)
     labels = predict(network, state.variables, codes)
@@ -48,6 +49,11 @@ def _torch_linear(features: int, fan_in: int) -> nn.Dense:
         return jax.random.uniform(key, shape, dtype, -1, 1) / np.sqrt(fan_in)
 
     return nn.Dense(features, kernel_init=uniform, bias_init=uniform)
+
+
+def make_rng(seed: int) -> jax.Array:
+    """The key of a probe; draws by threefry would take XLA a second more to compile."""
+    return jax.random.key(seed, impl="rbg")
 
 
 class State(NamedTuple):

@@ -53,7 +53,8 @@ def train_judge(
     num_steps = _num_steps(len(images))
     rng = jax.random.key(seed)
     init = jax.jit(functools.partial(network.init, train=False))
-    variables = init(rng, jnp.zeros((1, *images.shape[1:])))
+    # Initial weights drawn by threefry would take XLA seconds more to compile.
+    variables = init(jax.random.key(seed, impl="rbg"), jnp.zeros((1, *images.shape[1:])))
     state = (variables, _optimizer(num_steps).init(variables["params"]))
     for step, index in enumerate(_batches(len(images), batch_size, num_steps, seed)):
         step_rng = jax.random.fold_in(rng, step)

@@ -65,7 +65,7 @@ def paper_accuracy(fit: Codes, test: Codes, *, num_classes: int, seed: int) -> f
       ValueError: labels out of range, codes not finite or of the wrong shape.
     """
     _check(num_classes, fit, test)
-    network, rng = classifier.Classifier(num_classes), jax.random.key(seed)
+    network, rng = classifier.Classifier(num_classes), classifier.make_rng(seed)
     state = classifier.init(network, rng, jnp.asarray(fit.codes[:1], jnp.float32))
     for epoch in range(PAPER_EPOCHS):
         state = _train_epoch(network, state, fit, rng, epoch, PAPER_LEARNING_RATE)
@@ -121,7 +121,7 @@ def _converged_network(
     fit: Codes, validation: Codes, test: Codes, num_classes: int, seed: int
 ) -> tuple[float, float]:
     """Validation and test accuracy of the paper's network, trained until it stops improving."""
-    network, rng = classifier.Classifier(num_classes), jax.random.key(seed)
+    network, rng = classifier.Classifier(num_classes), classifier.make_rng(seed)
     state = classifier.init(network, rng, jnp.asarray(fit.codes[:1], jnp.float32))
     steps_per_epoch = max(1, len(fit.labels) // classifier.BATCH_SIZE)
     best, best_state, best_epoch = -1.0, state, 0

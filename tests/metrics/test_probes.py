@@ -1,6 +1,5 @@
 import math
 
-import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -87,7 +86,7 @@ def test_flipped_labels_give_the_bayes_accuracy(p):
     assert abs(accuracy - (1 - p)) < 4 * standard_error(p)
 
 
-@pytest.mark.parametrize("distance", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("distance", [1.0, 2.0])
 def test_overlapping_gaussians_give_the_bayes_accuracy(distance):
     def gaussians(n, rng):
         labels = rng.integers(0, 2, n).astype(np.int32)
@@ -126,7 +125,7 @@ def test_the_converged_network_alone_reads_xor():
 
 
 def test_a_tiny_dimension_is_read_beside_large_ones():
-    scale = np.array([1e-2, 1.0], np.float32)
+    scale = np.array([1e-4, 1.0], np.float32)
     small = [Codes(codes * scale + 5, labels) for codes, labels in parts(halves)]
     assert strong_accuracy(*small, **BINARY) >= 0.98
 
@@ -154,13 +153,22 @@ def test_the_seed_decides():
     assert strong_accuracy(fit, validation, test, **BINARY) == first.accuracy
 
 
-@pytest.mark.parametrize("draw", [halves, xor, flipped(rings, 0.2)])
+@pytest.mark.parametrize("draw", [halves, flipped(rings, 0.2)])
 def test_the_choice_never_sees_the_test_labels(draw):
     fit, validation, test = parts(draw)
     opposite = Codes(test.codes, 1 - test.labels)
     probe, misled = (strong_probe(fit, validation, t, **BINARY) for t in (test, opposite))
     assert (misled.name, misled.validation_accuracy) == (probe.name, probe.validation_accuracy)
     assert misled.accuracy == pytest.approx(1 - probe.accuracy)
+
+
+def test_the_number_of_neighbours_never_sees_the_test_labels():
+    fit, validation, test = parts(flipped(xor, 0.3))  # One neighbour is right in 58 %, 50 in 70 %.
+    opposite = Codes(test.codes, 1 - test.labels)
+    chosen, misled = (
+        probes._neighbours(fit, validation, t, num_classes=2) for t in (test, opposite)
+    )
+    assert misled == (chosen[0], pytest.approx(1 - chosen[1]))
 
 
 def test_the_choice_follows_validation():
@@ -185,7 +193,7 @@ def test_the_paper_probe_takes_its_constants(monkeypatch):
 
 def test_layers_start_as_in_pytorch():
     network = classifier.Classifier(10)
-    state = classifier.init(network, jax.random.key(0), np.zeros((1, 16), np.float32))
+    state = classifier.init(network, classifier.make_rng(0), np.zeros((1, 16), np.float32))
     for name, fan_in in (("Dense_0", 16), ("Dense_1", 256), ("Dense_2", 256)):
         layer, bound = state.variables["params"][name], 1 / math.sqrt(fan_in)
         for values in (layer["kernel"], layer["bias"]):
@@ -198,8 +206,8 @@ def test_one_step_of_one_batch():
     """128 codes are one step: Adam's first moves by the rate, batch norm's moments by a tenth."""
     codes, labels = halves(128, np.random.default_rng(0))
     network = classifier.Classifier(2)
-    before = classifier.init(network, jax.random.key(0), codes[:1])
-    after = classifier.train_epoch(network, before, codes, labels, jax.random.key(1), 1e-3)
+    before = classifier.init(network, classifier.make_rng(0), codes[:1])
+    after = classifier.train_epoch(network, before, codes, labels, classifier.make_rng(1), 1e-3)
     assert after.opt_state.count == 1
     params = before.variables["params"]
     change = np.abs(after.variables["params"]["Dense_2"]["kernel"] - params["Dense_2"]["kernel"])

@@ -1,0 +1,175 @@
+"""Images a second of our training step, and of the same step in PyTorch.
+
+python benchmarks/train_step.py --config=configs/mnist_gmvae.py                # ours alone
+python benchmarks/train_step.py --config=configs/mnist_gmvae.py --peer=torch   # and the ratio
+
+Ours is the function that train.py compiles (losses, batch norm, Adam, donated state), fed with
+uint8 batches of made images through parallel.put_batch. The peer (torch_peer.py) is the same
+network, loss and optimiser. Each runs in a process of its own on the same CPUs with as many
+threads; short blocks of steps alternate, so that whatever else the machine does hits both alike.
+
+The last line is `ratio <number>`: our images a second over the peer's, above 1 where we are faster.
+It is the median, over the rounds, of the ratio within a round.
+"""
+
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import os
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from benchmarks.worker import Worker, WorkerError
+from refvae_jax import config as configs
+from refvae_jax.errors import UserError
+
+PEERS = {"torch": "benchmarks.torch_peer"}  # name -> module
+
+CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
+PEER = flags.DEFINE_enum("peer", "", ["", *PEERS], "What to compare with; nothing by default.")
+PEER_PYTHON = flags.DEFINE_string("peer_python", sys.executable, "The Python that has the peer.")
+CHANNELS = flags.DEFINE_integer("channels", 1, "Of the made images: 1 or 3.", 1)
+GROUPS = flags.DEFINE_integer("groups", 10, "Groups among the made images.", 1)
+ROUNDS = flags.DEFINE_integer("rounds", 10, "Blocks of steps of each side.", 1)
+STEPS = flags.DEFINE_integer("steps", 5, "Steps in a block.", 1)
+THREADS = flags.DEFINE_integer("threads", 0, "CPUs that both may use; 0 = all.", 0)
+WARM_UP = 3  # Steps before the first block.
+
+
+def prepare(settings):
+    """Our end of the benchmark, see worker.py."""
+    import jax
+    import numpy as np
+    import optax
+
+    from refvae_jax import parallel, state, train
+    from refvae_jax.methods import METHODS
+    from refvae_jax.methods.base import DataInfo
+
+    config = ConfigDict(settings["config"])
+    mesh, how, size = parallel.make_mesh(), config.parallel.map, config.batch_size
+    parallel.check_batch_size(size, mesh.size)
+    method = METHODS[config.method.name](config, DataInfo(tuple(settings["shape"]), 50_000))
+    adam = optax.adam(train.learning_rate(config), config.optimizer.b1, config.optimizer.b2)
+    optimizers = dict.fromkeys(method.losses, adam)
+
+    def fresh():
+        return state.create(train.initial_variables(method, config.seed), optimizers)
+
+    current = jax.jit(fresh, out_shardings=parallel.replicated(mesh))()
+    rng = np.random.default_rng(0)
+    batch = {
+        "image": rng.integers(0, 256, (size, *settings["shape"]), np.uint8),
+        "group": rng.integers(0, settings["num_groups"], size, np.int32),
+    }
+    since = time.perf_counter()
+    update = parallel.map_update(method, optimizers, config.seed, mesh, how)
+    step = update.lower(current, parallel.put_batch(batch, mesh, how)).compile()
+    compile_seconds = time.perf_counter() - since
+
+    def run(num_steps):
+        nonlocal current
+        for _ in range(num_steps):
+            current, _ = step(current, parallel.put_batch(batch, mesh, how))
+        jax.block_until_ready(current)
+
+    info = {"version": f"jax {jax.__version__}", "threads": len(settings["cpus"])}
+    return run, info | {"compile_seconds": compile_seconds}
+
+
+def available_cpus(wanted):
+    """The CPUs both sides may use: `wanted` of those of this process, 0 for all."""
+    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    cpus = cpus or list(range(os.cpu_count()))
+    if wanted > len(cpus):
+        raise UserError(f"--threads={wanted}, but this process has {len(cpus)} CPUs.")
+    return cpus[: wanted or None]
+
+
+def start(python, module, settings, cpus):
+    """A Worker that has compiled and warmed up."""
+    try:
+        worker = Worker(python, module, settings, cpus)
+    except OSError as error:
+        raise UserError(f"Cannot run {python}: {error.strerror}.") from error
+    except WorkerError as error:
+        message = str(error) if error.kind == "UserError" else f"{module}: {error}"
+        if error.kind == "ModuleNotFoundError" and module in PEERS.values():
+            message = (
+                f"--peer=torch needs PyTorch and numpy ({error}): pip install -e '.[benchmark]', "
+                f"or name a Python that has both with --peer_python=PATH."
+            )
+        raise UserError(message) from error
+    worker.run(WARM_UP)
+    return worker
+
+
+def report(name, worker, seconds, batch_size):
+    """Prints what was measured of one side; `seconds` holds those of a step, one for each block."""
+    median = statistics.median(seconds)
+    info = worker.info
+    print(f"{name}: {info['version']}, {info['threads']} threads")
+    if "compile_seconds" in info:
+        print(f"{name}: compile {info['compile_seconds']:.1f} s")
+    print(f"{name}: {1e3 * median:.1f} ms a step (fastest block {1e3 * min(seconds):.1f})")
+    print(f"{name}: {batch_size / median:.0f} images/s")
+    print(f"{name}: peak memory {worker.peak_memory():.0f} MB", flush=True)
+
+
+def measure(config):
+    """Runs both sides in turn and prints the report."""
+    configs.check(config)
+    if config.method.name not in ("gmvae", "mlvae"):
+        raise UserError(f"The made batches suit gmvae and mlvae, not {config.method.name}.")
+    if PEER.value and (config.method.name, config.dtype) != ("gmvae", "float32"):
+        raise UserError("The peer is gmvae in float32 only: leave --peer out for other configs.")
+    cpus = available_cpus(THREADS.value)
+    shape = [config.data.resolution] * 2 + [CHANNELS.value]
+    settings = {"config": config.to_dict(), "shape": shape, "num_groups": GROUPS.value}
+    # The peer first: where it is missing, say so before ours compiles.
+    sides = {PEER.value: (PEER_PYTHON.value, PEERS[PEER.value])} if PEER.value else {}
+    sides["ours"] = (sys.executable, "benchmarks.train_step")
+
+    workers = {name: start(*side, settings, cpus) for name, side in sides.items()}
+    seconds = {name: [] for name in workers}
+    for _ in range(ROUNDS.value):
+        for name, worker in workers.items():
+            seconds[name].append(worker.run(STEPS.value) / STEPS.value)
+    for name, worker in workers.items():
+        report(name, worker, seconds[name], config.batch_size)
+        worker.close()
+    if PEER.value:
+        pairs = zip(seconds[PEER.value], seconds["ours"], strict=True)
+        ratios = sorted(theirs / ours for theirs, ours in pairs)
+        print(f"ratio within a round: {ratios[0]:.2f} to {ratios[-1]:.2f}")
+        print(f"ratio {statistics.median(ratios):.3f}")
+
+
+def main(argv):
+    """Parses the command line and measures; returns the exit status."""
+    try:
+        try:
+            rest = flags.FLAGS(argv)[1:]
+            config = CONFIG.value
+        except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError) as error:
+            raise UserError(configs.explain(error)) from error
+        if config is None or rest:
+            raise UserError(
+                f"Unexpected argument {rest[0]!r}: flags are written --name=value."
+                if rest
+                else "Which config? For example --config=configs/mnist_gmvae.py"
+            )
+        measure(config)
+    except UserError as error:
+        print(f"\nerror: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,116 @@
+"""A training step that runs in a process of its own, a block of steps whenever it is asked.
+
+    worker = Worker(sys.executable, "benchmarks.torch_peer", settings, cpus=(0, 1))
+    worker.info                # {"version": "2.13.0", "compile_seconds": 0.0, ...}
+    worker.run(5)              # seconds
+    worker.peak_memory()       # MB
+
+where the module offers `prepare(settings) -> (run(num_steps), info)`; settings, which also get
+"cpus", and info are dicts that JSON can hold.
+
+Two frameworks in one process would fight over its threads and share its peak of memory. Nothing
+here needs more than the standard library: the two ends may be different interpreters.
+"""
+
+import importlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TOLD = ("UserError", "ModuleNotFoundError")  # Errors whose message says all; no traceback.
+
+
+class WorkerError(Exception):
+    """The process could not start, or ended; `kind` names its exception, "" where it left none."""
+
+    def __init__(self, message, kind=""):  # noqa: D107
+        super().__init__(message)
+        self.kind = kind
+
+
+class Worker:
+    """A process of the interpreter `python` that prepares `module`, on the CPUs `cpus` only."""
+
+    def __init__(self, python, module, settings, cpus):  # noqa: D107
+        self._module = module
+        self._process = subprocess.Popen(
+            [python, "-m", "benchmarks.worker", module],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": str(len(cpus))},
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self.info = self._ask(settings | {"cpus": sorted(cpus)})
+
+    def run(self, num_steps):
+        """Runs so many steps to their end; returns the seconds they took."""
+        return self._ask(num_steps)["seconds"]
+
+    def peak_memory(self):
+        """The most memory the process has held so far, in MB."""
+        return self._ask(0)["peak_mb"]
+
+    def close(self):
+        """Ends the process."""
+        self._process.communicate()
+
+    def _ask(self, question):
+        try:
+            print(json.dumps(question), file=self._process.stdin, flush=True)
+            answer = self._process.stdout.readline()
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            raise WorkerError(f"the process of {self._module} ended, its last words are above")
+        answer = json.loads(answer)
+        if "error" in answer:
+            self.close()
+            raise WorkerError(answer["error"], answer["kind"])
+        return answer
+
+
+def serve(module, questions, answers):
+    """Answers a Worker until it closes the pipe."""
+
+    def say(**answer):
+        print(json.dumps(answer), file=answers, flush=True)
+
+    settings = json.loads(questions.readline())
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, settings["cpus"])  # Before a framework counts them.
+    try:
+        run, info = importlib.import_module(module).prepare(settings)
+    except Exception as error:
+        kind = type(error).__name__
+        say(error=str(error), kind=kind)
+        if kind in TOLD:
+            return
+        raise
+    say(**info)
+    for question in questions:
+        since = time.perf_counter()
+        run(int(question))
+        say(seconds=time.perf_counter() - since, peak_mb=_peak_memory())
+
+
+def _peak_memory():
+    """Peak resident memory of this process in MB."""
+    # Not ru_maxrss where there is better: it counts what the parent held at the start.
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+if __name__ == "__main__":
+    pipe = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # What a library prints must not end up among the answers.
+    serve(sys.argv[1], sys.stdin, pipe)

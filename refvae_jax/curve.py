@@ -1,0 +1,73 @@
+"""The learning curve of a run: every kept checkpoint scored.
+
+    python -m refvae_jax.curve runs/mnist_gmvae-cpu-s0
+
+Keep checkpoints with `config.keep_every_steps`. Writes curve.jsonl, a line a checkpoint, and
+figures/curve.png; checkpoints already in curve.jsonl are not scored again.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import ml_collections
+
+from refvae_jax import checkpoint, evaluate, figures, logs
+from refvae_jax.errors import UserError
+from refvae_jax.inference import Model, build_method
+
+SHOWN = (
+    "content/label/paper_accuracy",
+    "content/label/strong_accuracy",
+    "style/label/paper_accuracy",
+    "style/label/strong_accuracy",
+    "style/label/strong_accuracy/sample",
+    "swap/content/label/accuracy",
+)
+
+
+def score(workdir, path):
+    """Appends to `path` the scores on the test part of each checkpoint that is not in it yet."""
+    known = path.read_text().splitlines() if path.exists() else []
+    missing = set(checkpoint.steps(workdir)) - {json.loads(line)["step"] for line in known}
+    judge = splits = None
+    for step in sorted(missing):
+        variables, record, _ = checkpoint.load(workdir, step)
+        config = ml_collections.ConfigDict(record["config"])
+        if splits is None:
+            splits = evaluate.open_splits(config)
+            judge = evaluate.make_judge(splits, config.seed)
+        model = Model(build_method(record), variables, record["image_shape"])
+        scores = evaluate.all_scores(model, splits, judge, config.seed)
+        epoch = step * config.batch_size / record["num_train_images"]
+        logs.append(path, {"step": step, "epoch": epoch, "scores": scores})
+        logs.say(f"step {step}, epoch {epoch:.1f}: " + ", ".join(f"{scores[n]:.3f}" for n in SHOWN))
+
+
+def draw(path, picture):
+    """Plots the scores of SHOWN against epochs."""
+    rows = sorted(map(json.loads, path.read_text().splitlines()), key=lambda row: row["step"])
+    epochs = [row["epoch"] for row in rows]
+    series = {name: (epochs, [row["scores"][name] for row in rows]) for name in SHOWN}
+    figures.curve(series, picture, y_label="accuracy")
+
+
+def main(argv):
+    """Scores and draws; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workdir", type=Path)
+    workdir = parser.parse_args(argv).workdir
+    try:
+        if not checkpoint.steps(workdir):
+            raise UserError(f"{workdir} has no checkpoints: train there first.")
+        score(workdir, workdir / "curve.jsonl")
+        draw(workdir / "curve.jsonl", workdir / "figures" / "curve.png")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

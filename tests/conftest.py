@@ -1,0 +1,64 @@
+"""Shared by all tests: caches of their own, a small config, one trained run."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from configs import quickstart
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_caches(tmp_path_factory):
+    """Decoded data, prepared data and compiled programs of the tests, apart from the user's."""
+    before = dict(os.environ)
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["TFDS_DATA_DIR"] = str(tmp_path_factory.mktemp("tfds"))
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def config():
+    """The quick start in its smoke form: 20 steps of seconds."""
+    return quickstart.get_config("smoke")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A workdir trained to the end, evaluated and drawn. Copy it before changing it."""
+    from refvae_jax.run import run
+
+    workdir = tmp_path_factory.mktemp("trained")
+    run(quickstart.get_config("smoke"), workdir)
+    return workdir
+
+
+@pytest.fixture
+def workdir(trained, tmp_path):
+    """A copy of the trained run, to be damaged or continued."""
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def launch():
+    """launch(*arguments, env={}, kill_when=None) -> CompletedProcess of `python launch.py ...`."""
+
+    def start(*arguments, env=()):
+        return subprocess.run(
+            [sys.executable, "launch.py", *arguments],
+            cwd=ROOT,
+            env=os.environ | dict(env),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return start

@@ -1,0 +1,201 @@
+"""Every form of a convolution against XLA's own and against loops in numpy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from refvae_jax.networks import conv as convs
+from refvae_jax.networks.conv import Conv, ConvTranspose, Form, conv, conv_transpose, form
+
+FUNCTIONS = {"conv": convs._conv, "conv_transpose": convs._conv_transpose}
+
+
+@pytest.fixture
+def float64():
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+def draw(shape, kernel_shape, dtype=np.float64):
+    rng = np.random.default_rng(0)
+    return [jnp.asarray(rng.standard_normal(s), dtype) for s in (shape, kernel_shape)]
+
+
+def products(kind, x, kernel, stride, padding, chosen):
+    """Output and both gradients, for a cotangent that depends on the output's shape alone."""
+
+    @jax.jit
+    def run(x, kernel):
+        y, pull = jax.vjp(
+            lambda x, kernel: FUNCTIONS[kind](x, kernel, stride, padding, chosen), x, kernel
+        )
+        cotangent = np.random.default_rng(1).standard_normal(y.shape)
+        return (y, *pull(jnp.asarray(cotangent, y.dtype)))
+
+    return run(x, kernel)
+
+
+def assert_equals_plain(kind, x, kernel, stride, padding, chosen):
+    actual = products(kind, x, kernel, stride, padding, chosen)
+    expected = products(kind, x, kernel, stride, padding, None)
+    for name, a, e in zip(("y", "dx", "dk"), actual, expected, strict=True):
+        assert a.shape == e.shape, name
+        assert a.dtype == e.dtype == jnp.float64, name
+        np.testing.assert_allclose(a, e, atol=1e-12 * np.abs(e).max(), rtol=1e-9, err_msg=name)
+
+
+# kind, height and width, C, O, k, stride, padding: a quarter of the widths in use, but where the
+# width decides the form.
+IN_USE = [
+    ("conv", 32, 1, 8, 5, 2, 2),
+    ("conv", 16, 8, 16, 5, 2, 2),
+    ("conv", 8, 16, 32, 5, 2, 2),
+    ("conv", 4, 32, 64, 5, 2, 2),
+    ("conv", 64, 3, 16, 5, 2, 2),
+    ("conv", 8, 129, 4, 5, 2, 2),
+    ("conv", 32, 16, 1, 5, 1, 2),
+    ("conv_transpose", 8, 64, 32, 4, 2, 1),
+    ("conv_transpose", 16, 32, 16, 4, 2, 1),
+]
+
+
+@pytest.mark.parametrize("case", IN_USE, ids=str)
+def test_layers_in_use_equal_plain(float64, case):
+    kind, size, channels, features, k, stride, padding = case
+    out_size = size * stride if kind == "conv_transpose" else size // stride
+    chosen = form(kind, "cpu", k, stride, channels, features, out_size)
+    x, kernel = draw((2, size, size, channels), (k, k, channels, features))
+    assert_equals_plain(kind, x, kernel, stride, padding, chosen)
+
+
+# The ways are independent of each other, so these triples try each at every geometry.
+FORMS = [
+    ("conv", Form("native", "fold", "native")),
+    ("conv", Form("native", "phases", "taps")),
+    ("conv_transpose", Form("patches", "fold", "patches", mirrored=True)),
+]
+GEOMETRIES = [  # height, width, k, stride, padding
+    (7, 6, 4, 2, 1),
+    (8, 7, 3, 2, 0),
+    (5, 8, 4, 3, 3),
+    (7, 7, 2, 3, 1),
+]
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+@pytest.mark.parametrize(("kind", "chosen"), FORMS, ids=str)
+def test_forms_equal_plain(float64, kind, chosen, geometry):
+    height, width, k, stride, padding = geometry
+    x, kernel = draw((2, height, width, 3), (k, k, 3, 2))
+    assert_equals_plain(kind, x, kernel, stride, padding, chosen)
+
+
+def test_mirrored_convolution_equals_plain(float64):
+    for height, width, k, padding in [(6, 9, 4, 0), (5, 5, 3, 1), (6, 5, 2, 3)]:
+        x, kernel = draw((2, height, width, 3), (k, k, 3, 2))
+        chosen = Form("patches", "fold", "patches", mirrored=True)
+        assert_equals_plain("conv", x, kernel, 1, padding, chosen)
+
+
+def brute_force_conv(x, kernel, stride, padding):
+    x = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    k = kernel.shape[0]
+    h, w = ((n - k) // stride + 1 for n in x.shape[1:3])
+    y = np.zeros((x.shape[0], h, w, kernel.shape[3]))
+    for m in range(h):
+        for n in range(w):
+            window = x[:, m * stride : m * stride + k, n * stride : n * stride + k]
+            y[:, m, n] = np.einsum("bijc,ijco->bo", window, kernel)
+    return y
+
+
+@pytest.mark.parametrize("geometry", [(7, 6, 5, 2, 2, 2), (6, 7, 5, 1, 2, 1)], ids=str)
+def test_conv_equals_brute_force(float64, geometry):
+    height, width, k, stride, padding, features = geometry
+    x, kernel = draw((2, height, width, 5), (k, k, 5, features))
+    y = conv(x, kernel, stride=stride, padding=padding)
+    np.testing.assert_allclose(
+        y, brute_force_conv(np.asarray(x), np.asarray(kernel), stride, padding), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize("geometry", [(4, 5, 4, 2, 1), (3, 4, 5, 3, 2)], ids=str)
+def test_conv_transpose_equals_brute_force(float64, geometry):
+    height, width, k, stride, padding = geometry
+    x, kernel = draw((2, height, width, 3), (k, k, 3, 2))
+    # PyTorch's definition: each pixel adds its multiple of the kernel, here flipped, to the output.
+    full = np.zeros((2, (height - 1) * stride + k, (width - 1) * stride + k, 2))
+    for m in range(height):
+        for n in range(width):
+            stamp = np.einsum("bc,ijco->bijo", x[:, m, n], kernel[::-1, ::-1])
+            full[:, m * stride : m * stride + k, n * stride : n * stride + k] += stamp
+    expected = full[:, padding : full.shape[1] - padding, padding : full.shape[2] - padding]
+    actual = conv_transpose(x, kernel, stride=stride, padding=padding)
+    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("platform", ["gpu", "tpu", "METAL"])
+def test_other_platforms_take_the_plain_form(platform):
+    for kind, size, channels, features, k, stride, _ in IN_USE:
+        assert form(kind, platform, k, stride, channels, features, size) is None
+
+
+@pytest.mark.parametrize(
+    ("layer", "chosen"),
+    [
+        (("conv", "cpu", 5, 2, 1, 32, 16), None),
+        (("conv", "cpu", 5, 2, 32, 64, 8), Form("native", "phases", "native")),
+        (("conv", "cpu", 5, 2, 64, 128, 4), Form("native", "fold", "native")),
+        (("conv", "cpu", 5, 2, 128, 256, 2), Form("patches", "fold", "native")),
+        (("conv", "cpu", 5, 2, 256, 512, 4), Form("patches", "fold", "native")),
+        (("conv", "cpu", 5, 2, 3, 64, 32), Form("native", "phases", "taps")),
+        (("conv", "cpu", 5, 1, 64, 1, 32), Form("patches", "fold", "patches", True)),
+        (("conv", "cpu", 5, 1, 64, 3, 64), None),
+        (("conv", "cpu", 3, 1, 64, 64, 32), None),
+        (("conv", "cpu", 1, 1, 64, 1, 32), None),
+        (("conv_transpose", "cpu", 4, 2, 256, 128, 16), Form("native", "phases", "taps", True)),
+        (("conv_transpose", "cpu", 3, 1, 64, 64, 16), None),
+    ],
+    ids=str,
+)
+def test_form_on_cpu(layer, chosen):
+    assert form(*layer) == chosen
+
+
+@pytest.mark.parametrize(("kind", "chosen"), FORMS, ids=str)
+def test_bfloat16_stays_bfloat16_and_close(kind, chosen):
+    x, kernel = draw((2, 6, 6, 8), (4, 4, 8, 4), jnp.bfloat16)
+    actual = products(kind, x, kernel, 2, 1, chosen)
+    wide = products(kind, *(a.astype(jnp.float32) for a in (x, kernel)), 2, 1, None)
+    for a, e in zip(actual, wide, strict=True):
+        assert a.dtype == jnp.bfloat16
+        np.testing.assert_allclose(a.astype(jnp.float32), e, atol=0.02 * np.abs(e).max())
+
+
+@pytest.mark.parametrize(("module", "function"), [(Conv, conv), (ConvTranspose, conv_transpose)])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_modules_apply_the_functions(module, function, dtype):
+    layer = module(features=4, kernel_size=4, stride=2, padding=1)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 6, 3)), dtype)
+    params = layer.init(jax.random.key(0), x)["params"]
+    assert jax.tree.map(lambda p: (p.shape, p.dtype), params) == {
+        "kernel": ((4, 4, 3, 4), jnp.float32),
+        "bias": ((4,), jnp.float32),
+    }
+    assert not params["bias"].any()
+    params["bias"] = jnp.arange(4.0)
+    y = layer.apply({"params": params}, x)
+    expected = function(x, params["kernel"].astype(dtype), stride=2, padding=1)
+    expected = expected + jnp.arange(4, dtype=dtype)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.astype(np.float32), expected.astype(np.float32), rtol=1e-6)
+
+
+def test_module_without_bias_and_its_initial_scale():
+    layer = Conv(features=512, kernel_size=5, stride=2, padding=2, use_bias=False)
+    params = layer.init(jax.random.key(0), jnp.zeros((1, 4, 4, 8)))["params"]
+    assert set(params) == {"kernel"}
+    assert np.std(params["kernel"]) == pytest.approx((5 * 5 * 8) ** -0.5, rel=0.02)

@@ -1,0 +1,70 @@
+"""What a config may hold, and the words for what it may not."""
+
+import pytest
+
+from configs import default, quickstart
+from refvae_jax import config as configs
+from refvae_jax.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("method.name", "gmvea", "one of gmvae, mlvae. Did you mean 'gmvae'"),
+        ("parallel.map", "vmap", "one of jit, pmap. Did you mean 'pmap'"),
+        ("optimizer.schedule", "cosin", "Did you mean 'cosine'"),
+        ("dtype", "float16", "one of float32, bfloat16"),
+        ("batch_size", 0, "must be greater than 0"),
+        ("num_train_steps", -1, "must be greater than 0"),
+        ("data.grouped_fraction", 1.5, "must lie between 0 and 1"),
+        ("data.grouped_fraction", -0.1, "must lie between 0 and 1"),
+        ("optimizer.decay_at", (0.5, 2.0), "must lie between 0 and 1"),
+        ("network.encoder_widths", (8, 0), "whole numbers above 0"),
+        ("method.delta", 0.0, "must be greater than 0"),
+    ],
+)
+def test_check_refuses_in_one_sentence(config, field, value, words):
+    configs.check(config)
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=field.replace(".", r"\.")) as error:
+        configs.check(config)
+    assert words in str(error.value)
+
+
+def test_written_config_reads_back_and_is_the_same_run(config, tmp_path):
+    configs.write(config, tmp_path / "config.json")
+    assert configs.same_run(configs.read(tmp_path / "config.json"), config, tmp_path) == ""
+
+
+def test_free_fields_may_change_and_others_are_named(config):
+    new = config.copy_and_resolve_references()
+    new.data.dir, new.log_every_steps, new.parallel.map = "/elsewhere", 7, "pmap"
+    assert configs.same_run(config, new, "run") == ""
+    new.num_train_steps += 1
+    assert "num_train_steps was 20, is 21" in configs.same_run(config, new, "run")
+    new.method.k, new.batch_size = 3.0, 16
+    with pytest.raises(UserError) as error:
+        configs.same_run(config, new, "run")
+    assert "batch_size was 32, is 16" in str(error.value)
+    assert "method.k was 2.0, is 3.0" in str(error.value)
+
+
+def test_every_free_field_exists(config):
+    assert set(configs.FREE_FIELDS) <= configs.flatten(config).keys()
+
+
+def test_unknown_form_names_the_known():
+    with pytest.raises(UserError, match="has no form 'cpuu', only smoke"):
+        quickstart.get_config("cpuu")
+
+
+def test_default_workdir():
+    assert str(configs.default_workdir("configs/mnist_gmvae.py:cpu")) == "runs/mnist_gmvae-cpu"
+    assert str(configs.default_workdir("configs/quickstart.py")) == "runs/quickstart"
+
+
+def test_repulsion_weight_follows_the_formula():
+    config = default.get_config()
+    digits, size = 10, config.latents.content
+    formula = config.method.w_cent * 2 * size**2 * digits / (digits - 1)
+    assert config.method.w_rep == pytest.approx(formula, rel=0.02)

@@ -1,0 +1,103 @@
+"""The inference names of a loaded run, and their agreement with each other."""
+
+import numpy as np
+import pytest
+
+import refvae_jax
+from refvae_jax import inference
+from refvae_jax.distributions import Gaussian
+from refvae_jax.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return refvae_jax.load(trained)
+
+
+@pytest.fixture(scope="module")
+def images(trained):
+    from configs import quickstart
+    from refvae_jax.data.cache import open_split
+
+    return np.array(open_split(quickstart.get_config("smoke").data, "test").image[:20])
+
+
+def test_attributes(model):
+    assert model.image_shape == (32, 32, 1)
+    assert sorted(model.latent_names) == ["content", "style"]
+
+
+def test_any_count_gives_the_same_answer(model, images):
+    whole = model.encode(images)
+    parts = [model.encode(images[i : i + 1])["content"].mean for i in range(3)]
+    np.testing.assert_allclose(np.concatenate(parts), whole["content"].mean[:3], atol=1e-5)
+    many = np.tile(images, (30, 1, 1, 1))  # More than a chunk.
+    np.testing.assert_allclose(
+        model.encode(many)["style"].logvar[-20:], whole["style"].logvar, atol=1e-5
+    )
+    assert model.decode(model.means(many)).shape == many.shape
+
+
+def test_swap_exchanges_one_latent(model, images):
+    a, b = images[:10], images[10:]
+    swapped = model.swap(a, b, "content")
+    codes = {"content": model.encode(b)["content"].mean, "style": model.encode(a)["style"].mean}
+    np.testing.assert_array_equal(swapped, model.decode(codes))
+    np.testing.assert_array_equal(model.swap(a, a, "style"), model.reconstruct(a))
+
+
+def test_interpolation_runs_from_one_reconstruction_to_the_other(model, images):
+    a, b = images[:2], images[2:4]
+    path = model.interpolate(a, b, 5)
+    assert path.shape == (2, 5, 32, 32, 1)
+    np.testing.assert_array_equal(path[:, 0], model.reconstruct(a))
+    np.testing.assert_array_equal(path[:, -1], model.reconstruct(b))
+    style_only = model.interpolate(a, b, 3, latents=["style"])
+    np.testing.assert_array_equal(style_only[:, -1], model.swap(a, b, "style"))
+
+
+def test_resample_draws_one_latent_by_seed(model, images):
+    drawn = model.resample(images[:3], "style", 4, seed=1)
+    assert drawn.shape == (3, 4, 32, 32, 1) and drawn.dtype == np.uint8
+    np.testing.assert_array_equal(drawn, model.resample(images[:3], "style", 4, seed=1))
+    assert np.any(drawn != model.resample(images[:3], "style", 4, seed=2))
+
+
+def test_sample_by_seed(model):
+    drawn = model.sample(3, seed=1)
+    assert drawn.shape == (3, 32, 32, 1) and drawn.dtype == np.uint8
+    np.testing.assert_array_equal(drawn, model.sample(3, seed=1))
+    assert np.any(drawn != model.sample(3, seed=2))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m, x: m.encode(x / 255.0), "takes uint8 images"),
+        (lambda m, x: m.encode(x[0]), "takes uint8 images"),
+        (lambda m, x: m.encode(x[:, :16]), "takes uint8 images"),
+        (lambda m, x: m.encode(x[:0]), "no images"),
+        (lambda m, x: m.swap(x, x, "target"), "no 'target'"),
+    ],
+)
+def test_wrong_input_is_one_sentence(model, images, call, words):
+    with pytest.raises(UserError, match=words):
+        call(model, images)
+
+
+def test_posterior_sample_has_the_posteriors_moments():
+    q = Gaussian(np.full((20_000, 1), 3.0), np.full((20_000, 1), np.log(4.0)))
+    z = inference.posterior_sample(q, seed=0)
+    assert abs(z.mean() - 3) < 0.06 and abs(z.std() - 2) < 0.05
+
+
+def test_in_chunks_pads_and_cuts():
+    seen = []
+
+    def double(x):
+        seen.append(len(x))
+        return 2 * x
+
+    got = inference.in_chunks(double, np.arange(300.0))
+    np.testing.assert_array_equal(got, 2 * np.arange(300.0))
+    assert seen == [256, 256]

@@ -1,0 +1,183 @@
+"""Runs from end to end: complete, resumed exactly, stopped, refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from configs import default, mnist_gmvae, mnist_gmvae_semi, mnist_mlvae, quickstart
+from refvae_jax import checkpoint, train
+from refvae_jax.errors import UserError
+from refvae_jax.run import run
+
+CONFIGS = {
+    "quickstart": quickstart,
+    "mnist_gmvae": mnist_gmvae,
+    "mnist_mlvae": mnist_mlvae,
+    "mnist_gmvae_semi": mnist_gmvae_semi,
+}
+
+
+def same_arrays(a, b):
+    left, right = (checkpoint.load(w, "last")[0] for w in (a, b))
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def lines(workdir, name="metrics.jsonl"):
+    return [json.loads(line) for line in (workdir / name).read_text().splitlines()]
+
+
+def test_a_run_leaves_what_the_readme_promises(trained):
+    names = {str(p.relative_to(trained)) for p in trained.rglob("*") if p.is_file()}
+    assert {"config.json", "metrics.jsonl", "timing.jsonl", "results.json"} <= names
+    pictures = {"swaps", "interpolation", "samples_prior", "samples_aggregate"}
+    assert {f"figures/{p}.png" for p in pictures} | {"figures/interpolation.gif"} <= names
+    assert any("tfevents" in name for name in names)
+    rows = lines(trained)
+    assert [r["step"] for r in rows if "loss/model" in r] == [10, 20]
+    assert [r["step"] for r in rows if "validation/recon" in r] == [10, 20]
+    assert not any("images_per_second" in r for r in rows), "the clock belongs in timing.jsonl"
+    assert rows[-1]["validation/recon"] < rows[1]["validation/recon"], "it learns"
+
+
+def test_validation_error_is_that_of_the_loaded_model(trained):
+    from refvae_jax.data.cache import open_split
+    from refvae_jax.inference import load
+
+    config = quickstart.get_config("smoke")
+    images = open_split(config.data, "validation").image
+    recon = load(trained, "last").reconstruct(images)
+    error = ((recon / 255.0 - images / 255.0) ** 2).sum(axis=(1, 2, 3)).mean()
+    np.testing.assert_allclose(error, lines(trained)[-1]["validation/recon"], rtol=0.01)
+
+
+def test_a_finished_run_has_nothing_left_to_train(trained, workdir, config):
+    before = (workdir / "metrics.jsonl").read_bytes()
+    assert train.train(config, workdir)
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+    same_arrays(trained, workdir)
+
+
+def test_a_damaged_newest_checkpoint_costs_steps_but_not_the_result(trained, workdir, config):
+    file = max((workdir / "checkpoints" / "20").rglob("*"), key=lambda p: p.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 16
+    file.write_bytes(content)
+    assert train.train(config, workdir)
+    same_arrays(trained, workdir)
+    assert (workdir / "metrics.jsonl").read_bytes() == (trained / "metrics.jsonl").read_bytes()
+
+
+def start(workdir):
+    arguments = ["launch.py", "--config=configs/quickstart.py:smoke", f"--workdir={workdir}"]
+    arguments += ["--config.num_train_steps=60", "--config.checkpoint_every_steps=4"]
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=os.path.dirname(os.path.dirname(__file__)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def kill_when(process, workdir, condition, deadline=120):
+    """SIGKILL as soon as the condition holds."""
+    until = time.monotonic() + deadline
+    while not condition() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_killed_at_any_moment_it_ends_bit_identical(config, tmp_path):
+    """Killed in the middle of a save, and again some steps later; then run to the end."""
+    config.num_train_steps, config.checkpoint_every_steps = 60, 4
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for workdir in (whole, killed):
+        workdir.mkdir()
+    assert train.train(config, whole)
+
+    folder = killed / "checkpoints"
+    kill_when(start(killed), killed, lambda: any(folder.glob("*tmp*")) and any(folder.glob("8*")))
+    assert max(checkpoint.steps(killed), default=0) < 60
+    kill_when(start(killed), killed, lambda: max(checkpoint.steps(killed), default=0) >= 20)
+    assert 20 <= max(checkpoint.steps(killed)) < 60
+    assert train.train(config, killed)
+
+    same_arrays(whole, killed)
+    assert (whole / "metrics.jsonl").read_bytes() == (killed / "metrics.jsonl").read_bytes()
+
+
+def test_sigterm_saves_and_exits_0(tmp_path, config):
+    process = start(tmp_path)
+    for line in process.stdout:
+        if line.startswith("first step"):
+            process.send_signal(signal.SIGTERM)
+            break
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "stopped by SIGTERM at step" in output
+    assert 1 <= checkpoint.steps(tmp_path)[-1] < 60
+
+
+def test_nonfinite_loss_stops_with_the_step_and_keeps_the_last_good(config, tmp_path, monkeypatch):
+    def explode(config):
+        return lambda step: jax.numpy.where(step < 12, 1e-3, jax.numpy.inf)
+
+    monkeypatch.setattr(train, "learning_rate", explode)
+    with pytest.raises(UserError, match="not finite at step 13.*of step 10, is good"):
+        train.train(config, tmp_path)
+    assert checkpoint.steps(tmp_path) == [10]
+    for leaf in jax.tree.leaves(checkpoint.load(tmp_path)[0]):
+        assert np.isfinite(leaf).all()
+
+
+def test_learning_rate_schedules(config):
+    config.num_train_steps, config.optimizer.schedule = 200, "step"
+    rate = train.learning_rate(config)
+    got = [float(rate(s)) for s in (0, 49, 50, 99, 100, 199)]
+    np.testing.assert_allclose(got, [1e-3, 1e-3, 2e-4, 2e-4, 4e-5, 4e-5], rtol=1e-5)
+    config.optimizer.schedule = "cosine"
+    rate = train.learning_rate(config)
+    np.testing.assert_allclose([rate(0), rate(100), rate(200)], [1e-3, 5e-4, 0], atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_builds_and_takes_two_steps_in_its_smoke_form(name, tmp_path, monkeypatch):
+    config = CONFIGS[name].get_config("smoke")
+    config.num_train_steps = 2
+    # The digits that need no download stand in for MNIST, which has the same form.
+    config.data.name = "digits5k"
+    assert train.train(config, tmp_path)
+    (row,) = [r for r in lines(tmp_path) if "loss/model" in r]
+    assert np.isfinite(row["loss/model"]) and row["step"] == 2
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_field_of_every_form_is_in_the_schema(name):
+    from refvae_jax import config as configs
+
+    schema = configs.flatten(default.get_config()).keys()
+    for form in ("", "smoke", *(["cpu"] if name.startswith("mnist") else [])):
+        config = CONFIGS[name].get_config(form)
+        configs.check(config)
+        assert configs.flatten(config).keys() == schema
+
+
+def test_optimizer_is_adam_with_the_configs_constants(config):
+    config.optimizer.b1 = 0.5
+    built = train.build(config)
+    params = built.method.init(jax.random.key(0))["params"]["model"]
+    grads = jax.tree.map(lambda p: 0.1 + p, params)
+    tx = built.optimizers["model"]
+    expected = optax.adam(1e-3, b1=0.5)
+    got, _ = tx.update(grads, tx.init(params), params)
+    want, _ = expected.update(grads, expected.init(params), params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), got, want)

@@ -1,0 +1,86 @@
+"""The step: who moves, with whose gradient, from which noise."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from refvae_jax import state
+from refvae_jax.methods.base import Method
+from refvae_jax.update import make_update, to_float
+
+
+class Toy(NamedTuple):
+    method: Method
+    optimizers: dict
+    state: state.TrainState
+
+
+@pytest.fixture
+def toy():
+    """Two players in a game with known gradients: model a c + a^2, critic b^2 - a c."""
+
+    def model(variables, batch, rng):
+        a, c = variables["params"]["model"], variables["params"]["critic"]
+        noise = jax.random.normal(rng)
+        return a * c + a**2 + 0 * noise, (variables["mutable"]["model"] + 1, {"noise": noise})
+
+    def critic(variables, batch, rng):
+        a, c = variables["params"]["model"], variables["params"]["critic"]
+        noise = jax.random.normal(rng)
+        return c**2 - a * c, (variables["mutable"]["critic"] - 1, {"critic_noise": noise})
+
+    losses = {"model": model, "critic": critic}
+    method = Method(init=None, losses=losses, encode=None, decode=None, sample=None)
+    optimizers = {"model": optax.sgd(0.1), "critic": optax.sgd(0.01)}
+    variables = {
+        "params": {"model": jnp.array(3.0), "critic": jnp.array(5.0)},
+        "mutable": {"model": jnp.array(0), "critic": jnp.array(0)},
+    }
+    return Toy(method, optimizers, state.create(variables, optimizers))
+
+
+def test_each_player_descends_its_own_loss_from_the_same_old_state(toy):
+    new, scalars = jax.jit(make_update(toy.method, toy.optimizers, 0))(toy.state, {})
+    np.testing.assert_allclose(new.params["model"], 3 - 0.1 * (5 + 2 * 3), rtol=1e-6)
+    # From the old a = 3, not the new one: the updates are simultaneous.
+    np.testing.assert_allclose(new.params["critic"], 5 - 0.01 * (2 * 5 - 3), rtol=1e-6)
+    assert new.mutable == {"model": 1, "critic": -1}
+    assert new.step == 1
+    assert scalars["grad_norm/model"] == 11 and scalars["loss/critic"] == 10
+    assert scalars["noise"] == scalars["critic_noise"], "players share one rng"
+
+
+def test_noise_is_a_function_of_seed_and_step(toy):
+    def noises(seed, start):
+        update, current, drawn = make_update(toy.method, toy.optimizers, seed), start, []
+        for _ in range(3):
+            current, scalars = update(current, {})
+            drawn.append(float(scalars["noise"]))
+        return drawn
+
+    drawn = noises(0, toy.state)
+    assert len(set(drawn)) == 3
+    resumed = toy.state._replace(step=jnp.array(2, jnp.int32))
+    assert noises(0, resumed)[0] == drawn[2]
+    assert noises(1, toy.state) != drawn
+
+
+def test_first_nonfinite_step_is_remembered(toy):
+    update = make_update(toy.method, toy.optimizers, 0)
+    healthy, _ = update(toy.state, {})
+    assert healthy.nonfinite_step == -1
+    broken = healthy._replace(params=healthy.params | {"critic": jnp.array(jnp.inf)})
+    first, _ = update(broken, {})
+    second, _ = update(first, {})
+    assert first.nonfinite_step == second.nonfinite_step == 1
+
+
+def test_to_float_scales_bytes_and_leaves_ids():
+    batch = {"image": np.array([0, 255], np.uint8), "group": np.array([-1, 300], np.int32)}
+    got = to_float(batch)
+    np.testing.assert_array_equal(got["image"], [0.0, 1.0])
+    np.testing.assert_array_equal(got["group"], batch["group"])
