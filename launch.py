@@ -8,7 +8,7 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads data here.
 
-from absl import flags, logging
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from refvae_jax import config as configs
@@ -23,6 +23,7 @@ MODE = flags.DEFINE_enum("mode", "train", list(run.MODES), "train goes on with e
 def main(argv):
     """Parses the command line and runs the mode; returns the exit status."""
     logging.set_verbosity(logging.ERROR)
+    app.define_help_flags()
     try:
         try:
             rest = flags.FLAGS(argv)[1:]
@@ -41,6 +42,9 @@ def main(argv):
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
     return 0
 
 

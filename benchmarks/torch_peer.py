@@ -18,7 +18,7 @@ START = 8  # height and width of the decoder's first feature map
 class Encoder(nn.Module):
     """Images [B, C, H, W] to {latent: (mean, logvar)}, [B, D] each."""
 
-    def __init__(self, channels, widths, latents, image_size):  # noqa: D107
+    def __init__(self, channels, widths, latents, image_size):
         super().__init__()
         sizes = (channels, *widths)
         self.convs = nn.ModuleList(
@@ -41,7 +41,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Codes {latent: [B, D]} to images [B, C, H, W]."""
 
-    def __init__(self, start_width, widths, channels, latents):  # noqa: D107
+    def __init__(self, start_width, widths, channels, latents):
         super().__init__()
         self.dense = nn.ModuleDict(
             {n: nn.Linear(d, START**2 * start_width) for n, d in latents.items()}
@@ -67,7 +67,7 @@ class Decoder(nn.Module):
 class Autoencoder(nn.Module):
     """The mixture paper's network of a config (as a dict) for images `shape` [H, W, C]."""
 
-    def __init__(self, config, shape):  # noqa: D107
+    def __init__(self, config, shape):
         super().__init__()
         network, latents = config["network"], dict(sorted(config["latents"].items()))
         self.encoder = Encoder(shape[2], network["encoder_widths"], latents, shape[0])

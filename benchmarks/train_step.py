@@ -6,10 +6,14 @@ python benchmarks/train_step.py --config=configs/mnist_gmvae.py --peer=torch   #
 Ours is the function that train.py compiles (losses, batch norm, Adam, donated state), fed with
 uint8 batches of made images through parallel.put_batch. The peer (torch_peer.py) is the same
 network, loss and optimiser. Each runs in a process of its own on the same CPUs with as many
-threads; short blocks of steps alternate, so that whatever else the machine does hits both alike.
+threads and the allocator settings of a training run (PyTorch gains by them too). Short blocks of
+steps alternate, so that whatever else the machine does hits both alike.
 
 The last line is `ratio <number>`: our images a second over the peer's, above 1 where we are faster.
-It is the median, over the rounds, of the ratio within a round.
+It is the median, over the rounds, of the ratio within a round: a disturbed block spoils one round,
+where it could move a ratio of medians. Measure on a quiet machine all the same: where a CPU is
+taken, PyTorch's threads wait for each other at every operation and it loses far more than we do
+(a step of 0.3 s on one thread took 2 s on two). --threads=1 is less sensitive.
 """
 
 import statistics

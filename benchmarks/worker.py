@@ -21,6 +21,8 @@ import sys
 import time
 from pathlib import Path
 
+from refvae_jax.allocator import keep_memory
+
 ROOT = Path(__file__).resolve().parent.parent
 TOLD = ("UserError", "ModuleNotFoundError")  # Errors whose message says all; no traceback.
 
@@ -28,7 +30,7 @@ TOLD = ("UserError", "ModuleNotFoundError")  # Errors whose message says all; no
 class WorkerError(Exception):
     """The process could not start, or ended; `kind` names its exception, "" where it left none."""
 
-    def __init__(self, message, kind=""):  # noqa: D107
+    def __init__(self, message, kind=""):
         super().__init__(message)
         self.kind = kind
 
@@ -36,7 +38,7 @@ class WorkerError(Exception):
 class Worker:
     """A process of the interpreter `python` that prepares `module`, on the CPUs `cpus` only."""
 
-    def __init__(self, python, module, settings, cpus):  # noqa: D107
+    def __init__(self, python, module, settings, cpus):
         self._module = module
         self._process = subprocess.Popen(
             [python, "-m", "benchmarks.worker", module],
@@ -84,6 +86,7 @@ def serve(module, questions, answers):
     settings = json.loads(questions.readline())
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, settings["cpus"])  # Before a framework counts them.
+    keep_memory()  # As a training run does, and before threads allocate.
     try:
         run, info = importlib.import_module(module).prepare(settings)
     except Exception as error:

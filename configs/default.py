@@ -12,7 +12,7 @@ from refvae_jax.errors import UserError
 def get_config():
     """The defaults: the mixture paper's MNIST setting on the digits that need no download."""
     config = ml_collections.ConfigDict()
-    config.seed = 0  # Of everything random: initialisation, noise, data order, group choice.
+    config.seed = 0  # >= 0; of everything random: initialisation, noise, data order, groups.
     config.num_train_steps = 39_063  # Updates in all.
     config.batch_size = 256  # Images a step, over all devices and processes.
     config.log_every_steps = 100  # Between lines of metrics.jsonl and of progress.
@@ -58,7 +58,7 @@ def get_config():
 
     config.parallel = parallel = ml_collections.ConfigDict()
     parallel.map = "jit"  # "jit" (global batch) or "pmap" (a replica a device), see parallel.py.
-    return config
+    return config.lock()  # A misspelt field in a config file is an error, not a new field.
 
 
 def form(config, arg, **forms):

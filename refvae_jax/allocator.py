@@ -26,4 +26,5 @@ def keep_memory():
     if mallopt is None:  # musl, for one.
         return False
     settings = {M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}
-    return all([mallopt(name, value) for name, value in settings.items()])
+    taken = [mallopt(name, value) for name, value in settings.items()]
+    return all(taken)

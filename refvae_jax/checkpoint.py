@@ -12,6 +12,7 @@ Orbax itself notices few flipped bits, so the digests are checked before anythin
 folder that fails is moved to `damaged/`, with a warning, and the one before it is used.
 """
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -140,6 +141,10 @@ class Checkpoints:
         )
         self._manager.save(step, args=items, metrics=metrics)
 
+    def latest_step(self):
+        """The newest step that is committed, or None."""
+        return self._manager.latest_step()
+
     def restore(self, template):
         """The newest state, on the devices of the template, or None where there is none."""
         step = self._manager.latest_step()
@@ -166,8 +171,9 @@ def validation_errors(workdir):
     found = {}
     for step in steps(workdir):
         path = Path(workdir) / FOLDER / str(step) / "metrics" / "metrics"
-        if path.exists():
-            found[step] = json.loads(path.read_text())["recon"]
+        # Not validated, or damaged: then the digests will say so when it is read as a whole.
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found[step] = float(json.loads(path.read_text())["recon"])
     return found
 
 
@@ -190,13 +196,19 @@ def load(workdir, step="best"):
         errors = validation_errors(workdir)
         order = sorted(errors, key=errors.get) or present[::-1]
     else:
-        order = present[::-1] if step == "last" else [s for s in present if s == int(step)]
+        order = present[::-1] if step == "last" else [s for s in present if str(s) == str(step)]
     for candidate in order:
         folder = workdir / FOLDER / str(candidate)
         if problem := damage(folder):
             _warn(candidate, problem)
             continue
-        with ocp.StandardCheckpointer() as reader:
+        # Every process may read alone: by default Orbax makes all of them wait for each other.
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=jax.process_index(),
+            active_processes={jax.process_index()},
+            barrier_sync_key_prefix=f"load{jax.process_index()}",
+        )
+        with ocp.StandardCheckpointer(multiprocessing_options=alone) as reader:
             tree = reader.metadata(folder / "variables").item_metadata.tree
             template = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
             variables = reader.restore(folder / "variables", template)
@@ -204,5 +216,6 @@ def load(workdir, step="best"):
         return variables, record, candidate
     have = f"it has {', '.join(map(str, present))}" if present else "it has none"
     raise UserError(
-        f"{workdir} has no usable checkpoint {step!r} ({have}): train there first, with --mode=train."
+        f"{workdir} has no usable checkpoint {step!r} ({have}): train there first, with "
+        f"--mode=train."
     )

@@ -7,12 +7,16 @@ same_run(old, new)               # may `new` go on where `old` stopped?
 
 import difflib
 import json
+import math
 import re
+import traceback
 from pathlib import Path
 
 import ml_collections
+from absl import flags
 
 from refvae_jax.errors import UserError
+from refvae_jax.logs import write_json
 from refvae_jax.methods import METHODS
 from refvae_jax.parallel import MAPS
 
@@ -28,7 +32,50 @@ FREE_FIELDS = (
     "checkpoint_every_steps",
     "keep_last",
     "keep_every_steps",
-    "parallel.map",
+)
+
+# What may change too, but not without a word.
+WARN_FIELDS = {
+    "num_train_steps": "the schedule of the learning rate changes with it",
+    "parallel.map": "what is computed over a batch changes with it, see parallel.py",
+}
+
+
+# (what a value must be, whether it is, the fields): of each number or each number of a tuple.
+RULES = (
+    (
+        "a number greater than 0",
+        lambda v: 0 < v < math.inf,
+        (
+            "num_train_steps",
+            "batch_size",
+            "log_every_steps",
+            "eval_every_steps",
+            "checkpoint_every_steps",
+            "keep_last",
+            "data.resolution",
+            "latents.content",
+            "latents.style",
+            "network.encoder_widths",
+            "network.decoder_start_width",
+            "network.decoder_widths",
+            "method.delta",
+            "optimizer.learning_rate",
+            "optimizer.decay_factor",
+        ),
+    ),
+    (
+        "a number from 0 on",
+        lambda v: 0 <= v < math.inf,
+        ("keep_every_steps", "method.k", "method.w_rep", "method.w_cent"),
+    ),
+    (
+        "a number from 0 to 1",
+        lambda v: 0 <= v <= 1,
+        ("data.grouped_fraction", "optimizer.decay_at"),
+    ),
+    ("a number from 0 to below 1", lambda v: 0 <= v < 1, ("optimizer.b1", "optimizer.b2")),
+    ("from 0 to below 2**32", lambda v: 0 <= v < 2**32, ("seed",)),
 )
 
 
@@ -65,22 +112,14 @@ def check(config):
     _choice(config, "optimizer.schedule", SCHEDULES)
     _choice(config, "dtype", DTYPES)
     flat = flatten(config)
-    positive = (
-        "num_train_steps batch_size log_every_steps eval_every_steps checkpoint_every_steps "
-        "keep_last data.resolution latents.content latents.style network.decoder_start_width "
-        "method.k method.delta optimizer.learning_rate"
-    ).split()
-    bad = [field for field in positive if not flat[field] > 0]
-    if bad:
-        raise UserError(f"config.{bad[0]} is {flat[bad[0]]} but must be greater than 0.")
-    shares = {f: [flat[f]] for f in ("data.grouped_fraction", "optimizer.b1", "optimizer.b2")}
-    shares["optimizer.decay_at"] = flat["optimizer.decay_at"]
-    for field, values in shares.items():
-        if not all(0 <= value <= 1 for value in values):
-            raise UserError(f"config.{field} is {flat[field]} but must lie between 0 and 1.")
-    for field in ("network.encoder_widths", "network.decoder_widths"):
-        if not all(isinstance(width, int) and width > 0 for width in flat[field]):
-            raise UserError(f"config.{field} is {flat[field]} but must hold whole numbers above 0.")
+    for rule, allowed, fields in RULES:
+        for field in fields:
+            values = flat[field] if isinstance(flat[field], list) else [flat[field]]
+            if not all(isinstance(v, int | float) and allowed(v) for v in values):
+                raise UserError(f"config.{field} is {flat[field]!r} but must be {rule}.")
+    widths = flat["network.encoder_widths"] + flat["network.decoder_widths"]
+    if not all(isinstance(width, int) for width in widths):
+        raise UserError(f"The widths of config.network must be whole numbers, not {widths}.")
 
 
 def read(path):
@@ -90,9 +129,7 @@ def read(path):
 
 def write(config, path):
     """Writes config.json whole or not at all."""
-    part = Path(path).with_suffix(".part")
-    part.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-    part.replace(path)
+    write_json(config.to_dict(), path)
 
 
 def same_run(old, new, workdir):
@@ -111,20 +148,23 @@ def same_run(old, new, workdir):
         if name not in FREE_FIELDS and old.get(name) != new.get(name)
     )
     changes = [f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names]
-    if set(names) - {"num_train_steps"}:
+    if set(names) - WARN_FIELDS.keys():
         raise UserError(
             f"{workdir} holds a run of another config ({'; '.join(changes)}): "
             f"take another --workdir, or the old values."
         )
-    return f"{changes[0]}: the schedule of the learning rate changes with it." if changes else ""
+    return "; ".join(f"{c}: {WARN_FIELDS[n]}" for n, c in zip(names, changes, strict=True))
 
 
 def explain(error):
     """What went wrong on the command line, in one sentence, from the flag parser's exception."""
     message = str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    if "ml_collections" not in frame.filename and not isinstance(error, flags.Error):
+        return f"{frame.filename}, line {frame.lineno}: {type(error).__name__}: {message}"
     if isinstance(error, OSError):
-        wanted = re.search(r"config file (\S+)", message)
-        name = wanted.group(1) if wanted else "?"
+        wanted = re.search(r"No such file or directory: '([^']*)'", message)
+        name = wanted.group(1) if wanted else message
         known = sorted(str(path) for path in Path("configs").glob("*.py"))
         return f"There is no config file {name}.{nearest(name, known)} See configs/."
     if isinstance(error, KeyError | AttributeError):

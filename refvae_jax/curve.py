@@ -2,8 +2,10 @@
 
     python -m refvae_jax.curve runs/mnist_gmvae-cpu-s0
 
-Keep checkpoints with `config.keep_every_steps`. Writes curve.jsonl, a line a checkpoint, and
-figures/curve.png; checkpoints already in curve.jsonl are not scored again.
+Keep checkpoints with `config.keep_every_steps`. Scores are those of the validation part (which
+also chooses the strong probes, so they are a little high): the test part is for results.json, once.
+Writes curve.jsonl, a line a checkpoint, and figures/curve.png; checkpoints already in curve.jsonl
+are not scored again.
 """
 
 import argparse
@@ -28,18 +30,20 @@ SHOWN = (
 
 
 def score(workdir, path):
-    """Appends to `path` the scores on the test part of each checkpoint that is not in it yet."""
+    """Appends to `path` the validation scores of each checkpoint that is not in it yet."""
     known = path.read_text().splitlines() if path.exists() else []
     missing = set(checkpoint.steps(workdir)) - {json.loads(line)["step"] for line in known}
-    judge = splits = None
+    if not missing:
+        return
+    variables, record, _ = checkpoint.load(workdir, min(missing))
+    config = ml_collections.ConfigDict(record["config"])
+    model = Model(build_method(record), variables, record["image_shape"])
+    splits = evaluate.open_splits(config)
+    splits["test"] = splits["validation"]
+    judge = evaluate.make_judge(splits, config.seed)
     for step in sorted(missing):
-        variables, record, _ = checkpoint.load(workdir, step)
-        config = ml_collections.ConfigDict(record["config"])
-        if splits is None:
-            splits = evaluate.open_splits(config)
-            judge = evaluate.make_judge(splits, config.seed)
-        model = Model(build_method(record), variables, record["image_shape"])
-        scores = evaluate.all_scores(model, splits, judge, config.seed)
+        there = model.with_variables(checkpoint.load(workdir, step)[0])
+        scores = evaluate.all_scores(there, splits, judge, config.seed)
         epoch = step * config.batch_size / record["num_train_images"]
         logs.append(path, {"step": step, "epoch": epoch, "scores": scores})
         logs.say(f"step {step}, epoch {epoch:.1f}: " + ", ".join(f"{scores[n]:.3f}" for n in SHOWN))

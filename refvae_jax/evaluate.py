@@ -13,13 +13,13 @@ import json
 import statistics
 from pathlib import Path
 
-import ml_collections
 import numpy as np
 
 from refvae_jax import checkpoint, figures
 from refvae_jax.data import cache
+from refvae_jax.errors import UserError
 from refvae_jax.inference import Model, build_method, posterior_sample
-from refvae_jax.logs import say
+from refvae_jax.logs import say, write_json
 from refvae_jax.metrics import swaps
 from refvae_jax.metrics.judge import train_judge
 from refvae_jax.metrics.probes import Codes, chance, paper_accuracy, strong_accuracy
@@ -48,16 +48,17 @@ def open_splits(config):
 def code_scores(model, splits, seed):
     """How well each latent tells the label, {name: accuracy}, by every probe, mean and sample."""
     encoded = {name: model.encode(images.image) for name, images in splits.items()}
-    num_classes = splits["test"].num_classes
+    options = {"num_classes": splits["test"].num_classes, "seed": seed}
+
+    def read(latent, split, suffix):
+        q = encoded[split][latent]
+        codes = posterior_sample(q, seed, f"{latent} {split}") if suffix else q.mean
+        return Codes(codes, splits[split].label)
+
     scores = {}
     for latent in model.latent_names:
-        for suffix, read in (
-            ("", lambda q: q.mean),
-            ("/sample", lambda q: posterior_sample(q, seed)),
-        ):
-            parts = {n: Codes(read(encoded[n][latent]), splits[n].label) for n in SPLITS}
-            fit, validation, test = (parts[n] for n in SPLITS)
-            options = {"num_classes": num_classes, "seed": seed}
+        for suffix in ("", "/sample"):
+            fit, validation, test = (read(latent, split, suffix) for split in SPLITS)
             name = f"{latent}/label/"
             scores[f"{name}paper_accuracy{suffix}"] = paper_accuracy(fit, test, **options)
             scores[f"{name}strong_accuracy{suffix}"] = strong_accuracy(
@@ -150,27 +151,43 @@ def make_judge(splits, seed):
     return train_judge(train.image, train.label, num_classes=train.num_classes, seed=seed)
 
 
-def evaluate(workdir, step="best"):
+def paper_scores(config):
+    """What the paper reports for this setting, {} where it does not."""
+    as_published = config.data.grouped_fraction == 1 and config.method.k == 2
+    known = PAPER_SCORES.get((config.method.name, config.data.name), {})
+    return known if as_published else {}
+
+
+def evaluate(config, workdir, step="best"):
     """Scores a checkpoint and its untrained beginning; writes results.json and prints the table.
+
+    Args:
+      config: of the run; says where the data are.
+      workdir: the run's folder.
+      step: of the checkpoint, see `checkpoint.load`.
 
     Returns:
       The contents of results.json.
+
+    Raises:
+      UserError: no checkpoint, or a test split too small to exchange anything.
     """
     workdir = Path(workdir)
     variables, record, step = checkpoint.load(workdir, step)
-    config = ml_collections.ConfigDict(record["config"])
     method, splits = build_method(record), open_splits(config)
+    if len(splits["test"].label) < 2:
+        raise UserError("The test split has a single image: --config.data.test_split needs two.")
     say(f"evaluating checkpoint {step}: probes, a judge, swaps")
     judge = make_judge(splits, config.seed)
-
-    def scores_of(variables):
-        model = Model(method, variables, record["image_shape"])
-        return all_scores(model, splits, judge, config.seed)
-
+    model = Model(method, variables, record["image_shape"])
+    beginning = model.with_variables(initial_variables(method, config.seed))
     known = references(splits, judge)
-    untrained = scores_of(initial_variables(method, config.seed))
-    paper = PAPER_SCORES.get((config.method.name, config.data.name), {})
-    scores = assemble(scores_of(variables), untrained, known, paper)
+    scores = assemble(
+        all_scores(model, splits, judge, config.seed),
+        all_scores(beginning, splits, judge, config.seed),
+        known,
+        paper_scores(config),
+    )
     scores["judge/label/accuracy"] = {
         "value": known["judge"],
         "chance": known["label"],
@@ -190,16 +207,11 @@ def evaluate(workdir, step="best"):
 
 
 def images_per_second(workdir):
-    """The median speed of training, from timing.jsonl."""
-    lines = (Path(workdir) / "timing.jsonl").read_text().splitlines()
-    return statistics.median(json.loads(line)["images_per_second"] for line in lines)
-
-
-def write_json(value, path):
-    """Writes a JSON file whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=2) + "\n")
-    part.replace(path)
+    """The median speed of training, from timing.jsonl; None where nothing was logged yet."""
+    path = Path(workdir) / "timing.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    speeds = [json.loads(line)["images_per_second"] for line in lines]
+    return statistics.median(speeds) if speeds else None
 
 
 def one_of_each(labels):
@@ -210,21 +222,21 @@ def one_of_each(labels):
     return np.lexsort((labels, rank))
 
 
-def draw(workdir, step="best", num_codes=10_000):
+def draw(config, workdir, step="best", num_codes=10_000):
     """Draws Figures 1 and 5 of the mixture paper and an animation into `figures/`.
 
     Args:
+      config: of the run; says where the data are.
       workdir: the run's folder.
-      step: of the checkpoint.
+      step: of the checkpoint, see `checkpoint.load`.
       num_codes: training images, at most, whose codes the aggregate is fitted to.
     """
     workdir = Path(workdir)
     variables, record, _ = checkpoint.load(workdir, step)
-    config = ml_collections.ConfigDict(record["config"])
     model = Model(build_method(record), variables, record["image_shape"])
     train, test = (cache.open_split(config.data, name) for name in ("train", "test"))
     codes = {
-        name: posterior_sample(q, config.seed)
+        name: posterior_sample(q, config.seed, name)
         for name, q in model.encode(train.image[:num_codes]).items()
     }
     images = test.image[one_of_each(test.label)[:100]]

@@ -5,6 +5,7 @@ latents = model.encode(images)                  # {"content": Gaussian [N, D], "
 model.swap(images, images[::-1], "content")     # uint8 [N, H, W, C]
 """
 
+import copy
 from collections.abc import Callable
 
 import jax
@@ -21,7 +22,7 @@ CHUNK = 256  # Images or codes a compiled call; the last one is padded, so one p
 
 
 def in_chunks(function, tree):
-    """function(tree) in pieces of CHUNK rows, padded by repeating the last; numpy, any count > 0."""
+    """function(tree) in pieces of CHUNK rows, padded by repeating the last; any count > 0."""
     tree = jax.tree.map(np.asarray, tree)
     count = len(jax.tree.leaves(tree)[0])
     pieces = []
@@ -59,6 +60,12 @@ class Model:
             name: q.mean.shape[-1] for name, q in jax.eval_shape(encode, variables, one).items()
         }
         self.latent_names = tuple(self._sizes)
+
+    def with_variables(self, variables):
+        """The same model with other parameters; shares the compiled functions."""
+        other = copy.copy(self)
+        other._variables = variables
+        return other
 
     def _check(self, images):
         images = np.asarray(images)
@@ -130,9 +137,9 @@ class Model:
         return np.asarray(self._sample(self._variables, jax.random.key(seed), n))
 
 
-def posterior_sample(q, seed):
-    """One sample of a numpy Gaussian, [N, D]."""
-    eps = np.random.default_rng(seed).standard_normal(q.mean.shape, np.float32)
+def posterior_sample(q, seed, name):
+    """One sample of a numpy Gaussian, [N, D]; other noise for every seed and name."""
+    eps = np.random.default_rng([seed, *name.encode()]).standard_normal(q.mean.shape, np.float32)
     return q.mean + eps * np.exp(0.5 * q.logvar)
 
 

@@ -5,7 +5,6 @@ was killed and resumed leaves the identical file. timing.jsonl holds what the ma
 """
 
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -35,8 +34,15 @@ def append(path, row):
         file.write(json.dumps(row) + "\n")
 
 
+def write_json(value, path):
+    """Writes a JSON file whole or not at all."""
+    part = Path(path).with_suffix(".part")
+    part.write_text(json.dumps(value, indent=2) + "\n")
+    part.replace(path)
+
+
 class TensorBoard:
-    """Scalars and images for TensorBoard; clu's writer, loaded at the first write.
+    """Scalars for TensorBoard; clu's writer, loaded at the first write.
 
     Importing it loads TensorFlow, which takes seconds that the first step should not wait for.
     """
@@ -114,4 +120,3 @@ def say(text):
     """Prints a line of progress, in one process only, at once."""
     if jax.process_index() == 0:
         print(text, flush=True)
-        sys.stdout.flush()

@@ -4,10 +4,12 @@ import contextlib
 import errno
 import fcntl
 import os
+import threading
 from pathlib import Path
 
 import jax
 
+from refvae_jax import checkpoint
 from refvae_jax import config as configs
 from refvae_jax.allocator import keep_memory
 from refvae_jax.errors import UserError
@@ -26,26 +28,44 @@ DISK_ERRORS = (
 )
 
 
+def disk_trouble(error):
+    """The system's words if the error is one of DISK_ERRORS, else "".
+
+    Also where a library wraps it in an error of its own and leaves only the words.
+    """
+    words = {code: os.strerror(code) for code in DISK_ERRORS}
+    full = [words[code] for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)]
+    return words.get(getattr(error, "errno", None)) or next(
+        (text for text in full if text in str(error)), ""
+    )
+
+
 @contextlib.contextmanager
 def disk_errors_explained(workdir):
-    """Turns "disk full", "read-only" and their kin into a UserError.
+    """Turns "disk full", "read-only" and their kin into a UserError."""
+    print_traceback = threading.excepthook
 
-    Also where a library wraps the system's error in one of its own and leaves only the words.
-    """
+    def hook(thread):
+        # A thread of Orbax's that cannot write also raises in the main thread, where it is told.
+        if not disk_trouble(thread.exc_value):
+            print_traceback(thread)
+
+    threading.excepthook = hook
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        for code in DISK_ERRORS:
-            words = os.strerror(code)
-            if getattr(error, "errno", None) == code or words in str(error):
-                where = getattr(error, "filename", None) or workdir
-                raise UserError(
-                    f"Cannot write to {where}: {words}. Make room there or take another "
-                    f"--workdir; checkpoints already saved are untouched."
-                ) from error
-        raise
+        words = disk_trouble(error)
+        if not words:
+            raise
+        raise UserError(
+            f"Cannot write to {getattr(error, 'filename', None) or workdir}: {words}. Make room "
+            f"there, or take another place with --workdir or --config.data.cache_dir; checkpoints "
+            f"already saved are untouched."
+        ) from error
+    finally:
+        threading.excepthook = print_traceback
 
 
 @contextlib.contextmanager
@@ -61,12 +81,14 @@ def locked(workdir):
         yield
 
 
-def claim(config, workdir):
-    """Makes the workdir this config's, or checks that it was so before."""
+def check_same_run(config, workdir):
+    """Raises UserError if the workdir holds checkpoints of another config."""
     path = workdir / "config.json"
-    if path.exists() and (warning := configs.same_run(configs.read(path), config, workdir)):
-        say(f"warning: {warning}")
-    configs.write(config, path)
+    # Without a checkpoint nothing is lost by another config: the first may have been a typo.
+    if path.exists() and checkpoint.steps(workdir):
+        warning = configs.same_run(configs.read(path), config, workdir)
+        if warning:
+            say(f"warning: {warning}")
 
 
 def use_compilation_cache():
@@ -74,6 +96,8 @@ def use_compilation_cache():
     if not jax.config.jax_compilation_cache_dir:
         root = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
         jax.config.update("jax_compilation_cache_dir", str(root / "refvae_jax" / "xla"))
+        # JAX leaves out what compiled within a second; of that there is a lot.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 def distributed_arguments(environ):
@@ -110,18 +134,22 @@ def run(config, workdir, mode="train"):
     configs.check(config)
     arguments = distributed_arguments(os.environ)
     if arguments is not None:
-        jax.distributed.initialize(**arguments)
+        # The others wait at the end for the first, which evaluates.
+        jax.distributed.initialize(**arguments, shutdown_timeout_seconds=24 * 3600)
+        jax.devices()  # Every process must be there before the first may use its own devices.
     use_compilation_cache()
     keep_memory()
-    workdir = Path(workdir).absolute()
+    workdir = Path(workdir).expanduser().absolute()
     main = jax.process_index() == 0
     with disk_errors_explained(workdir), contextlib.ExitStack() as stack:
-        if main:
+        if main and mode == "train":
             workdir.mkdir(parents=True, exist_ok=True)
+        if main and workdir.exists():
             stack.enter_context(locked(workdir))
-            if mode == "train":
-                claim(config, workdir)
+            check_same_run(config, workdir)
         if mode == "train":
+            if main:
+                configs.write(config, workdir / "config.json")
             from refvae_jax.train import train
 
             say(f"{config.method.name} on {config.data.name} in {workdir}")
@@ -131,6 +159,6 @@ def run(config, workdir, mode="train"):
             from refvae_jax import evaluate
 
             if mode in ("train", "eval"):
-                evaluate.evaluate(workdir)
+                evaluate.evaluate(config, workdir)
             if mode in ("train", "figures"):
-                evaluate.draw(workdir)
+                evaluate.draw(config, workdir)

@@ -15,7 +15,7 @@ import optax
 from jax.experimental import multihost_utils
 
 from refvae_jax import checkpoint, logs, losses, parallel, state
-from refvae_jax.data import cache, evaluation, grouped
+from refvae_jax.data import cache, evaluation, grouped, order
 from refvae_jax.errors import UserError
 from refvae_jax.logs import say
 from refvae_jax.methods import METHODS
@@ -49,6 +49,7 @@ def build(config):
     train_images = cache.open_split(config.data, "train")
     validation_images = cache.open_split(config.data, "validation")
     info = DataInfo(tuple(train_images.image.shape[1:]), len(train_images.image))
+    order.check_batch_size(config.batch_size, info.num_train_images)
     method = METHODS[config.method.name](config, info)
     tx = optax.adam(learning_rate(config), b1=config.optimizer.b1, b2=config.optimizer.b2)
     optimizers = dict.fromkeys(method.losses, tx)
@@ -195,7 +196,10 @@ def train(config, workdir):
     board = logs.TensorBoard(workdir)
     validate = make_validate(built.method, mesh, config.batch_size)
 
-    with contextlib.closing(checkpoints), contextlib.closing(board), stop_on_sigterm() as asked:
+    # SIGTERM is held back until the last save is on disk.
+    with stop_on_sigterm() as asked, contextlib.closing(checkpoints), contextlib.closing(board):
+        if checkpoints.latest_step() == num_steps:
+            return True
         step_fn, current, batches = start(config, workdir, built, mesh, checkpoints)
         first = int(current.step)
         if first:
@@ -238,7 +242,9 @@ def train(config, workdir):
                         board.write(step, {"validation/recon": error})
                 checkpoints.save(current, record, metrics)
                 progress.pause(time.perf_counter() - since)
-            if stop and not last:
-                say(f"stopped by SIGTERM at step {step}; the same command goes on from here")
+            if stop:
+                say(
+                    f"stopping at step {step} as SIGTERM asked; the same command goes on from there"
+                )
                 return False
     return True

@@ -14,13 +14,18 @@ from refvae_jax.errors import UserError
         ("parallel.map", "vmap", "one of jit, pmap. Did you mean 'pmap'"),
         ("optimizer.schedule", "cosin", "Did you mean 'cosine'"),
         ("dtype", "float16", "one of float32, bfloat16"),
-        ("batch_size", 0, "must be greater than 0"),
-        ("num_train_steps", -1, "must be greater than 0"),
-        ("data.grouped_fraction", 1.5, "must lie between 0 and 1"),
-        ("data.grouped_fraction", -0.1, "must lie between 0 and 1"),
-        ("optimizer.decay_at", (0.5, 2.0), "must lie between 0 and 1"),
-        ("network.encoder_widths", (8, 0), "whole numbers above 0"),
-        ("method.delta", 0.0, "must be greater than 0"),
+        ("batch_size", 0, "a number greater than 0"),
+        ("num_train_steps", -1, "a number greater than 0"),
+        ("data.grouped_fraction", 1.5, "a number from 0 to 1"),
+        ("data.grouped_fraction", -0.1, "a number from 0 to 1"),
+        ("optimizer.decay_at", (0.5, 2.0), "a number from 0 to 1"),
+        ("optimizer.decay_at", ("a",), "a number from 0 to 1"),
+        ("optimizer.b1", 1.0, "from 0 to below 1"),
+        ("optimizer.learning_rate", float("inf"), "a number greater than 0"),
+        ("seed", -1, "from 0 to below 2**32"),
+        ("keep_every_steps", -3, "a number from 0 on"),
+        ("network.encoder_widths", (8, 0), "a number greater than 0"),
+        ("method.delta", 0.0, "a number greater than 0"),
     ],
 )
 def test_check_refuses_in_one_sentence(config, field, value, words):
@@ -38,10 +43,12 @@ def test_written_config_reads_back_and_is_the_same_run(config, tmp_path):
 
 def test_free_fields_may_change_and_others_are_named(config):
     new = config.copy_and_resolve_references()
-    new.data.dir, new.log_every_steps, new.parallel.map = "/elsewhere", 7, "pmap"
+    new.data.dir, new.log_every_steps = "/elsewhere", 7
     assert configs.same_run(config, new, "run") == ""
     new.num_train_steps += 1
     assert "num_train_steps was 20, is 21" in configs.same_run(config, new, "run")
+    new.parallel.map = "pmap"
+    assert "parallel.map was 'jit', is 'pmap'" in configs.same_run(config, new, "run")
     new.method.k, new.batch_size = 3.0, 16
     with pytest.raises(UserError) as error:
         configs.same_run(config, new, "run")
@@ -68,3 +75,8 @@ def test_repulsion_weight_follows_the_formula():
     digits, size = 10, config.latents.content
     formula = config.method.w_cent * 2 * size**2 * digits / (digits - 1)
     assert config.method.w_rep == pytest.approx(formula, rel=0.02)
+
+
+def test_misspelt_field_in_a_config_file_is_an_error(config):
+    with pytest.raises(AttributeError, match="learning_rate"):
+        config.optimizer.learning_rat = 1.0

@@ -78,6 +78,11 @@ def test_product_of_gaussians_survives_extreme_variances():
     got = distributions.product_of_gaussians(q, jnp.array([0, 0]))
     np.testing.assert_allclose(got.mean, 2.0, rtol=1e-5)
     np.testing.assert_allclose(got.logvar, -60 - np.log(2), rtol=1e-5)
+    # Variances of very different size, one group sharp and one broad.
+    q = Gaussian(jnp.array([[1.0], [3.0], [5.0], [7.0]]), jnp.array([[-30.0], [-30], [40], [40]]))
+    got = distributions.product_of_gaussians(q, jnp.array([0, 0, 1, 1]))
+    np.testing.assert_allclose(got.mean[:, 0], [2, 2, 6, 6], rtol=1e-5)
+    np.testing.assert_allclose(got.logvar[::2, 0], np.array([-30, 40]) - np.log(2), rtol=1e-5)
 
 
 def test_gradient_reaches_every_member_and_nobody_else():

@@ -85,10 +85,12 @@ def test_wrong_input_is_one_sentence(model, images, call, words):
         call(model, images)
 
 
-def test_posterior_sample_has_the_posteriors_moments():
+def test_posterior_sample_has_the_posteriors_moments_and_noise_of_its_own():
     q = Gaussian(np.full((20_000, 1), 3.0), np.full((20_000, 1), np.log(4.0)))
-    z = inference.posterior_sample(q, seed=0)
+    z, other = (inference.posterior_sample(q, 0, name) for name in ("content", "style"))
     assert abs(z.mean() - 3) < 0.06 and abs(z.std() - 2) < 0.05
+    assert abs(np.corrcoef(z[:, 0], other[:, 0])[0, 1]) < 0.03
+    np.testing.assert_array_equal(z, inference.posterior_sample(q, 0, "content"))
 
 
 def test_in_chunks_pads_and_cuts():

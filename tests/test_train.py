@@ -15,7 +15,6 @@ import pytest
 from configs import default, mnist_gmvae, mnist_gmvae_semi, mnist_mlvae, quickstart
 from refvae_jax import checkpoint, train
 from refvae_jax.errors import UserError
-from refvae_jax.run import run
 
 CONFIGS = {
     "quickstart": quickstart,
@@ -123,7 +122,7 @@ def test_sigterm_saves_and_exits_0(tmp_path, config):
             break
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    assert "stopped by SIGTERM at step" in output
+    assert "stopping at step" in output
     assert 1 <= checkpoint.steps(tmp_path)[-1] < 60
 
 
@@ -132,7 +131,7 @@ def test_nonfinite_loss_stops_with_the_step_and_keeps_the_last_good(config, tmp_
         return lambda step: jax.numpy.where(step < 12, 1e-3, jax.numpy.inf)
 
     monkeypatch.setattr(train, "learning_rate", explode)
-    with pytest.raises(UserError, match="not finite at step 13.*of step 10, is good"):
+    with pytest.raises(UserError, match=r"not finite at step 13.*of step 10, is good"):
         train.train(config, tmp_path)
     assert checkpoint.steps(tmp_path) == [10]
     for leaf in jax.tree.leaves(checkpoint.load(tmp_path)[0]):

@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import re
 import shutil
@@ -141,7 +140,7 @@ def _lock(root: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            logging.info("Waiting for another process that builds a data set in %s.", root)
+            print(f"waiting for another process that builds a data set in {root}", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

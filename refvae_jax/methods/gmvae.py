@@ -25,7 +25,7 @@ def objective(x, recon, latents, group, *, k, w_rep, w_cent, delta):
       group: int [B], any ids; -1 for an image without a group: its mu_G is 0, and it takes no part
         in repulsion and centring (semi-supervised setting, Appendix B).
       k: strength of the attraction to the group's mean.
-      w_rep, w_cent, delta: weights of the two last terms, see `losses.repulsion`, `losses.centring`.
+      w_rep, w_cent, delta: of the two last terms, see `losses.repulsion`, `losses.centring`.
 
     Returns:
       (loss, scalars), nats up to the constant of the likelihood.
@@ -52,6 +52,12 @@ def objective(x, recon, latents, group, *, k, w_rep, w_cent, delta):
     return loss, scalars
 
 
+def draw_codes(latents, rng):
+    """Equation 4: both codes from the image's own posteriors, {latent: [B, D]}."""
+    rngs = dict(zip(("content", "style"), jax.random.split(rng), strict=True))
+    return {name: distributions.sample(rngs[name], q) for name, q in latents.items()}
+
+
 def build(config, data_info):
     """Makes the Method; `config.method` gives k, w_rep, w_cent, delta."""
     net = autoencoder.build(config, data_info)
@@ -61,9 +67,7 @@ def build(config, data_info):
     def loss(variables, batch, rng):
         x = batch["image"]
         latents, encoder_statistics = net.train_encode(variables, x)
-        rngs = dict(zip(("content", "style"), jax.random.split(rng), strict=True))
-        codes = {n: distributions.sample(rngs[n], q) for n, q in latents.items()}  # (4)
-        recon, decoder_statistics = net.train_decode(variables, codes)
+        recon, decoder_statistics = net.train_decode(variables, draw_codes(latents, rng))
         value, scalars = objective(x, recon, latents, batch["group"], **constants)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
         return value, (mutable, scalars)

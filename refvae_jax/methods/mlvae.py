@@ -36,6 +36,19 @@ def objective(x, recon, style, group_content, group):
     return recon_error + style_kl + content_kl, scalars
 
 
+def draw_codes(group_content, style, rng):
+    """Content from the group's posterior, style from the image's own, {latent: [B, D]}.
+
+    As in Algorithm 1 of Bouchacourt et al., every image draws its own sample of the group's
+    content: the bound is the same, its variance lower than with one a group.
+    """
+    rng_content, rng_style = jax.random.split(rng)
+    return {
+        "content": distributions.sample(rng_content, group_content),
+        "style": distributions.sample(rng_style, style),
+    }
+
+
 def build(config, data_info):
     """Makes the Method; it has no constants of its own."""
     net = autoencoder.build(config, data_info)
@@ -43,14 +56,8 @@ def build(config, data_info):
     def loss(variables, batch, rng):
         x, group = batch["image"], batch["group"]
         latents, encoder_statistics = net.train_encode(variables, x)
-        rng_content, rng_style = jax.random.split(rng)
         group_content = distributions.product_of_gaussians(latents["content"], group)
-        codes = {
-            # As in Algorithm 1 of Bouchacourt et al., every image draws its own sample of the
-            # group's content: the bound is the same, its variance lower than with one a group.
-            "content": distributions.sample(rng_content, group_content),
-            "style": distributions.sample(rng_style, latents["style"]),
-        }
+        codes = draw_codes(group_content, latents["style"], rng)
         recon, decoder_statistics = net.train_decode(variables, codes)
         value, scalars = objective(x, recon, latents["style"], group_content, group)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}

@@ -18,17 +18,17 @@ the way to compute each product from a fixed rule: never timed, the same in ever
 TPU everything is XLA's own.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
-from jax import lax
+
+from refvae_jax.networks.products import flip, native, products, transposed_size
 
 
 class Form(NamedTuple):
-    """How to compute the three products: keys of `FORWARD`, `INPUT_GRADIENT`, `KERNEL_GRADIENT`.
+    """How to compute the three products: keys of FORWARD, INPUT_GRADIENT,
+    KERNEL_GRADIENT of `products.py`.
 
     Attributes:
       mirrored: the layer is the transpose of the convolution whose products these are: its output
@@ -73,7 +73,7 @@ def form(kind, platform, kernel_size, stride, in_channels, out_channels, out_siz
     if stride == 1:
         # To three channels the taps need 300 MB (64x64, batch 256) and gain nothing on 0.12.
         to_one = out_channels == 1 < in_channels
-        return Form("patches", "fold", "patches", mirrored=True) if to_one else None
+        return Form("patches", "shifts", "patches", mirrored=True) if to_one else None
     if in_channels == 1:
         return None
     return Form(
@@ -97,7 +97,7 @@ def conv_transpose(x, kernel, *, stride, padding):
     As PyTorch's, but that the kernel is not flipped: a convolution of x with stride - 1 zeros
     between its pixels and k - 1 - padding around them.
     """
-    k, size = kernel.shape[0], _transposed_size(x, kernel, stride, padding)
+    k, size = kernel.shape[0], transposed_size(x, kernel, stride, padding)
     platform = jax.default_backend()
     chosen = form("conv_transpose", platform, k, stride, *kernel.shape[2:], min(size))
     return _conv_transpose(x, kernel, stride, padding, chosen)
@@ -139,188 +139,16 @@ class ConvTranspose(Conv):
 def _conv(x, kernel, stride, padding, chosen):
     # With more padding than the kernel sees, the mirrored one would crop below nothing.
     if chosen is None or padding >= kernel.shape[0]:
-        return _native(x, kernel, stride, padding)
+        return native(x, kernel, stride, padding)
     if chosen.mirrored:
         # With stride 1 a convolution is a transposed one with another padding.
         return _conv_transpose(x, kernel, stride, kernel.shape[0] - 1 - padding, chosen)
-    return _products(x, kernel, stride, padding, x.shape[1:3], chosen)
+    return products(x, kernel, stride, padding, x.shape[1:3], chosen)
 
 
 def _conv_transpose(x, kernel, stride, padding, chosen):
     if chosen is None:
         around = kernel.shape[0] - 1 - padding
-        return _native(x, kernel, 1, around, dilation=stride)
-    size = _transposed_size(x, kernel, stride, padding)
-    return _products(x, _flip(kernel), stride, padding, size, chosen)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
-def _products(x, kernel, stride, padding, size, chosen):
-    """Output of a layer; `kernel` and `size` (of the image) are those of the convolution."""
-    if chosen.mirrored:
-        return INPUT_GRADIENT[chosen.input_gradient](x, kernel, stride, padding, size)
-    return FORWARD[chosen.forward](x, kernel, stride, padding)
-
-
-def _products_forward(x, kernel, *static):
-    return _products(x, kernel, *static), (x, kernel)
-
-
-def _products_backward(stride, padding, size, chosen, saved, dy):
-    x, kernel = saved
-    kernel_gradient = KERNEL_GRADIENT[chosen.kernel_gradient]
-    if chosen.mirrored:
-        dx = FORWARD[chosen.forward](dy, kernel, stride, padding)
-        return dx, kernel_gradient(dy, x, kernel.shape, stride, padding)
-    dx = INPUT_GRADIENT[chosen.input_gradient](dy, kernel, stride, padding, size)
-    return dx, kernel_gradient(x, dy, kernel.shape, stride, padding)
-
-
-_products.defvjp(_products_forward, _products_backward)
-
-
-# Forward: image [B, H, W, C] -> [B, h, w, O].
-
-
-def _native(x, kernel, stride, padding, dilation=1):
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        (stride, stride),
-        [(padding, padding)] * 2,
-        lhs_dilation=(dilation, dilation),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-
-
-def _forward_by_patches(x, kernel, stride, padding):
-    """One matmul with the k k C values that each output pixel sees."""
-    patches = jnp.concatenate(list(_taps(x, kernel.shape[0], stride, padding)), axis=-1)
-    return _einsum("bhwt,to->bhwo", patches, kernel.reshape(-1, kernel.shape[3])).astype(x.dtype)
-
-
-# Input gradient: cotangent [B, h, w, O] -> [B, H, W, C].
-
-
-def _input_gradient_by_fold(dy, kernel, stride, padding, size):
-    """One matmul to k k taps of C channels, each tap added where it belongs.
-
-    The taps are added up within each of the stride x stride phases of the padded image, where
-    they lie dense, and the phases interleaved at the end.
-    """
-    k, _, channels, _ = kernel.shape
-    (h, w), (height, width) = dy.shape[1:3], size
-    rows, columns = (-(-(n + 2 * padding) // stride) for n in size)
-    taps = _einsum("bhwo,ijco->bhwijc", dy, kernel)
-    zeros = jnp.zeros((dy.shape[0], rows, columns, channels), taps.dtype)
-
-    def phase(r, c):
-        parts = [
-            _pad(
-                taps[:, :, :, i, j],
-                (i // stride, rows - h - i // stride),
-                (j // stride, columns - w - j // stride),
-            )
-            for i in range(r, k, stride)
-            for j in range(c, k, stride)
-        ]
-        return sum(parts[1:], parts[0]) if parts else zeros
-
-    dx = _interleave([[phase(r, c) for c in range(stride)] for r in range(stride)])
-    return dx[:, padding : padding + height, padding : padding + width].astype(dy.dtype)
-
-
-def _input_gradient_by_phases(dy, kernel, stride, padding, size):
-    """One dense convolution of stride 1 to all stride x stride phases of the image.
-
-    Pixel `stride m + r` of the image sees every stride-th tap of the kernel only, from tap
-    `first[r]` of the flipped kernel on, at pixels `m + offset[r]`, .. of the cotangent.
-    """
-    kernel = _flip(kernel)  # [k, k, O, C]
-    k = kernel.shape[0]
-    around = k - 1 - padding
-    first = [(around - r) % stride for r in range(stride)]
-    offset = [(r + f - around) // stride for r, f in enumerate(first)]
-    low, high = min(offset), max(offset)
-    taps = -(-k // stride)
-    rows, columns = (-(-n // stride) for n in size)
-
-    short = (0, taps * stride - k)
-    kernel = jnp.pad(kernel, (short, short, (0, 0), (0, 0)))
-    kernel = jnp.concatenate([kernel[i::stride, j::stride] for i in first for j in first], axis=-1)
-    h, w = dy.shape[1:3]
-    dy = _pad(dy, (-low, high + rows + taps - 1 - h), (-low, high + columns + taps - 1 - w))
-    phases = iter(jnp.split(_native(dy, kernel, 1, 0), stride**2, axis=-1))
-    dx = _interleave(
-        [
-            [next(phases)[:, a - low : a - low + rows, b - low : b - low + columns] for b in offset]
-            for a in offset
-        ]
-    )
-    return dx[:, : size[0], : size[1]]
-
-
-# Kernel gradient: image [B, H, W, C], cotangent [B, h, w, O] -> [k, k, C, O].
-
-
-def _kernel_gradient_native(x, dy, shape, stride, padding):
-    zeros = jnp.zeros(shape, x.dtype)
-    transpose = jax.linear_transpose(lambda kernel: _native(x, kernel, stride, padding), zeros)
-    return transpose(dy)[0]
-
-
-def _kernel_gradient_by_taps(x, dy, shape, stride, padding):
-    """One matmul for each of the k k taps: no patches in memory."""
-    taps = _taps(x, shape[0], stride, padding)
-    return jnp.stack([_einsum("bhwc,bhwo->co", t, dy).astype(x.dtype) for t in taps]).reshape(shape)
-
-
-def _kernel_gradient_by_patches(x, dy, shape, stride, padding):
-    """One matmul: for an x of few channels, whose taps are too thin for a matmul each."""
-    patches = jnp.concatenate(list(_taps(x, shape[0], stride, padding)), axis=-1)
-    return _einsum("bhwt,bhwo->to", patches, dy).astype(x.dtype).reshape(shape)
-
-
-def _taps(x, k, stride, padding):
-    """For each tap of the kernel the pixels [B, h, w, C] that it sees."""
-    h, w = ((n + 2 * padding - k) // stride + 1 for n in x.shape[1:3])
-    x = _pad(x, (padding, padding), (padding, padding))
-    for i in range(k):
-        for j in range(k):
-            yield x[:, i : i + stride * (h - 1) + 1 : stride, j : j + stride * (w - 1) + 1 : stride]
-
-
-def _interleave(phases):
-    """Images [B, h, w, C] as a list of lists [stride][stride] -> [B, h stride, w stride, C]."""
-    x = jnp.stack([jnp.stack(row, axis=3) for row in phases], axis=2)  # [B, h, s, w, s, C]
-    b, h, s, w, _, c = x.shape
-    return x.reshape(b, h * s, w * s, c)
-
-
-def _flip(kernel):
-    return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-
-
-def _pad(x, rows, columns):
-    # Not jnp.pad: negative padding crops.
-    zero = jnp.zeros((), x.dtype)
-    return lax.pad(x, zero, [(0, 0, 0), (*rows, 0), (*columns, 0), (0, 0, 0)])
-
-
-def _einsum(equation, a, b):
-    # Matmuls and the sums after them run in float32 where the images are bfloat16.
-    wide = jnp.promote_types(a.dtype, jnp.float32)
-    return jnp.einsum(equation, a, b, preferred_element_type=wide)
-
-
-def _transposed_size(x, kernel, stride, padding):
-    return tuple((n - 1) * stride - 2 * padding + kernel.shape[0] for n in x.shape[1:3])
-
-
-FORWARD = {"native": _native, "patches": _forward_by_patches}
-INPUT_GRADIENT = {"fold": _input_gradient_by_fold, "phases": _input_gradient_by_phases}
-KERNEL_GRADIENT = {
-    "native": _kernel_gradient_native,
-    "taps": _kernel_gradient_by_taps,
-    "patches": _kernel_gradient_by_patches,
-}
+        return native(x, kernel, 1, around, dilation=stride)
+    size = transposed_size(x, kernel, stride, padding)
+    return products(x, flip(kernel), stride, padding, size, chosen)

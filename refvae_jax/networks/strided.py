@@ -16,8 +16,9 @@ DECODER_START = 8  # height and width of the decoder's first feature map, as in 
 
 
 def _batch_norm(train, dtype):
-    # PyTorch's constants, which the paper's training used: flax's own momentum of 0.99 leaves the
-    # running statistics of a short run far behind its weights.
+    # PyTorch's constants: flax's own momentum of 0.99 leaves the running statistics of a short run
+    # far behind its weights. (PyTorch's running variance is unbiased, flax's is not; here that is
+    # at most one part in a thousand.)
     return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=dtype)
 
 
@@ -42,6 +43,7 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
+        """{latent: Gaussian}; `train` takes the batch's own statistics and updates the running."""
         x = x.astype(self.dtype)
         for width in self.widths:
             # No bias: batch norm takes the mean away.
@@ -69,6 +71,7 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(self, codes, train):
+        """The images; `train` as for the encoder."""
         start = (DECODER_START, DECODER_START, self.start_width)
         dense = [
             nn.Dense(DECODER_START**2 * self.start_width, dtype=self.dtype, name=name)(code)

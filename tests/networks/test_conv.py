@@ -93,10 +93,11 @@ def test_forms_equal_plain(float64, kind, chosen, geometry):
     assert_equals_plain(kind, x, kernel, stride, padding, chosen)
 
 
-def test_mirrored_convolution_equals_plain(float64):
+@pytest.mark.parametrize("channels", [1, 2])
+def test_mirrored_convolution_equals_plain(float64, channels):
     for height, width, k, padding in [(6, 9, 4, 0), (5, 5, 3, 1), (6, 5, 2, 3)]:
-        x, kernel = draw((2, height, width, 3), (k, k, 3, 2))
-        chosen = Form("patches", "fold", "patches", mirrored=True)
+        x, kernel = draw((2, height, width, 3), (k, k, 3, channels))
+        chosen = Form("patches", "shifts", "patches", mirrored=True)
         assert_equals_plain("conv", x, kernel, 1, padding, chosen)
 
 
@@ -152,7 +153,7 @@ def test_other_platforms_take_the_plain_form(platform):
         (("conv", "cpu", 5, 2, 128, 256, 2), Form("patches", "fold", "native")),
         (("conv", "cpu", 5, 2, 256, 512, 4), Form("patches", "fold", "native")),
         (("conv", "cpu", 5, 2, 3, 64, 32), Form("native", "phases", "taps")),
-        (("conv", "cpu", 5, 1, 64, 1, 32), Form("patches", "fold", "patches", True)),
+        (("conv", "cpu", 5, 1, 64, 1, 32), Form("patches", "shifts", "patches", True)),
         (("conv", "cpu", 5, 1, 64, 3, 64), None),
         (("conv", "cpu", 3, 1, 64, 64, 32), None),
         (("conv", "cpu", 1, 1, 64, 1, 32), None),

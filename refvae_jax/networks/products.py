@@ -1,0 +1,214 @@
+"""The three products of a convolution, each in the ways that suit a CPU; `conv.py` chooses.
+
+Image x [B, H, W, C], kernel [k, k, C, O], output and its cotangent dy [B, h, w, O].
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def products(x, kernel, stride, padding, size, chosen):
+    """Output of a layer; `kernel` and `size` (of the image) are those of the convolution."""
+    if chosen.mirrored:
+        return INPUT_GRADIENT[chosen.input_gradient](x, kernel, stride, padding, size)
+    return FORWARD[chosen.forward](x, kernel, stride, padding)
+
+
+def _products_forward(x, kernel, *static):
+    return products(x, kernel, *static), (x, kernel)
+
+
+def _products_backward(stride, padding, size, chosen, saved, dy):
+    x, kernel = saved
+    kernel_gradient = KERNEL_GRADIENT[chosen.kernel_gradient]
+    if chosen.mirrored:
+        dx = FORWARD[chosen.forward](dy, kernel, stride, padding)
+        return dx, kernel_gradient(dy, x, kernel.shape, stride, padding)
+    dx = INPUT_GRADIENT[chosen.input_gradient](dy, kernel, stride, padding, size)
+    return dx, kernel_gradient(x, dy, kernel.shape, stride, padding)
+
+
+products.defvjp(_products_forward, _products_backward)
+
+
+# Forward: image [B, H, W, C] -> [B, h, w, O].
+
+
+def native(x, kernel, stride, padding, dilation=1):
+    """XLA's own; with `dilation` - 1 zeros between the pixels of x."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        [(padding, padding)] * 2,
+        lhs_dilation=(dilation, dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _forward_by_patches(x, kernel, stride, padding):
+    """One matmul with the k k C values that each output pixel sees."""
+    patches, axes = _patches(x, kernel.shape[0], stride, padding)
+    flat = kernel.reshape(-1, kernel.shape[3])
+    return _einsum(f"{axes},to->bhwo", patches, flat).astype(x.dtype)
+
+
+# Input gradient: cotangent [B, h, w, O] -> [B, H, W, C].
+
+
+def _input_gradient_by_fold(dy, kernel, stride, padding, size):
+    """One matmul to k k taps of C channels, each tap added where it belongs.
+
+    The taps are added up within each of the stride x stride phases of the padded image, where
+    they lie dense, and the phases interleaved at the end.
+    """
+    k, _, channels, _ = kernel.shape
+    (h, w), (height, width) = dy.shape[1:3], size
+    rows, columns = (-(-(n + 2 * padding) // stride) for n in size)
+    taps = _einsum("bhwo,ijco->bhwijc", dy, kernel)
+    zeros = jnp.zeros((dy.shape[0], rows, columns, channels), taps.dtype)
+
+    def phase(r, c):
+        parts = [
+            _pad(
+                taps[:, :, :, i, j],
+                (i // stride, rows - h - i // stride),
+                (j // stride, columns - w - j // stride),
+            )
+            for i in range(r, k, stride)
+            for j in range(c, k, stride)
+        ]
+        return sum(parts[1:], parts[0]) if parts else zeros
+
+    dx = _interleave([[phase(r, c) for c in range(stride)] for r in range(stride)])
+    return dx[:, padding : padding + height, padding : padding + width].astype(dy.dtype)
+
+
+def _input_gradient_by_shifts(dy, kernel, stride, padding, size):
+    """`fold` for stride 1: the cotangent is padded before the matmul, the taps then shifted."""
+    del stride  # 1
+    k, (height, width) = kernel.shape[0], size
+    around = k - 1 - padding
+    taps = _einsum("bhwo,ijco->bhwijc", _pad(dy, (around, around), (around, around)), kernel)
+
+    def shifted(i, j):
+        row, column = k - 1 - i, k - 1 - j
+        return taps[:, row : row + height, column : column + width, i, j]
+
+    parts = [shifted(i, j) for i in range(k) for j in range(k)]
+    # Without the barrier XLA moves what follows into each of the k k slices.
+    return lax.optimization_barrier(sum(parts[1:], parts[0]).astype(dy.dtype))
+
+
+def _input_gradient_by_phases(dy, kernel, stride, padding, size):
+    """One dense convolution of stride 1 to all stride x stride phases of the image.
+
+    Pixel `stride m + r` of the image sees every stride-th tap of the kernel only, from tap
+    `first[r]` of the flipped kernel on, at pixels `m + offset[r]`, .. of the cotangent.
+    """
+    kernel = flip(kernel)  # [k, k, O, C]
+    k = kernel.shape[0]
+    around = k - 1 - padding
+    first = [(around - r) % stride for r in range(stride)]
+    offset = [(r + f - around) // stride for r, f in enumerate(first)]
+    low, high = min(offset), max(offset)
+    taps = -(-k // stride)
+    rows, columns = (-(-n // stride) for n in size)
+
+    short = (0, taps * stride - k)
+    kernel = jnp.pad(kernel, (short, short, (0, 0), (0, 0)))
+    kernel = jnp.concatenate([kernel[i::stride, j::stride] for i in first for j in first], axis=-1)
+    h, w = dy.shape[1:3]
+    dy = _pad(dy, (-low, high + rows + taps - 1 - h), (-low, high + columns + taps - 1 - w))
+    phases = iter(jnp.split(native(dy, kernel, 1, 0), stride**2, axis=-1))
+    dx = _interleave(
+        [
+            [next(phases)[:, a - low : a - low + rows, b - low : b - low + columns] for b in offset]
+            for a in offset
+        ]
+    )
+    return dx[:, : size[0], : size[1]]
+
+
+# Kernel gradient: image [B, H, W, C], cotangent [B, h, w, O] -> [k, k, C, O].
+
+
+def _kernel_gradient_native(x, dy, shape, stride, padding):
+    zeros = jnp.zeros(shape, x.dtype)
+    transpose = jax.linear_transpose(lambda kernel: native(x, kernel, stride, padding), zeros)
+    return transpose(dy)[0]
+
+
+def _kernel_gradient_by_taps(x, dy, shape, stride, padding):
+    """One matmul for each of the k k taps: no patches in memory."""
+    taps = _taps(x, shape[0], stride, padding)
+    return jnp.stack([_einsum("bhwc,bhwo->co", t, dy).astype(x.dtype) for t in taps]).reshape(shape)
+
+
+def _kernel_gradient_by_patches(x, dy, shape, stride, padding):
+    """One matmul: for an x of few channels, whose taps are too thin for a matmul each."""
+    patches, axes = _patches(x, shape[0], stride, padding)
+    return _einsum(f"{axes},bhwo->to", patches, dy).astype(x.dtype).reshape(shape)
+
+
+def _patches(x, k, stride, padding):
+    """The k k C values that each output pixel sees, and the names of the axes: t is k k C."""
+    taps = list(_taps(x, k, stride, padding))
+    if x.shape[3] == 1:  # Side by side: interleaving single numbers costs more than the matmul.
+        return jnp.stack([tap[..., 0] for tap in taps]), "tbhw"
+    return jnp.concatenate(taps, axis=-1), "bhwt"
+
+
+def _taps(x, k, stride, padding):
+    """For each tap of the kernel the pixels [B, h, w, C] that it sees."""
+    h, w = ((n + 2 * padding - k) // stride + 1 for n in x.shape[1:3])
+    x = _pad(x, (padding, padding), (padding, padding))
+    for i in range(k):
+        for j in range(k):
+            yield x[:, i : i + stride * (h - 1) + 1 : stride, j : j + stride * (w - 1) + 1 : stride]
+
+
+def _interleave(phases):
+    """Images [B, h, w, C] as a list of lists [stride][stride] -> [B, h stride, w stride, C]."""
+    x = jnp.stack([jnp.stack(row, axis=3) for row in phases], axis=2)  # [B, h, s, w, s, C]
+    b, h, s, w, _, c = x.shape
+    return x.reshape(b, h * s, w * s, c)
+
+
+def flip(kernel):
+    """The kernel of the transposed convolution: turned by 180 degrees, [k, k, O, C]."""
+    return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+
+
+def _pad(x, rows, columns):
+    # Not jnp.pad: negative padding crops.
+    zero = jnp.zeros((), x.dtype)
+    return lax.pad(x, zero, [(0, 0, 0), (*rows, 0), (*columns, 0), (0, 0, 0)])
+
+
+def _einsum(equation, a, b):
+    # Matmuls and the sums after them run in float32 where the images are bfloat16.
+    wide = jnp.promote_types(a.dtype, jnp.float32)
+    return jnp.einsum(equation, a, b, preferred_element_type=wide)
+
+
+def transposed_size(x, kernel, stride, padding):
+    """Height and width of a transposed convolution's output."""
+    return tuple((n - 1) * stride - 2 * padding + kernel.shape[0] for n in x.shape[1:3])
+
+
+FORWARD = {"native": native, "patches": _forward_by_patches}
+INPUT_GRADIENT = {
+    "fold": _input_gradient_by_fold,
+    "phases": _input_gradient_by_phases,
+    "shifts": _input_gradient_by_shifts,
+}
+KERNEL_GRADIENT = {
+    "native": _kernel_gradient_native,
+    "taps": _kernel_gradient_by_taps,
+    "patches": _kernel_gradient_by_patches,
+}
