@@ -75,8 +75,9 @@ def test_missing_checkpoint_says_what_there_is(tmp_path):
     with pytest.raises(UserError, match="it has none"):
         checkpoint.load(tmp_path)
     save_all(tmp_path, {4: None})
-    with pytest.raises(UserError, match=r"no usable checkpoint 5 \(it has 4\)"):
-        checkpoint.load(tmp_path, 5)
+    for wrong in (5, "newest"):
+        with pytest.raises(UserError, match=rf"no usable checkpoint {wrong!r} \(it has 4\)"):
+            checkpoint.load(tmp_path, wrong)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +106,12 @@ def test_every_flipped_bit_is_noticed(pristine, tmp_path):
         assert checkpoint.damage(workdir / checkpoint.FOLDER / "7"), file
         checked += 1
     assert checked > 10
+
+
+def test_damaged_metrics_hide_no_other_checkpoint(pristine, tmp_path):
+    workdir = shutil.copytree(pristine, tmp_path / "run")
+    (workdir / checkpoint.FOLDER / "7" / "metrics" / "metrics").write_text('{"rec')
+    assert checkpoint.load(workdir, "best")[2] == 3
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove", "no manifest", "half-written"])
