@@ -142,7 +142,8 @@ class Checkpoints:
         self._manager.save(step, args=items, metrics=metrics)
 
     def latest_step(self):
-        """The newest step that is committed, or None."""
+        """The newest step on disk, or None; waits for a save that is under way."""
+        self._manager.wait_until_finished()
         return self._manager.latest_step()
 
     def restore(self, template):

@@ -106,11 +106,12 @@ def _agreed(asked, may_ask_others):
     return may_ask_others and bool(multihost_utils.process_allgather(asked.is_set()).any())
 
 
-def _check_finite(nonfinite_step, saved):
+def _check_finite(nonfinite_step, checkpoints):
     if nonfinite_step >= 0:
-        kept = f"The last checkpoint, of step {saved[-1]}, is good." if saved else ""
+        saved = checkpoints.latest_step()
+        kept = f"The last checkpoint, of step {saved}, is good. " if saved else ""
         raise UserError(
-            f"The loss or its gradient was not finite at step {int(nonfinite_step)}. {kept} Try a "
+            f"The loss or its gradient was not finite at step {int(nonfinite_step)}. {kept}Try a "
             f"lower --config.optimizer.learning_rate, or a larger --config.method.delta."
         )
 
@@ -220,7 +221,7 @@ def train(config, workdir):
             stop = _agreed(asked, log)
             save = evaluate or stop or step % config.checkpoint_every_steps == 0
             if log or save:
-                _check_finite(current.nonfinite_step, checkpoint.steps(workdir))
+                _check_finite(current.nonfinite_step, checkpoints)
             if log:
                 row = {name: float(value) for name, value in jax.device_get(scalars).items()}
                 speed = progress.report(step)

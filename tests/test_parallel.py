@@ -17,14 +17,16 @@ from configs import quickstart
 from refvae_jax import parallel, state
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
+from refvae_jax.train import initial_variables
 
 how, method_name = sys.argv[1:]
 config = quickstart.get_config("smoke")
-method = METHODS[method_name](config, DataInfo((32, 32, 1), 100))
+config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)  # Quick to compile.
+method = METHODS[method_name](config, DataInfo((16, 16, 1), 100))
 optimizers = {"model": optax.sgd(1e-4)}  # Adam would turn rounding into whole steps.
 mesh = parallel.make_mesh()
 current = jax.jit(
-    lambda: state.create(method.init(jax.random.key(0)), optimizers),
+    lambda: state.create(initial_variables(method, 0), optimizers),
     out_shardings=parallel.replicated(mesh),
 )()
 step = parallel.map_update(method, optimizers, 0, mesh, how)
@@ -52,7 +54,7 @@ def average_of_replicas(current, batch):
 
 for _ in range(2 if how == "jit" else 1):
     batch = {
-        "image": rng.integers(0, 256, (32, 32, 32, 1), np.uint8),
+        "image": rng.integers(0, 256, (32, 16, 16, 1), np.uint8),
         "group": np.tile(np.arange(-1, 3, dtype=np.int32), 8),
     }
     old = current

@@ -12,6 +12,7 @@ from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, gmvae, mlvae
 from refvae_jax.methods.base import DataInfo
+from refvae_jax.train import initial_variables
 
 CONSTANTS = {"k": 2.0, "w_rep": 7.0, "w_cent": 0.05, "delta": 0.1}
 GROUPS = {
@@ -113,11 +114,12 @@ def test_attraction_moves_the_whole_group_through_its_mean():
 def small(name):
     config = default.form(default.get_config(), "smoke")
     config.method.name = name
-    method = METHODS[name](config, DataInfo((32, 32, 1), 100))
-    variables = method.init(jax.random.key(0))
+    config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
+    method = METHODS[name](config, DataInfo((16, 16, 1), 100))
+    variables = jax.jit(lambda: initial_variables(method, 0))()
     rng = np.random.default_rng(0)
     batch = {
-        "image": jnp.asarray(rng.uniform(size=(6, 32, 32, 1)), jnp.float32),
+        "image": jnp.asarray(rng.uniform(size=(6, 16, 16, 1)), jnp.float32),
         "group": jnp.array([0, 0, 1, 1, 1, -1]),
     }
     return method, variables, batch
