@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import ml_collections
+from absl import logging
 
 from refvae_jax import checkpoint, evaluate, figures, logs
 from refvae_jax.errors import UserError
@@ -62,6 +63,7 @@ def main(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workdir", type=Path)
     workdir = parser.parse_args(argv).workdir
+    logging.set_verbosity(logging.ERROR)
     try:
         if not checkpoint.steps(workdir):
             raise UserError(f"{workdir} has no checkpoints: train there first.")
