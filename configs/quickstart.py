@@ -10,9 +10,9 @@ def get_config(arg=""):
     """The default setting, narrow and short; forms: "", "smoke"."""
     config = default.get_config()
     default.narrow(config)
-    config.num_train_steps = 900
+    config.num_train_steps = 600
     config.batch_size = 256
     config.log_every_steps = 50
-    config.eval_every_steps = config.checkpoint_every_steps = 150
+    config.eval_every_steps = config.checkpoint_every_steps = 100
     config.optimizer.schedule = "cosine"
     return default.form(config, arg)
