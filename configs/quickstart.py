@@ -1,6 +1,9 @@
 """GM-VAE on 5,000 real digits that come with a Python package: no download.
 
 python launch.py --config=configs/quickstart.py
+
+Takes 4 minutes on 2 CPU cores, evaluation included, and must give content/label/strong_accuracy of
+about 0.94 and swap/content/label/accuracy of about 0.87 (seed 0; README.md).
 """
 
 from configs import default
