@@ -173,7 +173,7 @@ def test_every_field_of_every_form_is_in_the_schema(name):
 def test_optimizer_is_adam_with_the_configs_constants(config):
     config.optimizer.b1 = 0.5
     built = train.build(config)
-    params = built.method.init(jax.random.key(0))["params"]["model"]
+    params = train.initial_variables(built.method, 0)["params"]["model"]
     grads = jax.tree.map(lambda p: 0.1 + p, params)
     tx = built.optimizers["model"]
     expected = optax.adam(1e-3, b1=0.5)
