@@ -25,20 +25,9 @@ def main(argv):
     logging.set_verbosity(logging.ERROR)
     app.define_help_flags()
     try:
-        try:
-            rest = flags.FLAGS(argv)[1:]
-            config = CONFIG.value
-            seed = config.seed if config else 0
-        except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError) as error:
-            raise UserError(configs.explain(error)) from error
-        if config is None or rest:
-            raise UserError(
-                f"Unexpected argument {rest[0]!r}: flags are written --name=value."
-                if rest
-                else "Which config? For example --config=configs/quickstart.py"
-            )
+        config = configs.from_command_line(argv, CONFIG)
         name = configs.default_workdir(config_flags.get_config_filename(flags.FLAGS["config"]))
-        run.run(config, WORKDIR.value or f"{name}-s{seed}", MODE.value)
+        run.run(config, WORKDIR.value or f"{name}-s{config.seed}", MODE.value)
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 2

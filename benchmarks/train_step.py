@@ -157,18 +157,7 @@ def measure(config):
 def main(argv):
     """Parses the command line and measures; returns the exit status."""
     try:
-        try:
-            rest = flags.FLAGS(argv)[1:]
-            config = CONFIG.value
-        except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError) as error:
-            raise UserError(configs.explain(error)) from error
-        if config is None or rest:
-            raise UserError(
-                f"Unexpected argument {rest[0]!r}: flags are written --name=value."
-                if rest
-                else "Which config? For example --config=configs/mnist_gmvae.py"
-            )
-        measure(config)
+        measure(configs.from_command_line(argv, CONFIG))
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 2

@@ -177,6 +177,26 @@ def explain(error):
     return message.strip()
 
 
+def from_command_line(argv, flag):
+    """Parses all flags; returns the config that `flag`, made by DEFINE_config_file, holds.
+
+    Raises:
+      UserError: in one sentence, for whatever is wrong on the command line.
+    """
+    try:
+        rest = flags.FLAGS(argv)[1:]
+        config = flag.value
+        if config is not None:
+            config.get("seed")  # A file that could not be loaded says so at the first use.
+    except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError) as error:
+        raise UserError(explain(error)) from error
+    if rest:
+        raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
+    if config is None:
+        raise UserError("Which config? For example --config=configs/quickstart.py")
+    return config
+
+
 def default_workdir(flag):
     """`runs/<name>[-<arg>]` of a --config flag's value; the seed is added by the caller."""
     path, _, arg = flag.partition(":")
