@@ -79,12 +79,12 @@ def decoder_scores(model, test, judge, seed):
     means = model.means(images)
     recon = model.decode(means)
     swapped = model.decode(means | {"style": means["style"][other]})
-    moved = model.means(swapped)["style"]
+    moved, judged = model.means(swapped)["style"], judge(swapped)
     error = np.square(recon.astype(np.float32) / 255 - images / np.float32(255))
     return {
-        "swap/content/label/accuracy": float(np.mean(judge(swapped) == test.label)),
+        "swap/content/label/accuracy": float(np.mean(judged == test.label)),
         # The same pictures, seen from B: its style was kept and its content replaced.
-        "swap/style/label/accuracy": float(np.mean(judge(swapped) == test.label[other])),
+        "swap/style/label/accuracy": float(np.mean(judged == test.label[other])),
         "swap/content/style_moved": swaps.moved_fraction(
             moved, means["style"], means["style"][other]
         ),
