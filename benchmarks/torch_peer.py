@@ -15,6 +15,11 @@ from torch import nn
 START = 8  # height and width of the decoder's first feature map
 
 
+def latent_sizes(config):
+    """{latent: D} of the two that the mixture model has."""
+    return {name: config["latents"][name] for name in ("content", "style")}
+
+
 class Encoder(nn.Module):
     """Images [B, C, H, W] to {latent: (mean, logvar)}, [B, D] each."""
 
@@ -69,7 +74,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self, config, shape):
         super().__init__()
-        network, latents = config["network"], dict(sorted(config["latents"].items()))
+        network, latents = config["network"], latent_sizes(config)
         self.encoder = Encoder(shape[2], network["encoder_widths"], latents, shape[0])
         self.decoder = Decoder(
             network["decoder_start_width"], network["decoder_widths"], shape[2], latents
@@ -121,7 +126,7 @@ def make_step(config, shape):
 
     def step(image, group):
         x = torch.from_numpy(image).permute(0, 3, 1, 2).float() / 255
-        noise = {n: torch.randn(len(image), d) for n, d in config["latents"].items()}
+        noise = {n: torch.randn(len(image), d) for n, d in latent_sizes(config).items()}
         latents, recon = model(x, noise)
         loss = objective(x, recon, latents, torch.from_numpy(group), **constants)
         optimizer.zero_grad()

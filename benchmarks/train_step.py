@@ -49,7 +49,6 @@ def prepare(settings):
     """Our end of the benchmark, see worker.py."""
     import jax
     import numpy as np
-    import optax
 
     from refvae_jax import parallel, state, train
     from refvae_jax.methods import METHODS
@@ -59,8 +58,7 @@ def prepare(settings):
     mesh, how, size = parallel.make_mesh(), config.parallel.map, config.batch_size
     parallel.check_batch_size(size, mesh.size)
     method = METHODS[config.method.name](config, DataInfo(tuple(settings["shape"]), 50_000))
-    adam = optax.adam(train.learning_rate(config), config.optimizer.b1, config.optimizer.b2)
-    optimizers = dict.fromkeys(method.losses, adam)
+    optimizers = train.make_optimizers(config, method.losses)
 
     def fresh():
         return state.create(train.initial_variables(method, config.seed), optimizers)

@@ -23,30 +23,57 @@ def get_config():
     config.dtype = "float32"  # Of the networks' computation: float32 or bfloat16.
 
     config.data = data = ml_collections.ConfigDict()
-    data.name = "digits5k"  # A TFDS data set with "image" and "label", or "digits5k".
+    # A TFDS data set with "image" and "label", or this package's "digits5k", "reference_mnist/...".
+    data.name = "digits5k"
     data.dir = ""  # Where TFDS keeps it; "" = $TFDS_DATA_DIR or ~/tensorflow_datasets.
     data.cache_dir = ""  # Of the decoded images; "" = ~/.cache/refvae_jax/data.
-    data.train_split = "train[:3600]"  # In TFDS's split language, as the two below.
+    data.train_split = "train[:3600]"  # In TFDS's split language, as the four below.
+    data.reference_split = ""  # Images whose target factors are constant (reference setting).
+    data.fit_split = ""  # Probes learn from it; "" = train_split.
     data.validation_split = "train[3600:]"  # Chooses the best checkpoint and the probes.
     data.test_split = "test"  # Scored once.
     data.resolution = 32  # Height and width in pixels; smaller images are padded with zeros.
     data.grouped_fraction = 1.0  # Share of training images whose group is known, in [0, 1].
 
     config.method = method = ml_collections.ConfigDict()
-    method.name = "gmvae"  # gmvae or mlvae.
-    method.k = 2.0  # gmvae: attraction of content to its group's mean (equation 5).
-    method.w_rep = 7.0  # gmvae: weight of the repulsion; chosen: w_cent 2 D_c^2 G / (G - 1).
-    method.w_cent = 0.05  # gmvae: weight of the centring of the groups' means; chosen.
-    method.delta = 0.1  # gmvae: in the repulsion 1 / (s^2 + delta); chosen.
+    method.name = "gmvae"  # A key of refvae_jax.methods.METHODS.
+    # gmvae:
+    method.k = 2.0  # Attraction of content to its group's mean (equation 5).
+    method.w_rep = 7.0  # Weight of the repulsion; chosen: w_cent 2 D_c^2 G / (G - 1).
+    method.w_cent = 0.05  # Weight of the centring of the groups' means; chosen.
+    method.delta = 0.1  # In the repulsion 1 / (s^2 + delta); chosen.
+    # rbvae and the methods of vae.py and factorvae.py:
+    method.scale = 0.1  # lambda of the Laplace likelihood of images in [-1, 1]; chosen.
+    # srbvae, svae:
+    method.w_image = 300.0  # Of the mean absolute error a pixel and channel; chosen.
+    method.w_latent = 1.0  # Of the latent error, in nats a vector; chosen.
+    method.latent_error = "squared"  # Half the squared distance to the mean, or "likelihood".
+    method.reconstruction_gradient = "paper"  # "paper" stops nothing; "stopped", see srbvae.py.
+    method.block_dropout = 0.3  # Chance that a discriminator sees an example without image or code.
+    # betavae, betatcvae, factorvae, dipvae1 and dipvae2:
+    method.beta = 4.0  # Weight of the KL, or of the total correlation.
+    method.gamma = 10.0  # factorvae: weight of the total correlation.
+    method.w_off_diagonal = 10.0  # dipvae: of the squared covariances.
+    method.w_diagonal = 100.0  # dipvae: of the squared distance of the variances from 1.
+    # mathieu:
+    method.w_kl = 1e-4  # Of the KL of the common latent; chosen.
+    method.w_adversarial = 0.01  # Chosen.
 
     config.latents = latents = ml_collections.ConfigDict()  # Sizes.
-    latents.content = 8
+    latents.content = 8  # gmvae, mlvae
     latents.style = 8
+    latents.common = 32  # rbvae, srbvae, mathieu
+    latents.target = 32
+    latents.z = 32  # The methods of one latent.
 
-    config.network = network = ml_collections.ConfigDict()  # Table 2.
+    # gmvae, mlvae: the mixture paper's Table 2, networks/strided.py. The others: the reference
+    # paper's, networks/progressive.py, where the first encoder width is that of the 1x1 convolution
+    # and every further one that of a block which halves the image.
+    config.network = network = ml_collections.ConfigDict()
     network.encoder_widths = (32, 64, 128, 256)  # Of the 5x5 convolutions, stride 2.
-    network.decoder_start_width = 128  # Channels each latent gives to the first 8x8 map.
-    network.decoder_widths = (128, 64)  # Of the transposed 4x4 convolutions, stride 2.
+    network.decoder_start_width = 128  # Channels of the smallest map (Table 2: for each latent).
+    network.decoder_widths = (128, 64)  # Of the transposed 4x4 convolutions, or of the blocks.
+    network.critic_features = 256  # Of a discriminator's image block and of its latent block.
 
     config.optimizer = optimizer = ml_collections.ConfigDict()  # Adam.
     optimizer.learning_rate = 1e-3
@@ -55,6 +82,12 @@ def get_config():
     optimizer.schedule = "step"  # "step": times decay_factor at each of decay_at; or "cosine" to 0.
     optimizer.decay_at = (0.25, 0.5)  # As shares of num_train_steps.
     optimizer.decay_factor = 0.2
+    optimizer.updates = "simultaneous"  # Or "alternating": the critic moves first.
+
+    config.critic_optimizer = critic = ml_collections.ConfigDict()  # Adam, the same schedule.
+    critic.learning_rate = 1e-4
+    critic.b1 = 0.5
+    critic.b2 = 0.999
 
     config.parallel = parallel = ml_collections.ConfigDict()
     parallel.map = "jit"  # "jit" (global batch) or "pmap" (a replica a device), see parallel.py.
@@ -67,9 +100,9 @@ def form(config, arg, **forms):
     Args:
       config: what get_config has made so far.
       arg: the form's name; "smoke" exists for every config.
-      **forms: name -> function that changes the config in place.
+      **forms: name -> function that changes the config in place; "smoke" may be one of them.
     """
-    forms["smoke"] = smoke
+    forms = {"smoke": smoke} | forms
     if arg:
         if arg not in forms:
             raise UserError(f"The config has no form {arg!r}, only {', '.join(sorted(forms))}.")

@@ -18,10 +18,19 @@ from absl import flags
 from refvae_jax.errors import UserError
 from refvae_jax.logs import write_json
 from refvae_jax.methods import METHODS
+from refvae_jax.methods.srbvae import LATENT_ERRORS
 from refvae_jax.parallel import MAPS
+from refvae_jax.update import ORDERS
 
-SCHEDULES = ("step", "cosine")
-DTYPES = ("float32", "bfloat16")
+CHOICES = {
+    "method.name": tuple(METHODS),
+    "method.latent_error": tuple(LATENT_ERRORS),
+    "method.reconstruction_gradient": ("paper", "stopped"),
+    "parallel.map": MAPS,
+    "optimizer.schedule": ("step", "cosine"),
+    "optimizer.updates": ORDERS,
+    "dtype": ("float32", "bfloat16"),
+}
 
 # What may change between two parts of one run without changing its result.
 FREE_FIELDS = (
@@ -56,25 +65,48 @@ RULES = (
             "data.resolution",
             "latents.content",
             "latents.style",
+            "latents.common",
+            "latents.target",
+            "latents.z",
             "network.encoder_widths",
             "network.decoder_start_width",
             "network.decoder_widths",
+            "network.critic_features",
             "method.delta",
+            "method.scale",
             "optimizer.learning_rate",
+            "critic_optimizer.learning_rate",
             "optimizer.decay_factor",
         ),
     ),
     (
         "a number from 0 on",
         lambda v: 0 <= v < math.inf,
-        ("keep_every_steps", "method.k", "method.w_rep", "method.w_cent"),
+        (
+            "keep_every_steps",
+            "method.k",
+            "method.w_rep",
+            "method.w_cent",
+            "method.w_image",
+            "method.w_latent",
+            "method.beta",
+            "method.gamma",
+            "method.w_off_diagonal",
+            "method.w_diagonal",
+            "method.w_kl",
+            "method.w_adversarial",
+        ),
     ),
     (
         "a number from 0 to 1",
         lambda v: 0 <= v <= 1,
-        ("data.grouped_fraction", "optimizer.decay_at"),
+        ("data.grouped_fraction", "optimizer.decay_at", "method.block_dropout"),
     ),
-    ("a number from 0 to below 1", lambda v: 0 <= v < 1, ("optimizer.b1", "optimizer.b2")),
+    (
+        "a number from 0 to below 1",
+        lambda v: 0 <= v < 1,
+        ("optimizer.b1", "optimizer.b2", "critic_optimizer.b1", "critic_optimizer.b2"),
+    ),
     ("from 0 to below 2**32", lambda v: 0 <= v < 2**32, ("seed",)),
 )
 
@@ -96,27 +128,26 @@ def flatten(config):
     return flat
 
 
-def _choice(config, field, known):
-    value = flatten(config)[field]
-    if value not in known:
-        raise UserError(
-            f"config.{field} is {value!r} but must be one of {', '.join(known)}."
-            f"{nearest(value, known)}"
-        )
-
-
 def check(config):
     """Raises UserError, in one sentence, for the first field whose value cannot be meant."""
-    _choice(config, "method.name", tuple(METHODS))
-    _choice(config, "parallel.map", MAPS)
-    _choice(config, "optimizer.schedule", SCHEDULES)
-    _choice(config, "dtype", DTYPES)
     flat = flatten(config)
+    for field, known in CHOICES.items():
+        value = flat[field]
+        if value not in known:
+            raise UserError(
+                f"config.{field} is {value!r} but must be one of {', '.join(known)}."
+                f"{nearest(value, known)}"
+            )
     for rule, allowed, fields in RULES:
         for field in fields:
             values = flat[field] if isinstance(flat[field], list) else [flat[field]]
             if not all(isinstance(v, int | float) and allowed(v) for v in values):
                 raise UserError(f"config.{field} is {flat[field]!r} but must be {rule}.")
+    if flat["method.name"] == "mathieu" and flat["parallel.map"] == "pmap":
+        raise UserError(
+            "mathieu keeps codes of images, which replicas cannot average: "
+            "take --config.parallel.map=jit."
+        )
     widths = flat["network.encoder_widths"] + flat["network.decoder_widths"]
     if not all(isinstance(width, int) for width in widths):
         raise UserError(f"The widths of config.network must be whole numbers, not {widths}.")

@@ -16,7 +16,7 @@ from pathlib import Path
 import ml_collections
 from absl import logging
 
-from refvae_jax import checkpoint, evaluate, figures, logs
+from refvae_jax import checkpoint, evaluate, figures, logs, scores
 from refvae_jax.errors import UserError
 from refvae_jax.inference import Model, build_method
 
@@ -27,6 +27,10 @@ SHOWN = (
     "style/label/strong_accuracy",
     "style/label/strong_accuracy/sample",
     "swap/content/label/accuracy",
+    "target/average/mae",
+    "common/average/mae",
+    "z/average/mae",
+    "swap/common/label/accuracy",
 )
 
 
@@ -38,24 +42,27 @@ def score(workdir, path):
         return
     variables, record, _ = checkpoint.load(workdir, min(missing))
     config = ml_collections.ConfigDict(record["config"])
-    model = Model(build_method(record), variables, record["image_shape"])
+    method = build_method(record)
+    model = Model(method, variables, record["image_shape"])
     splits = evaluate.open_splits(config)
-    splits["test"] = splits["validation"]
-    judge = evaluate.make_judge(splits, config.seed)
+    splits = splits._replace(test=splits.validation)
+    judges = scores.make_judges(splits.train, config.seed)
     for step in sorted(missing):
         there = model.with_variables(checkpoint.load(workdir, step)[0])
-        scores = evaluate.all_scores(there, splits, judge, config.seed)
+        found = scores.all_scores(there, splits, judges, config.seed, method.setting)
         epoch = step * config.batch_size / record["num_train_images"]
-        logs.append(path, {"step": step, "epoch": epoch, "scores": scores})
-        logs.say(f"step {step}, epoch {epoch:.1f}: " + ", ".join(f"{scores[n]:.3f}" for n in SHOWN))
+        logs.append(path, {"step": step, "epoch": epoch, "scores": found})
+        values = ", ".join(f"{found[name]:.3f}" for name in SHOWN if name in found)
+        logs.say(f"step {step}, epoch {epoch:.1f}: {values}")
 
 
 def draw(path, picture):
     """Plots the scores of SHOWN against epochs."""
     rows = sorted(map(json.loads, path.read_text().splitlines()), key=lambda row: row["step"])
     epochs = [row["epoch"] for row in rows]
-    series = {name: (epochs, [row["scores"][name] for row in rows]) for name in SHOWN}
-    figures.curve(series, picture, y_label="accuracy")
+    shown = [name for name in SHOWN if rows and name in rows[0]["scores"]]
+    series = {name: (epochs, [row["scores"][name] for row in rows]) for name in shown}
+    figures.curve(series, picture)
 
 
 def main(argv):

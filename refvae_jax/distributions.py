@@ -28,10 +28,15 @@ def sample(rng, q):
     return q.mean + eps * jnp.exp(0.5 * q.logvar)
 
 
+def log_prob_per_dimension(q, z):
+    """Log density of each dimension of z under q, of the shape they broadcast to, in nats."""
+    squared = (z - q.mean) ** 2 * jnp.exp(-q.logvar)
+    return -0.5 * (squared + q.logvar + jnp.log(2 * jnp.pi))
+
+
 def log_prob(q, z):
     """Log density of z [B, D] under q, summed over the latent: [B], in nats."""
-    squared = (z - q.mean) ** 2 * jnp.exp(-q.logvar)
-    return -0.5 * jnp.sum(squared + q.logvar + jnp.log(2 * jnp.pi), axis=-1)
+    return jnp.sum(log_prob_per_dimension(q, z), axis=-1)
 
 
 def kl_to_standard_normal(q):

@@ -1,12 +1,7 @@
 """A checkpoint to results.json and to pictures.
 
-Three kinds of scores (names as in results.json):
-
-    <latent>/label/<probe>[/sample]   can the label be read from the posterior mean (or a sample)?
-    swap/<kept latent>/...            seen through the decoder, judged on pixels or re-encoded
-    reconstruction/...                how much of the image the codes keep
-
-The test part is scored once, with the checkpoint and the probes chosen on validation.
+What is measured is in `scores.py`. The test part is scored once, with the checkpoint and the probes
+chosen on validation.
 """
 
 import json
@@ -15,19 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from refvae_jax import checkpoint, figures
+from refvae_jax import checkpoint, pictures, scores
 from refvae_jax.data import cache
 from refvae_jax.errors import UserError
 from refvae_jax.inference import Model, build_method, posterior_sample
 from refvae_jax.logs import say, write_json
-from refvae_jax.metrics import swaps
-from refvae_jax.metrics.judge import train_judge
-from refvae_jax.metrics.probes import Codes, chance, paper_accuracy, strong_accuracy
 from refvae_jax.train import initial_variables
 
-SPLITS = ("train", "validation", "test")
-
-# What the papers report for (method, data set), in the words of results.json.
+# What the mixture paper reports for (method, data set), in the words of results.json; `table.py`
+# has the reference paper's.
 PAPER_SCORES = {
     ("gmvae", "mnist"): {
         "content/label/paper_accuracy": 0.992,
@@ -41,114 +32,39 @@ PAPER_SCORES = {
 
 
 def open_splits(config):
-    """{"train", "validation", "test": ImageSet}."""
-    return {name: cache.open_split(config.data, name) for name in SPLITS}
+    """All parts of the config's data, scores.Splits."""
+    return scores.Splits(*(cache.open_split(config.data, name) for name in scores.Splits._fields))
 
 
-def code_scores(model, splits, seed):
-    """How well each latent tells the label, {name: accuracy}, by every probe, mean and sample."""
-    encoded = {name: model.encode(images.image) for name, images in splits.items()}
-    options = {"num_classes": splits["test"].num_classes, "seed": seed}
+def assemble(values, untrained, chance, paper):
+    """The `scores` of results.json: value, chance, better, and untrained and paper where known.
 
-    def read(latent, split, suffix):
-        q = encoded[split][latent]
-        codes = posterior_sample(q, seed, f"{latent} {split}") if suffix else q.mean
-        return Codes(codes, splits[split].label)
-
-    scores = {}
-    for latent in model.latent_names:
-        for suffix in ("", "/sample"):
-            fit, validation, test = (read(latent, split, suffix) for split in SPLITS)
-            name = f"{latent}/label/"
-            scores[f"{name}paper_accuracy{suffix}"] = paper_accuracy(fit, test, **options)
-            scores[f"{name}strong_accuracy{suffix}"] = strong_accuracy(
-                fit, validation, test, **options
-            )
-    return scores
-
-
-def decoder_scores(model, test, judge, seed):
-    """What the decoder makes of exchanged latents, {name: value}.
-
-    swap/content/label/accuracy: content of A with the style of B is still A's label to the judge.
-    swap/style/label/accuracy: style of A with the content of B is still A's label: leaked content.
-    swap/content/style_moved: re-encoded, such a swap's style is nearer to B's than to A's.
-    swap/content/pixel_change: how far it is from A's reconstruction, B's reconstruction being 1.
+    Args:
+      values, untrained, paper: {name: value}.
+      chance: scores.Chance.
     """
-    images, other = test.image, swaps.partner(len(test.image), seed)
-    means = model.means(images)
-    recon = model.decode(means)
-    swapped = model.decode(means | {"style": means["style"][other]})
-    moved, judged = model.means(swapped)["style"], judge(swapped)
-    error = np.square(recon.astype(np.float32) / 255 - images / np.float32(255))
-    return {
-        "swap/content/label/accuracy": float(np.mean(judged == test.label)),
-        # The same pictures, seen from B: its style was kept and its content replaced.
-        "swap/style/label/accuracy": float(np.mean(judged == test.label[other])),
-        "swap/content/style_moved": swaps.moved_fraction(
-            moved, means["style"], means["style"][other]
-        ),
-        "swap/content/pixel_change": swaps.pixel_change(swapped, recon, recon[other]),
-        "reconstruction/label/accuracy": float(np.mean(judge(recon) == test.label)),
-        "reconstruction/mse": float(error.mean()),
-    }
-
-
-def all_scores(model, splits, judge, seed):
-    """`code_scores` and `decoder_scores` of a model."""
-    codes = code_scores(model, splits, seed)
-    return codes | decoder_scores(model, splits["test"], judge, seed)
-
-
-def references(splits, judge):
-    """What knowing nothing scores, {prefix of a name: value}, and the judge on real images."""
-    train, test = splits["train"], splits["test"]
-    mean_image = train.image.mean(axis=0, dtype=np.float64) / 255
-    error = np.mean((test.image / 255 - mean_image) ** 2)
-    majority = chance(train.label, test.label)
-    return {
-        "judge": float(np.mean(judge(test.image) == test.label)),
-        "label": majority,
-        "reconstruction/mse": float(error),
-        "swap/content/style_moved": 0.5,
-        "swap/content/pixel_change": 0.0,
-    }
-
-
-def _lower_is_better(name):
-    return name == "reconstruction/mse" or name.startswith(("style/", "swap/style/"))
-
-
-def assemble(scores, untrained, known, paper):
-    """The `scores` of results.json: value, chance, better, and untrained and paper where known."""
     table = {}
-    for name, value in scores.items():
+    for name, value in values.items():
         table[name] = {
             "value": value,
-            "chance": known.get(name, known["label"]),
-            "better": "lower" if _lower_is_better(name) else "higher",
+            "chance": chance.of(name),
+            "better": "lower" if scores.lower_is_better(name) else "higher",
         }
-        for column, values in (("untrained", untrained), ("paper", paper)):
-            if name in values:
-                table[name][column] = values[name]
+        for column, known in (("untrained", untrained), ("paper", paper)):
+            if name in known:
+                table[name][column] = known[name]
     return table
 
 
-def format_table(scores):
+def format_table(table):
     """The scores as lines of text, one a score, beside chance, an untrained model and the paper."""
     columns = ("value", "chance", "untrained", "paper")
-    width = max(map(len, scores))
+    width = max(map(len, table))
     lines = [f"{'score':<{width}}" + "".join(f"{c:>11}" for c in columns) + "  better"]
-    for name, row in scores.items():
+    for name, row in table.items():
         cells = "".join(f"{row[c]:>11.4f}" if c in row else f"{'':>11}" for c in columns)
         lines.append(f"{name:<{width}}{cells}  {row['better']}")
     return "\n".join(lines)
-
-
-def make_judge(splits, seed):
-    """The classifier of real images that judges decoded ones."""
-    train = splits["train"]
-    return train_judge(train.image, train.label, num_classes=train.num_classes, seed=seed)
 
 
 def paper_scores(config):
@@ -174,35 +90,29 @@ def evaluate(config, workdir, step="best"):
     """
     workdir = Path(workdir)
     variables, record, step = checkpoint.load(workdir, step)
-    method, splits = build_method(record), open_splits(config)
-    if len(splits["test"].label) < 2:
+    method, splits, seed = build_method(record), open_splits(config), config.seed
+    if len(splits.test.label) < 2:
         raise UserError("The test split has a single image: --config.data.test_split needs two.")
-    say(f"evaluating checkpoint {step}: probes, a judge, swaps")
-    judge = make_judge(splits, config.seed)
+    say(f"evaluating checkpoint {step}: probes, judges, swaps")
+    judges, chance = scores.make_judges(splits.train, seed), scores.chance_levels(splits)
     model = Model(method, variables, record["image_shape"])
-    beginning = model.with_variables(initial_variables(method, config.seed))
-    known = references(splits, judge)
-    scores = assemble(
-        all_scores(model, splits, judge, config.seed),
-        all_scores(beginning, splits, judge, config.seed),
-        known,
-        paper_scores(config),
+    beginning = model.with_variables(initial_variables(method, seed))
+    values, untrained = (
+        scores.all_scores(m, splits, judges, seed, method.setting) for m in (model, beginning)
     )
-    scores["judge/label/accuracy"] = {
-        "value": known["judge"],
-        "chance": known["label"],
-        "better": "higher",
-    }
+    ceiling = scores.judged(judges, splits.test.image, splits.test)
+    values |= scores.prefixed("judge", ceiling)
+    table = assemble(values, untrained, chance, paper_scores(config))
     results = {
         "method": config.method.name,
         "dataset": config.data.name,
-        "seed": config.seed,
+        "seed": seed,
         "steps": step,
         "images_per_second": images_per_second(workdir),
-        "scores": scores,
+        "scores": table,
     }
     write_json(results, workdir / "results.json")
-    say(format_table(scores))
+    say(format_table(table))
     return results
 
 
@@ -223,7 +133,7 @@ def one_of_each(labels):
 
 
 def draw(config, workdir, step="best", num_codes=10_000):
-    """Draws Figures 1 and 5 of the mixture paper and an animation into `figures/`.
+    """Draws the papers' figures and animations into `figures/`, see `pictures.py`.
 
     Args:
       config: of the run; says where the data are.
@@ -240,5 +150,5 @@ def draw(config, workdir, step="best", num_codes=10_000):
         for name, q in model.encode(train.image[:num_codes]).items()
     }
     images = test.image[one_of_each(test.label)[:100]]
-    paths = figures.draw_group_figures(model, images, codes, workdir / "figures", seed=config.seed)
+    paths = pictures.draw_figures(model, images, codes, workdir / "figures", seed=config.seed)
     say("\n".join(f"wrote {path}" for path in paths))

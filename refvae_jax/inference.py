@@ -55,6 +55,7 @@ class Model:
         self._sample = jax.jit(
             lambda v, rng, n: to_bytes(method.sample(v, rng, n)), static_argnums=2
         )
+        self._prior = jax.jit(method.prior, static_argnums=2)
         one = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.uint8)
         self._sizes = {
             name: q.mean.shape[-1] for name, q in jax.eval_shape(encode, variables, one).items()
@@ -108,11 +109,10 @@ class Model:
         return self.decode(self.means(a) | {latent: self.means(b)[latent]})
 
     def resample(self, images, latent, n, seed):
-        """Each image n times with that latent drawn from N(0, I): [N, n, H, W, C]."""
+        """Each image n times with that latent drawn from its prior: [N, n, H, W, C]."""
         self._check_latent(latent)
         repeated = {name: np.repeat(z, n, axis=0) for name, z in self.means(images).items()}
-        rng = np.random.default_rng(seed)
-        repeated[latent] = rng.standard_normal(repeated[latent].shape, np.float32)
+        repeated[latent] = self.prior_codes(len(repeated[latent]), seed)[latent]
         return self.decode(repeated).reshape(len(images), n, *self.image_shape)
 
     def interpolate(self, a, b, n, latents=None):
@@ -131,6 +131,10 @@ class Model:
             path = (1 - t) * start[name][:, None] + t * target[:, None]
             codes[name] = path.reshape(-1, self._sizes[name])
         return self.decode(codes).reshape(len(a), n, *self.image_shape)
+
+    def prior_codes(self, n, seed):
+        """n codes from the prior, {latent: [n, D]}."""
+        return jax.device_get(self._prior(self._variables, jax.random.key(seed), n))
 
     def sample(self, n, seed):
         """n images from the prior."""

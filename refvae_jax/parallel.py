@@ -44,10 +44,13 @@ def check_batch_size(batch_size, num_devices):
         )
 
 
-def map_update(method, optimizers, seed, mesh, how):
-    """The compiled step(state, batch) -> (state, scalars); `how` is one of MAPS."""
+def map_update(method, optimizers, seed, mesh, how, order="simultaneous"):
+    """The compiled step(state, batch) -> (state, scalars).
+
+    `how` is one of MAPS, `order` one of `update.ORDERS`.
+    """
     if how == "pmap":
-        update = make_update(method, optimizers, seed, axis_name=AXIS)
+        update = make_update(method, optimizers, seed, axis_name=AXIS, order=order)
         return jax.pmap(
             update,
             axis_name=AXIS,
@@ -56,7 +59,7 @@ def map_update(method, optimizers, seed, mesh, how):
             donate_argnums=0,
             devices=list(mesh.devices.flat),
         )
-    update = make_update(method, optimizers, seed)
+    update = make_update(method, optimizers, seed, order=order)
     split = NamedSharding(mesh, PartitionSpec(AXIS))
     return jax.jit(
         update,

@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.experimental import multihost_utils
 
-from refvae_jax import checkpoint, logs, losses, parallel, state
-from refvae_jax.data import cache, evaluation, grouped, order
+from refvae_jax import checkpoint, logs, parallel, state
+from refvae_jax.data import cache, order, settings
 from refvae_jax.errors import UserError
 from refvae_jax.logs import say
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.update import to_float
+from refvae_jax.saturation import SaturationWatch
+from refvae_jax.validate import make_validate
 
 INIT_STREAM = 0xFFFFFFFF  # fold_in's number for the initial parameters; steps count from 0.
 
@@ -28,20 +27,30 @@ INIT_STREAM = 0xFFFFFFFF  # fold_in's number for the initial parameters; steps c
 class Built(NamedTuple):
     """What a config describes, before any training."""
 
-    train_images: cache.ImageSet
+    training_sets: settings.Sets
     validation_images: cache.ImageSet
     data_info: DataInfo
     method: object
     optimizers: dict
 
 
-def learning_rate(config):
-    """The schedule of `config.optimizer` as a function of the step."""
+def schedule(config, learning_rate):
+    """The learning rate as a function of the step: that of step 0, times a falling factor."""
     opt, total = config.optimizer, config.num_train_steps
     if opt.schedule == "cosine":
-        return optax.cosine_decay_schedule(opt.learning_rate, total)
+        return optax.cosine_decay_schedule(learning_rate, total)
     drops = {round(share * total): opt.decay_factor for share in opt.decay_at}
-    return optax.piecewise_constant_schedule(opt.learning_rate, drops)
+    return optax.piecewise_constant_schedule(learning_rate, drops)
+
+
+def make_optimizers(config, players):
+    """{player: Adam}, the critic's with the constants of `config.critic_optimizer`."""
+
+    def adam(player):
+        opt = config.critic_optimizer if player == "critic" else config.optimizer
+        return optax.adam(schedule(config, opt.learning_rate), b1=opt.b1, b2=opt.b2)
+
+    return {player: adam(player) for player in players}
 
 
 def build(config):
@@ -51,41 +60,15 @@ def build(config):
     info = DataInfo(tuple(train_images.image.shape[1:]), len(train_images.image))
     order.check_batch_size(config.batch_size, info.num_train_images)
     method = METHODS[config.method.name](config, info)
-    tx = optax.adam(learning_rate(config), b1=config.optimizer.b1, b2=config.optimizer.b2)
-    optimizers = dict.fromkeys(method.losses, tx)
-    return Built(train_images, validation_images, info, method, optimizers)
+    training_sets = settings.training_sets(config, method.setting)
+    optimizers = make_optimizers(config, method.losses)
+    return Built(training_sets, validation_images, info, method, optimizers)
 
 
 def initial_variables(method, seed):
     """The variables before the first step, a pure function of the seed and the backend."""
     # XLA's own generator: compiling the default one once for every parameter takes 10 s on a CPU.
     return method.init(jax.random.fold_in(jax.random.key(seed, impl="rbg"), INIT_STREAM))
-
-
-def make_validate(method, mesh, batch_size):
-    """validate(variables, images) -> mean squared error an image of x - decode(mean of encode(x)).
-
-    Summed over pixels and channels of [0, 1], over all images of the set, exact for any batch size.
-    """
-
-    def total(variables, batch):
-        batch = to_float(batch)
-        codes = {n: q.mean for n, q in method.encode(variables, batch["image"]).items()}
-        error = losses.squared_error(batch["image"], method.decode(variables, codes))
-        return jnp.sum(error * batch["mask"])
-
-    compiled = jax.jit(total, out_shardings=parallel.replicated(mesh))
-    share = batch_size // jax.process_count()
-    mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
-
-    def validate(variables, images):
-        sums = []
-        for batch in evaluation.evaluation_batches(images, batch_size=batch_size):
-            part = {name: batch[name][mine] for name in ("image", "mask")}
-            sums.append(compiled(variables, parallel.put_batch(part, mesh, "jit")))
-        return float(np.sum(jax.device_get(sums), dtype=np.float64) / len(images.image))
-
-    return validate
 
 
 @contextlib.contextmanager
@@ -150,27 +133,14 @@ def start(config, workdir, built, mesh, checkpoints):
         for name in ("metrics.jsonl", "timing.jsonl"):
             logs.cut_back(workdir / name, first)
 
-    def make_batches():
-        return grouped.grouped_batches(
-            built.train_images,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            first_step=first,
-            num_steps=config.num_train_steps,
-            grouped_fraction=config.data.grouped_fraction,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        )
-
     with ThreadPoolExecutor(1) as pool:  # TensorFlow loads while the step compiles.
-        batches = pool.submit(make_batches)
+        batches = pool.submit(settings.training_batches, built.training_sets, config, first)
         share = config.batch_size // jax.process_count()
-        example = {
-            "image": np.zeros((share, *built.data_info.image_shape), np.uint8),
-            "group": np.zeros(share, np.int32),
-        }
-        how = config.parallel.map
-        update = parallel.map_update(built.method, built.optimizers, config.seed, mesh, how)
+        example = settings.example_batch(built.training_sets, share)
+        how, order_of_updates = config.parallel.map, config.optimizer.updates
+        update = parallel.map_update(
+            built.method, built.optimizers, config.seed, mesh, how, order_of_updates
+        )
         step_fn = update.lower(current, parallel.put_batch(example, mesh, how)).compile()
         return step_fn, current, batches.result()
 
@@ -206,6 +176,7 @@ def train(config, workdir):
         if first:
             say(f"resuming at step {first}")
         progress = logs.Progress(first, num_steps, config.batch_size)
+        saturation = SaturationWatch()
         for step in range(first + 1, num_steps + 1):
             asked_for_data = time.perf_counter()
             batch = parallel.put_batch(next(batches), mesh, how)
@@ -226,6 +197,7 @@ def train(config, workdir):
                 row = {name: float(value) for name, value in jax.device_get(scalars).items()}
                 speed = progress.report(step)
                 say(logs.progress_line(step, num_steps, row, speed))
+                saturation.look(step, row)
                 if main:
                     logs.append(workdir / "metrics.jsonl", {"step": step} | row)
                     logs.append(workdir / "timing.jsonl", {"step": step} | speed)
@@ -234,13 +206,14 @@ def train(config, workdir):
                 since = time.perf_counter()
                 metrics = None
                 if evaluate:
-                    error = validate(state.variables_of(current), built.validation_images)
-                    metrics = {"recon": error}
-                    say(f"step {step}  validation recon {error:.5g}")
+                    row = validate(state.variables_of(current), built.validation_images)
+                    metrics = {"recon": row["recon"]}
+                    words = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
+                    say(f"step {step}  validation {words}")
                     if main:
-                        row = {"step": step, "validation/recon": error}
-                        logs.append(workdir / "metrics.jsonl", row)
-                        board.write(step, {"validation/recon": error})
+                        row = {f"validation/{name}": value for name, value in row.items()}
+                        logs.append(workdir / "metrics.jsonl", {"step": step} | row)
+                        board.write(step, row)
                 checkpoints.save(current, record, metrics)
                 progress.pause(time.perf_counter() - since)
             if stop:

@@ -19,12 +19,16 @@ def to_float(batch):
     return jax.tree.map(convert, batch)
 
 
-def make_update(method, optimizers, seed, axis_name=None):
+ORDERS = ("simultaneous", "alternating")
+
+
+def make_update(method, optimizers, seed, axis_name=None, order="simultaneous"):
     """Builds update(state, batch) -> (state, scalars).
 
-    Every player's loss is differentiated with respect to that player's parameters only. All
-    players see the same old state, the same batch and the same rng, so that the compiler computes
-    a shared forward pass once, and all move at the same time.
+    Every player's loss is differentiated with respect to that player's parameters only, for the
+    same batch and the same rng. With "simultaneous" updates all players see the same old state, so
+    that the compiler computes a shared forward pass once, and all move at the same time. With
+    "alternating" ones each sees where those before it, in the order of `method.losses`, have moved.
 
     Args:
       method: a Method.
@@ -32,6 +36,7 @@ def make_update(method, optimizers, seed, axis_name=None):
       seed: int; step n draws from fold_in(seed, n).
       axis_name: None where the function sees the global batch; else the name of the mapped axis,
         over which gradients, statistics and scalars are averaged, and into which the rng is folded.
+      order: one of ORDERS.
 
     Returns:
       update; its scalars are those of the losses, and `loss/PLAYER`, `grad_norm/PLAYER`.
@@ -40,14 +45,13 @@ def make_update(method, optimizers, seed, axis_name=None):
     def average(tree):
         return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
-    def gradient(player, state, batch, rng):
-        variables = variables_of(state)
-
+    def gradient(player, variables, batch, rng):
         def loss_of(params):
             moved = variables | {"params": variables["params"] | {player: params}}
             return method.losses[player](moved, batch, rng)
 
-        (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params[player])
+        params = variables["params"][player]
+        (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
         return average((grads, loss, *aux))
 
     def update(state, batch):
@@ -57,13 +61,17 @@ def make_update(method, optimizers, seed, axis_name=None):
         batch = to_float(batch)
         params, mutable, opt_state, logged = {}, {}, {}, {}
         finite = jnp.array(True)
-        for player, tx in optimizers.items():
-            grads, loss, mutable[player], scalars = gradient(player, state, batch, rng)
+        seen = variables_of(state)
+        for player in method.losses:
+            tx = optimizers[player]
+            grads, loss, mutable[player], scalars = gradient(player, seen, batch, rng)
             updates, opt_state[player] = tx.update(
                 grads, state.opt_state[player], state.params[player]
             )
             params[player] = optax.apply_updates(state.params[player], updates)
-            norm = optax.global_norm(grads)
+            if order == "alternating":
+                seen = seen | {"params": seen["params"] | {player: params[player]}}
+            norm = optax.tree.norm(grads)
             finite &= jnp.isfinite(loss) & jnp.isfinite(norm)
             logged |= scalars | {f"loss/{player}": loss, f"grad_norm/{player}": norm}
         healthy = finite | (state.nonfinite_step >= 0)

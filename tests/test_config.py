@@ -10,7 +10,7 @@ from refvae_jax.errors import UserError
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("method.name", "gmvea", "one of gmvae, mlvae. Did you mean 'gmvae'"),
+        ("method.name", "gmvea", "Did you mean 'gmvae'"),
         ("parallel.map", "vmap", "one of jit, pmap. Did you mean 'pmap'"),
         ("optimizer.schedule", "cosin", "Did you mean 'cosine'"),
         ("dtype", "float16", "one of float32, bfloat16"),

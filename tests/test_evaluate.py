@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from refvae_jax import evaluate
+from refvae_jax import evaluate, scores
 from refvae_jax.data.cache import ImageSet
 from refvae_jax.distributions import Gaussian
 
@@ -44,6 +44,10 @@ class Exact:
     def means(self, images):
         return {name: q.mean for name, q in self.encode(images).items()}
 
+    def prior_codes(self, n, seed):
+        rng = np.random.default_rng(seed)
+        return {"content": np.zeros((n, 1)), "style": rng.uniform(0, 200, (n, 1))}
+
     def decode(self, codes):
         pixels = np.concatenate([codes["content"], codes["style"]], axis=1)
         return pixels.round().astype(np.uint8).reshape(-1, 1, 2, 1)
@@ -60,7 +64,8 @@ def make_images(seed):
     rng = np.random.default_rng(seed)
     label = rng.integers(0, 4, 600).astype(np.int32)
     pixels = np.stack([label * 10, rng.integers(0, 200, 600)], axis=1).astype(np.uint8)
-    return ImageSet(pixels.reshape(-1, 1, 2, 1), label, 4)
+    style = pixels[:, 1:].astype(np.float32)
+    return ImageSet(pixels.reshape(-1, 1, 2, 1), label, 4, style, ("style",))
 
 
 @pytest.fixture
@@ -68,31 +73,51 @@ def images():
     return make_images(0)
 
 
-def judge(images):
-    return images[:, 0, 0, 0] // 10
+@pytest.fixture
+def splits():
+    return scores.Splits(*(make_images(seed) for seed in range(4)))
 
 
-def test_perfect_separation_scores_as_such(images):
-    scores = evaluate.decoder_scores(Exact(), images, judge, seed=0)
-    assert scores["swap/content/label/accuracy"] == 1
-    assert scores["swap/style/label/accuracy"] == pytest.approx(0.25, abs=0.08)
-    assert scores["swap/content/style_moved"] == pytest.approx(1, abs=0.02)
-    assert scores["reconstruction/mse"] == 0
-    splits = {name: make_images(seed) for seed, name in enumerate(evaluate.SPLITS)}
-    codes = evaluate.code_scores(Exact(), splits, seed=0)
-    assert codes["content/label/strong_accuracy"] == 1
-    assert codes["style/label/strong_accuracy/sample"] == pytest.approx(0.25, abs=0.08)
+JUDGES = scores.Judges(
+    label=lambda images: images[:, 0, 0, 0] // 10,
+    factors=lambda images: images[:, 0, 1].astype(np.float32),
+)
+
+
+def test_perfect_separation_through_the_decoder(images):
+    found = scores.decoder_scores(Exact(), images, JUDGES, seed=0)
+    assert found["swap/content/label/accuracy"] == 1
+    assert found["swap/style/label/accuracy"] == pytest.approx(0.25, abs=0.08)
+    assert found["swap/style/style/mae"] == 0 and found["swap/content/style/mae"] > 50
+    assert found["swap/content/style_moved"] == pytest.approx(1, abs=0.02)
+    assert found["resample/content/label/accuracy"] == 1
+    assert found["resample/content/style/mae"] > 50
+    assert found["reconstruction/mse"] == 0 and found["reconstruction/style/mae"] == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "linear"), [("group", "paper_accuracy"), ("reference", "linear_accuracy")]
+)
+def test_perfect_separation_of_the_codes(splits, setting, linear):
+    found = scores.code_scores(Exact(), splits, seed=0, setting=setting)
+    assert found["content/label/strong_accuracy"] == 1
+    assert found["style/label/strong_accuracy/sample"] == pytest.approx(0.25, abs=0.08)
+    assert found[f"content/label/{linear}"] > 0.6 > found[f"style/label/{linear}"]
+    constant = scores.chance_levels(splits).mae["style"]
+    assert found["style/style/mae"] < 1e-3 * constant
+    assert found["style/style/r2"] == pytest.approx(1, abs=1e-3)
+    assert found["content/style/mae"] == pytest.approx(constant, rel=0.05)
+    assert found["content/average/strong_mae"] > 0.8 * constant
 
 
 def test_an_ignored_style_is_seen_through_the_decoder_only(images):
-    scores = evaluate.decoder_scores(IgnoresStyle(), images, judge, seed=0)
-    assert scores["swap/content/label/accuracy"] == 1
-    assert scores["swap/content/style_moved"] == pytest.approx(0.5, abs=0.1)
-    assert scores["swap/content/pixel_change"] == 0
+    found = scores.decoder_scores(IgnoresStyle(), images, JUDGES, seed=0)
+    assert found["swap/content/label/accuracy"] == 1
+    assert found["swap/content/style_moved"] == pytest.approx(0.5, abs=0.1)
+    assert found["swap/content/pixel_change"] == 0
 
 
 def test_table_shows_what_is_known():
-    known = {"label": 0.1, "reconstruction/mse": 0.07}
     values = {
         "content/label/paper_accuracy": 0.9,
         "style/label/paper_accuracy": 0.3,
@@ -101,20 +126,15 @@ def test_table_shows_what_is_known():
     table = evaluate.assemble(
         values,
         {"content/label/paper_accuracy": 0.2},
-        known,
+        scores.Chance(accuracy=0.1, mae={}, mse=0.07),
         evaluate.PAPER_SCORES["gmvae", "mnist"],
     )
     assert table["reconstruction/mse"] == {"value": 0.01, "chance": 0.07, "better": "lower"}
-    text = evaluate.format_table(table).splitlines()
-    assert text[1].split() == [
-        "content/label/paper_accuracy",
-        "0.9000",
-        "0.1000",
-        "0.2000",
-        "0.9920",
-        "higher",
-    ]
-    assert text[2].split() == ["style/label/paper_accuracy", "0.3000", "0.1000", "0.1390", "lower"]
+    name, *cells = evaluate.format_table(table).splitlines()[1].split()
+    assert name == "content/label/paper_accuracy"
+    assert cells == ["0.9000", "0.1000", "0.2000", "0.9920", "higher"]
+    _, *cells = evaluate.format_table(table).splitlines()[2].split()
+    assert cells == ["0.3000", "0.1000", "0.1390", "lower"]
 
 
 def test_neighbouring_pictures_differ_in_label():
@@ -125,9 +145,41 @@ def test_neighbouring_pictures_differ_in_label():
 
 
 def test_what_knowing_nothing_scores(images):
-    splits = dict.fromkeys(evaluate.SPLITS, images)
-    known = evaluate.references(splits, judge)
-    assert known["judge"] == 1
-    assert known["label"] == pytest.approx(np.bincount(images.label).max() / 600)
+    known = scores.chance_levels(scores.Splits(*[images] * 4))
+    majority = np.bincount(images.label).max() / 600
+    assert known.of("content/label/strong_accuracy/sample") == pytest.approx(majority)
     spread = (images.image / 255 - (images.image / 255).mean(0)) ** 2
-    assert known["reconstruction/mse"] == pytest.approx(spread.mean())
+    assert known.of("reconstruction/mse") == pytest.approx(spread.mean())
+    deviation = np.abs(images.factors - images.factors.mean()).mean()
+    for name in ("content/style/mae", "swap/style/style/mae", "content/average/strong_mae"):
+        assert known.of(name) == pytest.approx(deviation, rel=1e-3), name
+    assert known.of("content/style/r2") == 0
+    assert known.of("swap/content/style_moved") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "lower"),
+    [
+        ("content/label/paper_accuracy", False),
+        ("style/label/strong_accuracy/sample", True),
+        ("common/label/linear_accuracy", False),
+        ("target/label/linear_accuracy/3", True),
+        ("target/red/mae", True),
+        ("common/red/mae", False),
+        ("common/size/r2", True),
+        ("z/average/strong_mae", True),
+        ("z/label/strong_accuracy", False),
+        ("swap/common/label/accuracy", False),
+        ("swap/common/red/mae", False),
+        ("swap/target/red/mae", True),
+        ("swap/target/label/accuracy", True),
+        ("swap/common/target_moved", False),
+        ("swap/common/pixel_change", False),
+        ("resample/common/width/mae", False),
+        ("reconstruction/mse", True),
+        ("reconstruction/label/accuracy", False),
+        ("judge/red/mae", True),
+    ],
+)
+def test_which_direction_speaks_for_the_separation(name, lower):
+    assert scores.lower_is_better(name) == lower

@@ -34,7 +34,7 @@ def toy():
         return c**2 - a * c, (variables["mutable"]["critic"] - 1, {"critic_noise": noise})
 
     losses = {"model": model, "critic": critic}
-    method = Method(init=None, losses=losses, encode=None, decode=None, sample=None)
+    method = Method("group", init=None, losses=losses, encode=None, decode=None, prior=None)
     optimizers = {"model": optax.sgd(0.1), "critic": optax.sgd(0.01)}
     variables = {
         "params": {"model": jnp.array(3.0), "critic": jnp.array(5.0)},
@@ -52,6 +52,15 @@ def test_each_player_descends_its_own_loss_from_the_same_old_state(toy):
     assert new.step == 1
     assert scalars["grad_norm/model"] == 11 and scalars["loss/critic"] == 10
     assert scalars["noise"] == scalars["critic_noise"], "players share one rng"
+
+
+def test_alternating_players_see_those_before_them_moved(toy):
+    update = make_update(toy.method, toy.optimizers, 0, order="alternating")
+    new, scalars = jax.jit(update)(toy.state, {})
+    a = 3 - 0.1 * (5 + 2 * 3)
+    np.testing.assert_allclose(new.params["model"], a, rtol=1e-6)
+    np.testing.assert_allclose(new.params["critic"], 5 - 0.01 * (2 * 5 - a), rtol=1e-6)
+    np.testing.assert_allclose(scalars["loss/critic"], 25 - 5 * a, rtol=1e-6)
 
 
 def test_noise_is_a_function_of_seed_and_step(toy):

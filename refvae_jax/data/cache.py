@@ -3,9 +3,9 @@
     images = open_split(config.data, "train")
     images.image[rows]  # uint8 [B, H, W, C], read from the page cache
 
-A cache is a directory of image.npy, label.npy and meta.json. It is built beside its place and
-renamed into it, so that it is there whole or not at all. Opening one imports neither TensorFlow
-nor TFDS.
+A cache is a directory of image.npy, label.npy, factors.npy and meta.json. It is built beside its
+place and renamed into it, so that it is there whole or not at all. Opening one imports neither
+TensorFlow nor TFDS.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 
 from refvae_jax.data.source import Reader, Source, open_source
 
-_FORMAT = 1  # Raise it when the bytes written for the same source change.
+_FORMAT = 2  # Raise it when the bytes written for the same source change.
 _LARGE = 20_000  # From this many images on, a progress bar.
 
 
@@ -36,15 +36,17 @@ class ImageSet(NamedTuple):
     image: np.ndarray  # uint8 memmap [N, H, W, C], read-only
     label: np.ndarray  # int32 [N], in [0, num_classes)
     num_classes: int
+    factors: np.ndarray  # float32 [N, F], the continuous ground truth
+    factor_names: tuple[str, ...]  # F names, () where the set has none
 
 
 def open_split(data_config: ConfigDict, split: str) -> ImageSet:
     """Opens a split, decoding it into the cache the first time.
 
     Args:
-      data_config: `name`, `dir`, `cache_dir`, `resolution` and the three TFDS split expressions
-        `train_split`, `validation_split`, `test_split`.
-      split: "train", "validation" or "test".
+      data_config: `name`, `dir`, `cache_dir`, `resolution` and the TFDS split expressions
+        `train_split`, `reference_split`, `validation_split`, `fit_split`, `test_split`.
+      split: which of them: "train", "reference", "validation", "fit" or "test".
 
     Returns:
       The images, zero-padded around the centre to [resolution, resolution], in TFDS's order.
@@ -53,6 +55,8 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
       UserError: if the set or the split cannot be used; the sentence says what to do.
       OSError: if the cache cannot be written.
     """
+    if split == "fit" and not data_config.fit_split:
+        split = "train"
     source = Source(
         name=data_config.name,
         data_dir=_data_dir(data_config.dir),
@@ -101,7 +105,8 @@ def _load(folder: Path) -> ImageSet | None:
             return None
         image = np.load(folder / "image.npy", mmap_mode="r")
         label = np.load(folder / "label.npy")
-        return ImageSet(image, label, meta["num_classes"])
+        factors = np.load(folder / "factors.npy")
+        return ImageSet(image, label, meta["num_classes"], factors, tuple(meta["factor_names"]))
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, EOFError):
         return None
 
@@ -152,17 +157,19 @@ def _write(reader: Reader, source: Source, folder: Path) -> None:
     with (
         open(folder / "image.npy", "wb") as images,
         open(folder / "label.npy", "wb") as labels,
+        open(folder / "factors.npy", "wb") as factors,
         _progress(count, f"Decoding {source.name} {source.split}") as progress,
     ):
         _write_header(images, shape, np.uint8)
         _write_header(labels, (count,), np.int32)
+        _write_header(factors, (count, len(reader.factor_names)), np.float32)
         written = 0
-        for image, label in reader.batches():
-            images.write(np.ascontiguousarray(image).data)
-            labels.write(np.ascontiguousarray(label).data)
-            written += len(label)
-            progress.update(len(label))
-        for file in (images, labels):
+        for batch in reader.batches():
+            for file, array in zip((images, labels, factors), batch, strict=True):
+                file.write(np.ascontiguousarray(array).tobytes())
+            written += len(batch[0])
+            progress.update(len(batch[0]))
+        for file in (images, labels, factors):
             file.flush()
             os.fsync(file.fileno())
     if written != count:
@@ -170,6 +177,7 @@ def _write(reader: Reader, source: Source, folder: Path) -> None:
     meta = {
         "source": source._asdict(),
         "num_classes": reader.num_classes,
+        "factor_names": reader.factor_names,
         "data_path": reader.data_path,
         "fingerprint": _fingerprint(reader.data_path),
         "sizes": {file.name: file.stat().st_size for file in folder.glob("*.npy")},

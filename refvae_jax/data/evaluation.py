@@ -14,7 +14,8 @@ def evaluation_batches(images: ImageSet, *, batch_size: int) -> Iterator[dict[st
     sum(mask * x) / sum(mask) is the exact mean over the set.
 
     Yields:
-      {"image": uint8 [B, H, W, C], "label": int32 [B], "mask": float32 [B] of 0 and 1}.
+      {"image": uint8 [B, H, W, C], "label": int32 [B], "factors": float32 [B, F],
+      "mask": float32 [B] of 0 and 1}.
     """
     size = len(images.label)
     for start in range(0, size, batch_size):
@@ -23,5 +24,6 @@ def evaluation_batches(images: ImageSet, *, batch_size: int) -> Iterator[dict[st
         yield {
             "image": np.asarray(images.image[rows]),
             "label": images.label[rows],
+            "factors": images.factors[rows],
             "mask": (positions < size).astype(np.float32),
         }

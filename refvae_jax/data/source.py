@@ -22,7 +22,10 @@ from refvae_jax.data.tf_cpu import import_tensorflow
 from refvae_jax.errors import UserError
 
 # Builders of this package, which TFDS knows once their module is imported. They need no network.
-_OWN_BUILDERS = {"digits5k": "refvae_jax.data.builders.digits5k"}
+_OWN_BUILDERS = {
+    "digits5k": "refvae_jax.data.builders.digits5k",
+    "reference_mnist": "refvae_jax.data.builders.reference_mnist",
+}
 _BATCH = 1024  # Images decoded at a time: bounds the memory.
 # The disk's errors stay OSErrors; the others of a download are the network's.
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -43,9 +46,11 @@ class Reader(NamedTuple):
     num_images: int
     num_channels: int
     num_classes: int
+    factor_names: tuple[str, ...]  # Of the continuous factors, () if there are none.
     data_path: str  # The prepared data set's own directory.
-    # Yields (uint8 [b, resolution, resolution, C], int32 [b]) in TFDS's unshuffled order.
-    batches: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
+    # Yields (uint8 [b, resolution, resolution, C], int32 [b], float32 [b, F]) in TFDS's unshuffled
+    # order.
+    batches: Callable[[], Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]]
 
 
 def open_source(source: Source, spare_dir: Path) -> Reader:
@@ -77,6 +82,7 @@ def open_source(source: Source, spare_dir: Path) -> Reader:
         num_images=num_images,
         num_channels=features["image"].shape[-1] or 3,  # Unknown: decoded as RGB.
         num_classes=features["label"].num_classes,
+        factor_names=_factor_names(features),
         data_path=str(builder.data_path),
         batches=lambda: _read(tfds, builder, source),
     )
@@ -178,17 +184,24 @@ def _check_features(tfds: ModuleType, features: Any, source: Source) -> None:
         )
 
 
+def _factor_names(features: Any) -> tuple[str, ...]:
+    """Names of the numbers in a feature dict "factors", in its order."""
+    return tuple(features["factors"]) if "factors" in features else ()
+
+
 def _read(
     tfds: ModuleType, builder: Any, source: Source
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     tf = import_tensorflow()
-    side = source.resolution
+    side, names = source.resolution, _factor_names(builder.info.features)
 
     def pad(example):
         image = example["image"]
         # Centres; would also crop, which the check below turns into an error.
         padded = tf.image.resize_with_crop_or_pad(image, side, side)
-        return padded, tf.cast(example["label"], tf.int32), tf.shape(image)[:2]
+        factors = [tf.cast(example["factors"][name], tf.float32) for name in names]
+        factors = tf.stack(factors) if names else tf.zeros(0)
+        return padded, tf.cast(example["label"], tf.int32), factors, tf.shape(image)[:2]
 
     dataset = builder.as_dataset(
         split=source.split,
@@ -196,7 +209,7 @@ def _read(
         read_config=tfds.ReadConfig(try_autocache=False),
     )
     dataset = dataset.map(pad, num_parallel_calls=tf.data.AUTOTUNE).batch(_BATCH).prefetch(1)
-    for image, label, size in dataset.as_numpy_iterator():
+    for image, label, factors, size in dataset.as_numpy_iterator():
         largest = int(size.max())
         if largest > side:
             raise UserError(
@@ -208,7 +221,7 @@ def _read(
                 f"Split '{source.split}' of data set '{source.name}' holds images without a "
                 "label: choose a labelled split."
             )
-        yield image, label
+        yield image, label, factors
 
 
 def _reason(error: Exception) -> str:

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from refvae_jax.errors import UserError
+from refvae_jax.methods.base import standard_normal_prior
 from refvae_jax.networks.strided import DECODER_START, Decoder, Encoder
 
 PLAYER = "model"
+LATENTS = ("content", "style")
 
 
 class Autoencoder(NamedTuple):
@@ -22,7 +24,7 @@ class Autoencoder(NamedTuple):
     init: Callable
     encode: Callable
     decode: Callable
-    sample: Callable
+    prior: Callable
     train_encode: Callable
     train_decode: Callable
 
@@ -42,7 +44,7 @@ def build(config, data_info):
             f"give config.network.decoder_widths one width for each doubling of {DECODER_START} "
             f"pixels, or change config.data.resolution."
         )
-    latents, dtype = config.latents.to_dict(), jnp.dtype(config.dtype)
+    latents, dtype = {name: config.latents[name] for name in LATENTS}, jnp.dtype(config.dtype)
     encoder = Encoder(tuple(net.encoder_widths), latents, dtype)
     decoder = Decoder(net.decoder_start_width, tuple(net.decoder_widths), channels, dtype)
     modules = {"encoder": encoder, "decoder": decoder}
@@ -72,18 +74,11 @@ def build(config, data_info):
         )
         return out, new["batch_stats"]
 
-    def sample(variables, rng, n):
-        codes = {
-            name: jax.random.normal(jax.random.fold_in(rng, i), (n, size))
-            for i, (name, size) in enumerate(sorted(latents.items()))
-        }
-        return apply("decoder", variables, codes)
-
     return Autoencoder(
         init=init,
         encode=lambda variables, image: apply("encoder", variables, image),
         decode=lambda variables, codes: apply("decoder", variables, codes),
-        sample=sample,
+        prior=standard_normal_prior(latents),
         train_encode=lambda variables, image: train_apply("encoder", variables, image),
         train_decode=lambda variables, codes: train_apply("decoder", variables, codes),
     )

@@ -3,6 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import jax
+
+# Latents in pairs: what a swap usually keeps, and what it exchanges.
+OTHER = {"content": "style", "common": "target"}
+
 
 class DataInfo(NamedTuple):
     """What a method may know of the data before it sees any."""
@@ -18,16 +23,36 @@ class Method(NamedTuple):
     statistics. Images are float32 in [0, 1], [B, H, W, C].
 
     Attributes:
+      setting: what a batch holds, a key of `data.settings.SETTINGS`.
       init: rng -> variables.
       losses: {player: fn}, fn(variables, batch, rng) -> (scalar, (the player's new mutable,
-        {name: scalar to log})). Differentiated by that player's parameters only.
+        {name: scalar to log})). Differentiated by that player's parameters only. Alternating
+        updates move the players in this order.
       encode: (variables, image) -> {latent: Gaussian of [B, D]}, as at test time.
       decode: (variables, {latent: [B, D]}) -> image, as at test time.
-      sample: (variables, rng, n) -> n images from the prior.
+      prior: (variables, rng, n) -> {latent: [n, D]}, codes drawn before any image is seen.
     """
 
+    setting: str
     init: Callable
     losses: Mapping[str, Callable]
     encode: Callable
     decode: Callable
-    sample: Callable
+    prior: Callable
+
+    def sample(self, variables, rng, n):
+        """n images from the prior, [n, H, W, C]."""
+        return self.decode(variables, self.prior(variables, rng, n))
+
+
+def standard_normal_prior(sizes):
+    """The `prior` N(0, I) of latents of these sizes, {latent: D}."""
+
+    def prior(variables, rng, n):
+        del variables
+        return {
+            name: jax.random.normal(jax.random.fold_in(rng, i), (n, size))
+            for i, (name, size) in enumerate(sorted(sizes.items()))
+        }
+
+    return prior

@@ -72,4 +72,5 @@ def build(config, data_info):
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
         return value, (mutable, scalars)
 
-    return Method(net.init, {autoencoder.PLAYER: loss}, net.encode, net.decode, net.sample)
+    players = {autoencoder.PLAYER: loss}
+    return Method("group", net.init, players, net.encode, net.decode, net.prior)

@@ -1,9 +1,11 @@
-"""A classifier of real images that judges swapped and generated ones.
+"""Judges of swapped and generated images, trained on real ones.
 
     judge = train_judge(images, labels, num_classes=10, seed=0)
     np.mean(judge(swapped) == labels)
+    judge = train_factor_judge(images, factors, seed=0)
+    np.mean(np.abs(judge(swapped) - factors), axis=0)
 
-It sees pixels only, never a code, so it also notices a decoder that ignores a latent.
+They see pixels only, never a code, so they also notice a decoder that ignores a latent.
 """
 
 import functools
@@ -16,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from refvae_jax.metrics.probes import moments, unstandardise
 from refvae_jax.networks.conv import Conv
 
 BATCH_SIZE = 128
@@ -23,6 +26,7 @@ LAST_WIDTH, LAST_SIZE = 64, 4
 LEARNING_RATE = 3e-3  # The highest of a one-cycle schedule.
 EPOCHS, MIN_STEPS, MAX_STEPS = 14, 100, 2_000  # The bounds count more than the epochs.
 MAX_SHIFT = 2  # Pixels, in each direction.
+CROSS_ENTROPY = optax.softmax_cross_entropy_with_integer_labels
 
 
 def train_judge(
@@ -48,18 +52,60 @@ def train_judge(
         raise ValueError(f"Expected a label for each image, got {labels.shape}, {images.shape}.")
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(f"Labels must lie in [0, {num_classes}).")
-    network = _Judge(num_classes)
+    outputs = _train(images, labels, num_classes, CROSS_ENTROPY, seed)
+    return lambda images: outputs(images).argmax(-1).astype(np.int32)
+
+
+def train_factor_judge(
+    images: np.ndarray, factors: np.ndarray, *, seed: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Trains a small convolutional regressor of continuous factors on real images.
+
+    The loss is the squared error of the factors standardised over `factors`, so their units do not
+    matter. The images are shifted while training: a factor must not be the place of a thing.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      factors: float [N, F], in any units.
+      seed: initialisation, batches and shifts; the same seed gives the same judge.
+
+    Returns:
+      A function of uint8 images [M, H, W, C], any M, that returns factors float32 [M, F] in the
+      units of `factors`.
+
+    Raises:
+      ValueError: images that are not uint8 [N, H, W, C], factors not finite or not [N, F].
+    """
+    _check(images)
+    factors = np.asarray(factors, np.float64)
+    if not len(images) or factors.ndim != 2 or len(factors) != len(images) or not factors.size:
+        raise ValueError(f"Expected factors [N, F], got {factors.shape}, images {images.shape}.")
+    if not np.isfinite(factors).all():
+        raise ValueError("The factors hold values that are not finite.")
+    mean, scale = moments(factors)
+    targets = ((factors - mean) * scale).astype(np.float32)
+    outputs = _train(images, targets, factors.shape[1], optax.squared_error, seed)
+    return lambda images: unstandardise(outputs(images), mean, scale).astype(np.float32)
+
+
+def _train(
+    images: np.ndarray, targets: np.ndarray, num_outputs: int, loss: Callable, seed: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Minimises the mean of loss(outputs [B, num_outputs], targets [B, ...]).
+
+    Returns a function of uint8 images [M, H, W, C] that returns outputs float32 [M, num_outputs].
+    """
+    network = _Judge(num_outputs)
     batch_size = min(BATCH_SIZE, len(images))
     num_steps = _num_steps(len(images))
     rng = jax.random.key(seed)
-    init = jax.jit(functools.partial(network.init, train=False))
     # Initial weights drawn by threefry would take XLA seconds more to compile.
-    variables = init(jax.random.key(seed, impl="rbg"), jnp.zeros((1, *images.shape[1:])))
+    variables = _init(network, jax.random.key(seed, impl="rbg"), jnp.zeros((1, *images.shape[1:])))
     state = (variables, _optimizer(num_steps).init(variables["params"]))
+    step_fn = functools.partial(_train_step, network, loss, num_steps)
     for step, index in enumerate(_batches(len(images), batch_size, num_steps, seed)):
-        step_rng = jax.random.fold_in(rng, step)
-        state = _train_step(network, num_steps, state, images[index], labels[index], step_rng)
-    return functools.partial(_judge, network, state[0], images.shape[1:])
+        state = step_fn(state, images[index], targets[index], jax.random.fold_in(rng, step))
+    return functools.partial(_outputs, network, state[0], images.shape[1:])
 
 
 class _Judge(nn.Module):
@@ -69,7 +115,7 @@ class _Judge(nn.Module):
     width would cost more than all the others.
     """
 
-    num_classes: int
+    num_outputs: int
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -80,7 +126,12 @@ class _Judge(nn.Module):
             x = nn.relu(x)
         x = x.reshape(len(x), -1)
         x = nn.relu(nn.Dense(128)(x))
-        return nn.Dense(self.num_classes)(x)  # [B, num_classes]
+        return nn.Dense(self.num_outputs)(x)  # [B, num_outputs]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _init(network: _Judge, rng: jax.Array, image: jax.Array) -> Any:
+    return network.init(rng, image, train=False)
 
 
 def _num_steps(num_images: int) -> int:
@@ -102,19 +153,24 @@ def _batches(num_images: int, batch_size: int, num_steps: int, seed: int):
         queue = queue[batch_size:]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _train_step(
-    network: _Judge, num_steps: int, state: Any, images: jax.Array, labels: jax.Array, rng
+    network: _Judge,
+    loss: Callable,
+    num_steps: int,
+    state: Any,
+    images: jax.Array,
+    targets: jax.Array,
+    rng: jax.Array,
 ) -> Any:
     variables, opt_state = state
     images = _shift(_to_float(images), rng)
 
     def loss_fn(params):
-        logits, mutable = network.apply(
+        outputs, mutable = network.apply(
             variables | {"params": params}, images, train=True, mutable="batch_stats"
         )
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return loss.mean(), mutable
+        return loss(outputs, targets).mean(), mutable
 
     params = variables["params"]
     grads, mutable = jax.grad(loss_fn, has_aux=True)(params)
@@ -139,24 +195,24 @@ def _to_float(images: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _predict(network: _Judge, variables: Any, images: jax.Array) -> jax.Array:
-    return network.apply(variables, _to_float(images), train=False).argmax(-1).astype(jnp.int32)
+def _apply(network: _Judge, variables: Any, images: jax.Array) -> jax.Array:
+    return network.apply(variables, _to_float(images), train=False)
 
 
-def _judge(
+def _outputs(
     network: _Judge, variables: Any, image_shape: tuple[int, ...], images: np.ndarray
 ) -> np.ndarray:
-    """Predicted labels int32 [M] of uint8 images [M, H, W, C], in padded batches of one shape."""
+    """Outputs float32 [M, num_outputs] of uint8 images, in padded batches of one shape."""
     _check(images)
     if images.shape[1:] != image_shape:
         raise ValueError(f"The judge knows images of {image_shape}, got {images.shape[1:]}.")
-    predictions = [np.empty(0, np.int32)]
+    outputs = [np.empty((0, network.num_outputs), np.float32)]
     for start in range(0, len(images), BATCH_SIZE):
         batch = images[start : start + BATCH_SIZE]
         padding = BATCH_SIZE - len(batch)
         padded = np.pad(batch, ((0, padding), (0, 0), (0, 0), (0, 0)))
-        predictions.append(np.asarray(_predict(network, variables, padded))[: len(batch)])
-    return np.concatenate(predictions)
+        outputs.append(np.asarray(_apply(network, variables, padded))[: len(batch)])
+    return np.concatenate(outputs)
 
 
 def _check(images: np.ndarray) -> None:

@@ -10,6 +10,7 @@ code. The strong probe is the honest number beside it.
 """
 
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -44,6 +45,53 @@ class StrongProbe(NamedTuple):
     accuracy: float  # On the test part, which took no part in the choice.
 
 
+def check(num_classes: int, *parts: Codes) -> None:
+    """Raises ValueError: a label out of range would silently train towards nothing."""
+    for part in parts:
+        codes, labels = np.asarray(part.codes), np.asarray(part.labels)
+        if codes.ndim != 2 or labels.shape != codes.shape[:1] or not len(labels):
+            raise ValueError(
+                f"Expected codes [N, D], labels [N], got {codes.shape}, {labels.shape}."
+            )
+        if labels.min() < 0 or labels.max() >= num_classes:
+            raise ValueError(f"Labels must lie in [0, {num_classes}).")
+        if not np.isfinite(codes).all():
+            raise ValueError("The codes hold values that are not finite.")
+
+
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and scale, float64 [D] each, so that `(values - mean) * scale` [N, D] is standardised.
+
+    A constant dimension says nothing: its scale is zero, or rounding would be magnified.
+    """
+    mean, std = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+    return mean, np.where(std > 1e-6 * np.abs(mean), 1 / np.maximum(std, 1e-30), 0)
+
+
+def unstandardise(values: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Standardised values [N, D] in their own units, float64; a constant dimension is its mean."""
+    return mean + np.divide(values, scale, out=np.zeros(values.shape), where=scale > 0)
+
+
+def standardise(fit: Codes, *others: Codes) -> list[Codes]:
+    """All parts with codes float32, standardised by the moments of `fit`, and labels int32."""
+    mean, scale = moments(fit.codes)
+    return [
+        Codes(((part.codes - mean) * scale).astype(np.float32), np.asarray(part.labels, np.int32))
+        for part in (fit, *others)
+    ]
+
+
+def fit_logistic(fit: Codes) -> Callable[[np.ndarray], np.ndarray]:
+    """Logistic regression on standardised codes: a function of codes [N, D] giving labels [N]."""
+    if np.ptp(fit.labels) == 0:  # scikit-learn refuses a single class.
+        return lambda codes: np.full(len(codes), fit.labels[0])
+    with warnings.catch_warnings():
+        # Stopped early it is still a probe, and held-out codes decide what it is worth.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(max_iter=200).fit(fit.codes, fit.labels).predict
+
+
 def chance(labels_fit: np.ndarray, labels_test: np.ndarray) -> float:
     """Accuracy in [0, 1] on `labels_test` [M] of always naming the majority of `labels_fit` [N]."""
     return float(np.mean(np.asarray(labels_test) == np.argmax(np.bincount(labels_fit))))
@@ -64,7 +112,7 @@ def paper_accuracy(fit: Codes, test: Codes, *, num_classes: int, seed: int) -> f
     Raises:
       ValueError: labels out of range, codes not finite or of the wrong shape.
     """
-    _check(num_classes, fit, test)
+    check(num_classes, fit, test)
     network, rng = classifier.Classifier(num_classes), classifier.make_rng(seed)
     state = classifier.init(network, rng, jnp.asarray(fit.codes[:1], jnp.float32))
     for epoch in range(PAPER_EPOCHS):
@@ -100,15 +148,8 @@ def strong_probe(
     Raises:
       ValueError: labels out of range, codes not finite or of the wrong shape.
     """
-    _check(num_classes, fit, validation, test)
-    mean = fit.codes.mean(axis=0, dtype=np.float64)
-    std = fit.codes.std(axis=0, dtype=np.float64)
-    # A constant dimension says nothing: it becomes zero instead of magnified rounding.
-    scale = np.where(std > 1e-6 * np.abs(mean), 1 / np.maximum(std, 1e-30), 0)
-    fit, validation, test = (
-        Codes(((part.codes - mean) * scale).astype(np.float32), np.asarray(part.labels, np.int32))
-        for part in (fit, validation, test)
-    )
+    check(num_classes, fit, validation, test)
+    fit, validation, test = standardise(fit, validation, test)
     probes = (
         StrongProbe("network", *_converged_network(fit, validation, test, num_classes, seed)),
         StrongProbe("logistic", *_logistic(fit, validation, test)),
@@ -155,13 +196,8 @@ def _accuracy(network: classifier.Classifier, state: classifier.State, part: Cod
 
 def _logistic(fit: Codes, validation: Codes, test: Codes) -> tuple[float, float]:
     """Validation and test accuracy of logistic regression."""
-    if np.ptp(fit.labels) == 0:  # scikit-learn refuses a single class.
-        return tuple(chance(fit.labels, part.labels) for part in (validation, test))
-    with warnings.catch_warnings():
-        # Stopped early it is still a probe, and validation decides what it is worth.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(max_iter=200).fit(fit.codes, fit.labels)
-    return tuple(float(model.score(part.codes, part.labels)) for part in (validation, test))
+    predict = fit_logistic(fit)
+    return tuple(float(np.mean(predict(p.codes) == p.labels)) for p in (validation, test))
 
 
 def _neighbours(
@@ -185,17 +221,3 @@ def _vote(labels: np.ndarray, num_classes: int) -> np.ndarray:
     rows = np.arange(len(labels))[:, None] * num_classes
     counts = np.bincount((rows + labels).ravel(), minlength=len(labels) * num_classes)
     return counts.reshape(-1, num_classes).argmax(axis=1)
-
-
-def _check(num_classes: int, *parts: Codes) -> None:
-    """A label out of range would silently train towards nothing."""
-    for part in parts:
-        codes, labels = np.asarray(part.codes), np.asarray(part.labels)
-        if codes.ndim != 2 or labels.shape != codes.shape[:1] or not len(labels):
-            raise ValueError(
-                f"Expected codes [N, D], labels [N], got {codes.shape}, {labels.shape}."
-            )
-        if labels.min() < 0 or labels.max() >= num_classes:
-            raise ValueError(f"Labels must lie in [0, {num_classes}).")
-        if not np.isfinite(codes).all():
-            raise ValueError("The codes hold values that are not finite.")

@@ -120,8 +120,7 @@ def test_failure_while_writing_leaves_nothing(config, monkeypatch, error):
         reader = real(source, **kw)
 
         def batches():
-            image, label = next(reader.batches())
-            yield image[:100], label[:100]
+            yield tuple(array[:100] for array in next(reader.batches()))
             raise error
 
         return reader._replace(batches=batches)

@@ -8,7 +8,8 @@ from refvae_jax.data.evaluation import evaluation_batches
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 10, 16])
 def test_every_image_once_in_order(batch_size):
     image = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
-    images = ImageSet(image, np.arange(10, dtype=np.int32), 10)
+    label, height = np.arange(10, dtype=np.int32), np.arange(10, 20, dtype=np.float32)[:, None]
+    images = ImageSet(image, label, 10, height, ("height",))
     found = list(evaluation_batches(images, batch_size=batch_size))
     assert len(found) == -(-10 // batch_size)
     for batch in found:
@@ -18,5 +19,6 @@ def test_every_image_once_in_order(batch_size):
     kept = joined["mask"] == 1
     np.testing.assert_array_equal(joined["image"][kept], image)
     np.testing.assert_array_equal(joined["label"][kept], np.arange(10))
+    np.testing.assert_array_equal(joined["factors"][kept, 0], np.arange(10, 20))
     assert np.all(joined["label"][~kept] == 9)  # Padding repeats the last image.
     assert np.all(np.sort(joined["mask"])[::-1] == joined["mask"])  # Padding comes last.

@@ -125,7 +125,7 @@ def small(name):
     return method, variables, batch
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_every_parameter_of_the_player_receives_gradient(name):
     method, variables, batch = small(name)
     (player,) = method.losses
@@ -146,7 +146,7 @@ def codes_in_training(name, mean, content, style, group, rng):
     return mlvae.draw_codes(mlvae.distributions.product_of_gaussians(q, group), style, rng)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_whose_posterior_an_images_content_is_drawn_from(name):
     """ML-VAE draws from the group's, with gradient to every member's encoding (cutting it in the
     product, as a well-known implementation does, fails here); GM-VAE from the image's own (4).
@@ -173,7 +173,7 @@ def test_whose_posterior_an_images_content_is_drawn_from(name):
     assert abs(np.corrcoef(z[:, 0, 0], [d["content"][0, 0] for d in draws])[0, 1]) < 0.1
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_loss_in_training_depends_on_the_partner_as_the_equations_say(name):
     """The whole loss, networks included: moving a partner into another group changes it."""
     method, variables, batch = small(name)
@@ -185,7 +185,7 @@ def test_loss_in_training_depends_on_the_partner_as_the_equations_say(name):
     np.testing.assert_allclose(together, renamed, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_batch_statistics_move_a_tenth_of_the_way(name):
     method, variables, batch = small(name)
     _, (mutable, _) = method.losses["model"](variables, batch, jax.random.key(1))

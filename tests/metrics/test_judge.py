@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from refvae_jax.metrics import judge as judge_module
-from refvae_jax.metrics.judge import train_judge
+from refvae_jax.metrics.judge import train_factor_judge, train_judge
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,30 @@ def bars(n, seed, shape=(12, 20, 3)):
     images = rng.integers(0, 150, (n, *shape), dtype=np.uint8)
     images[np.arange(n), :, :, labels] += 60
     return images, labels
+
+
+def rectangles(n, seed):
+    """Coloured rectangles anywhere: uint8 [N, 16, 16, 3], factors [N, 5] in units of their own.
+
+    Red, green, blue, size (height in pixels), width (in half pixels, from -100 on). The margin is
+    at least the judge's shift, which would prolong what touches the edge.
+    """
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(4, 13, n), rng.integers(2, 9, n)
+    top, left = rng.integers(2, 15 - height), rng.integers(2, 15 - width)
+    colour = rng.uniform(0.2, 1, (n, 3))
+    row, column = np.arange(16)[:, None], np.arange(16)
+    images = np.zeros((n, 16, 16, 3), np.uint8)
+    for i in range(n):
+        in_rows = (row >= top[i]) & (row < top[i] + height[i])
+        in_columns = (column >= left[i]) & (column < left[i] + width[i])
+        images[i, in_rows & in_columns] = np.round(255 * colour[i])
+    return images, np.column_stack([colour, height, 2.0 * width - 100])
+
+
+@pytest.fixture(scope="module")
+def factor_judge():
+    return train_factor_judge(*rectangles(3000, seed=0), seed=0)
 
 
 @pytest.fixture
@@ -91,6 +115,69 @@ def test_the_seed_decides(few_steps):
     )
     np.testing.assert_array_equal(first, again)
     assert np.any(first != other)
+
+
+def test_colour_size_and_width_are_read(factor_judge):
+    images, factors = rectangles(500, seed=1)
+    predicted = factor_judge(images)
+    assert predicted.dtype == np.float32
+    assert predicted.shape == (500, 5)
+    chance = np.abs(factors - factors.mean(axis=0)).mean(axis=0)
+    assert np.all(np.abs(predicted - factors).mean(axis=0) < 0.25 * chance)
+
+
+def test_each_factor_is_read_from_what_it_means(factor_judge):
+    """Half as bright is half the colour, and the same size and width."""
+    images, _ = rectangles(500, seed=1)
+    bright, dark = factor_judge(images), factor_judge(images // 2)
+    spread = bright.std(axis=0)
+    assert np.all(np.abs(dark[:, :3] - bright[:, :3] / 2).mean(axis=0) < 0.5 * spread[:3])
+    assert np.all(np.abs(dark[:, 3:] - bright[:, 3:]).mean(axis=0) < 0.5 * spread[3:])
+
+
+@pytest.mark.parametrize("count", [0, 1, 127, 129])
+def test_any_count_gives_the_same_factors(factor_judge, count):
+    images, _ = rectangles(150, seed=1)
+    predicted = factor_judge(images[:count])
+    assert predicted.shape == (count, 5)
+    assert predicted.dtype == np.float32
+    np.testing.assert_array_equal(predicted, factor_judge(images)[:count])
+
+
+def test_constant_and_unrelated_factors_are_their_mean(few_steps):
+    images, factors = rectangles(500, seed=0)
+    factors[:, 0] = 7.5
+    factors[:, 1:] = np.random.default_rng(2).permutation(factors[:, 1:])
+    judge = train_factor_judge(images, factors, seed=0)
+    test_images, test_factors = rectangles(1000, seed=1)
+    predicted = judge(test_images)
+    np.testing.assert_array_equal(predicted[:, 0], np.float32(7.5))
+    error = np.abs(predicted - test_factors)[:, 1:].mean(axis=0)
+    chance = np.abs(factors.mean(axis=0) - test_factors)[:, 1:].mean(axis=0)
+    assert np.all(error > 0.95 * chance)
+    assert np.all(error < 1.5 * chance)
+
+
+def test_the_seed_decides_the_factors_and_their_units_do_not(few_steps):
+    images, factors = rectangles(200, seed=0)
+    first, again, other = (
+        train_factor_judge(images, factors, seed=seed)(images) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != other)
+    scaled = train_factor_judge(images, 1024 * factors, seed=0)(images)
+    np.testing.assert_allclose(scaled, 1024 * first, rtol=1e-3, atol=0.1)
+
+
+def test_wrong_factors_are_refused():
+    images, factors = rectangles(4, seed=0)
+    with pytest.raises(ValueError, match="uint8"):
+        train_factor_judge(images / 255, factors, seed=0)
+    for wrong in (factors[:3], factors[:, 0], factors[:, :0]):
+        with pytest.raises(ValueError, match=r"factors \[N, F\]"):
+            train_factor_judge(images, wrong, seed=0)
+    with pytest.raises(ValueError, match="not finite"):
+        train_factor_judge(images, factors * np.nan, seed=0)
 
 
 def test_training_is_bounded():

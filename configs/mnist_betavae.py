@@ -1,0 +1,12 @@
+"""beta-VAE on reference MNIST: a baseline of the reference paper.
+
+python launch.py --config=configs/mnist_betavae.py         # the paper's size
+python launch.py --config=configs/mnist_betavae.py:cpu     # 32x32, narrow, 10,000 steps
+"""
+
+from configs import reference_mnist
+
+
+def get_config(arg=""):
+    """The shared setting of `reference_mnist`; forms: "", "cpu", "smoke"."""
+    return reference_mnist.make("betavae", arg, beta=4.0)

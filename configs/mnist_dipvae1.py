@@ -1,0 +1,12 @@
+"""DIP-VAE-I on reference MNIST: the reference paper's best unsupervised baseline on MNIST.
+
+python launch.py --config=configs/mnist_dipvae1.py         # the paper's size
+python launch.py --config=configs/mnist_dipvae1.py:cpu     # 32x32, narrow, 10,000 steps
+"""
+
+from configs import reference_mnist
+
+
+def get_config(arg=""):
+    """The shared setting of `reference_mnist`; forms: "", "cpu", "smoke"."""
+    return reference_mnist.make("dipvae1", arg, w_off_diagonal=10.0, w_diagonal=100.0)

@@ -1,0 +1,12 @@
+"""DIP-VAE-II on reference MNIST: a baseline of the reference paper.
+
+python launch.py --config=configs/mnist_dipvae2.py         # the paper's size
+python launch.py --config=configs/mnist_dipvae2.py:cpu     # 32x32, narrow, 10,000 steps
+"""
+
+from configs import reference_mnist
+
+
+def get_config(arg=""):
+    """The shared setting of `reference_mnist`; forms: "", "cpu", "smoke"."""
+    return reference_mnist.make("dipvae2", arg, w_off_diagonal=10.0, w_diagonal=10.0)

@@ -1,0 +1,14 @@
+"""FactorVAE on reference MNIST: a baseline that is not in the reference paper.
+
+python launch.py --config=configs/mnist_factorvae.py         # the paper's size
+python launch.py --config=configs/mnist_factorvae.py:cpu     # 32x32, narrow, 10,000 steps
+"""
+
+from configs import reference_mnist
+
+
+def get_config(arg=""):
+    """The shared setting of `reference_mnist`; forms: "", "cpu", "smoke"."""
+    config = reference_mnist.make("factorvae", arg, gamma=10.0)
+    config.critic_optimizer.b2 = 0.9  # With its rate of 1e-4 and b1 of 0.5, the paper's own.
+    return config

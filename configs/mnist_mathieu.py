@@ -1,0 +1,12 @@
+"""Mathieu et al. on reference MNIST: the other baseline with references.
+
+python launch.py --config=configs/mnist_mathieu.py         # the paper's size
+python launch.py --config=configs/mnist_mathieu.py:cpu     # 32x32, narrow, 10,000 steps
+"""
+
+from configs import reference_mnist
+
+
+def get_config(arg=""):
+    """The shared setting of `reference_mnist`; forms: "", "cpu", "smoke"."""
+    return reference_mnist.make("mathieu", arg)

@@ -1,0 +1,12 @@
+"""Rb-VAE on reference MNIST: the reference paper's method by the evidence bound.
+
+python launch.py --config=configs/mnist_rbvae.py         # the paper's size
+python launch.py --config=configs/mnist_rbvae.py:cpu     # 32x32, narrow, 10,000 steps
+"""
+
+from configs import reference_mnist
+
+
+def get_config(arg=""):
+    """The shared setting of `reference_mnist`; forms: "", "cpu", "smoke"."""
+    return reference_mnist.make("rbvae", arg)

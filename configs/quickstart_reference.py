@@ -1,0 +1,16 @@
+"""sRb-VAE on reference images made from 5,000 real digits: no download.
+
+python launch.py --config=configs/quickstart_reference.py
+"""
+
+from configs import default, reference_mnist
+
+
+def get_config(arg=""):
+    """Narrow and short; forms: "", "smoke"."""
+    config = reference_mnist.make("srbvae", "cpu")
+    reference_mnist.offline(config)
+    config.num_train_steps = 1_000
+    config.log_every_steps = 50
+    config.eval_every_steps = config.checkpoint_every_steps = 200
+    return default.form(config, arg, smoke=reference_mnist.smoke)

@@ -1,0 +1,90 @@
+"""From the step's number to its batch, in the background: what all settings share.
+
+sets = {"unlabelled": {"image": pixels}, "reference": {"image": others}}
+for batch in indexed_batches(sets, batch_size=36, seed=0, first_step=0, num_steps=10_000):
+    batch["unlabelled"]["image"], batch["reference"]["image"]
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from refvae_jax.data.order import batch_indices, check_batch_size
+from refvae_jax.data.tf_cpu import import_tensorflow
+from refvae_jax.errors import UserError
+
+Sets = Mapping[str, Mapping[str, np.ndarray]]
+
+
+def indexed_batches(
+    sets: Sets,
+    *,
+    batch_size: int,
+    seed: int,
+    first_step: int,
+    num_steps: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[dict[str, dict[str, np.ndarray]]]:
+    """Returns this process's batches of the steps first_step, ..., num_steps - 1.
+
+    Step n is the same batch wherever the iteration starts, and the batches of the processes,
+    concatenated, are the batch of one process. Every set has its own size, order and epochs.
+
+    Args:
+      sets: {set: {field: [N of the set, ...]}}; the set's name takes part in its order.
+      batch_size: B images of each set, of all P processes together; P divides B, and B <= N.
+      seed: decides the order.
+      first_step: the first step to come, > 0 when resuming.
+      num_steps: the number of steps of the whole run.
+      process_index: this process's place among `process_count`, P.
+      process_count: P.
+
+    Returns:
+      An iterator over {set: {field: [B/P, ...]}}; the arrays are read-only.
+
+    Raises:
+      UserError: if B > N of a set, or P does not divide B.
+    """
+    sizes = {name: len(next(iter(fields.values()))) for name, fields in sets.items()}
+    for size in sizes.values():
+        check_batch_size(batch_size, size)
+    if batch_size % process_count:
+        raise UserError(
+            f"batch_size is {batch_size}, which {process_count} processes cannot share evenly: "
+            f"set --config.batch_size to a multiple of {process_count}."
+        )
+    share = batch_size // process_count
+    mine = slice(process_index * share, (process_index + 1) * share)
+    keys = [(name, field) for name, fields in sets.items() for field in fields]
+    # Plain views: indexing np.memmap itself costs more.
+    pairs = [(key, np.asarray(sets[key[0]][key[1]])) for key in keys]
+
+    def gather(step: np.ndarray) -> list[np.ndarray]:
+        rows = {
+            name: batch_indices(int(step), batch_size=batch_size, size=size, seed=seed, name=name)[
+                mine
+            ]
+            for name, size in sizes.items()
+        }
+        return [array.take(rows[name], axis=0) for (name, _), array in pairs]
+
+    tf = import_tensorflow()
+    types = [tf.as_dtype(array.dtype) for _, array in pairs]
+
+    # Two calls at a time hide the disk when the cache is not in memory yet; more gain nothing.
+    steps = tf.data.Dataset.range(first_step, num_steps)
+    batches = steps.map(
+        lambda step: tuple(tf.numpy_function(gather, [step], types)),
+        num_parallel_calls=2,
+        deterministic=True,
+    )
+    return (_nested(keys, flat) for flat in batches.prefetch(4).as_numpy_iterator())
+
+
+def _nested(keys: list[tuple[str, str]], flat: tuple[np.ndarray, ...]) -> dict:
+    """The arrays by set and field."""
+    batch = {name: {} for name, _ in keys}
+    for (name, field), array in zip(keys, flat, strict=True):
+        batch[name][field] = array
+    return batch

@@ -1,0 +1,73 @@
+"""FactorVAE: a VAE whose latent is made independent by a critic.
+
+Kim and Mnih: "Disentangling by Factorising", ICML 2018. The critic separates z of one half of the
+batch from z of the other half with each dimension permuted over the examples; at its optimum its
+logit is log q(z) / prod_d q(z_d), whose mean is the total correlation that the model pays for:
+
+    L_critic = sp(-D(z)) + sp(D(permuted z'))                  z, z' stopped
+    L_model  = |x - G(z)|_1 / lambda + KL + gamma E[D(z)]      equation 2
+"""
+
+import jax
+import jax.numpy as jnp
+
+from refvae_jax import distributions, losses
+from refvae_jax.methods import backbone, vae
+from refvae_jax.methods.base import Method
+from refvae_jax.networks.discriminators import LatentCritic
+
+
+def permute_dimensions(rng, z):
+    """Each column of z [B, D] permuted on its own: marginals kept, dependence removed."""
+    return jax.random.permutation(rng, z, axis=0, independent=True)
+
+
+def critic_objective(critic, z, rng):
+    """L_critic for codes z [B, D], B even, and the critic's accuracy on either half."""
+    joint, others = jnp.split(jax.lax.stop_gradient(z), 2)
+    on_joint, on_permuted = critic(joint), critic(permute_dimensions(rng, others))
+    loss = jnp.mean(losses.critic_loss(on_joint, on_permuted))
+    return loss, {
+        "critic/accuracy/joint": jnp.mean(on_joint > 0),
+        "critic/accuracy/permuted": jnp.mean(on_permuted < 0),
+    }
+
+
+def build(config, data_info):
+    """Makes the Method; `config.method.gamma` weighs the total correlation."""
+    net = backbone.build(config, data_info, ("z",))
+    scale, gamma = config.method.scale, config.method.gamma
+    network = LatentCritic()
+
+    def init(rng):
+        rng_model, rng_critic = jax.random.split(rng)
+        critic = network.init(rng_critic, jnp.zeros((1, net.sizes["z"])))["params"]
+        params = {backbone.CRITIC: critic, backbone.MODEL: net.init(rng_model)}
+        return {"params": params, "mutable": backbone.no_statistics(*params)}
+
+    def forward(variables, batch, rng):
+        rng_z, rng_permutation = jax.random.split(rng)
+        params = variables["params"]
+
+        def critic(z):
+            return network.apply({"params": params[backbone.CRITIC]}, z)
+
+        reconstructed = vae.reconstruct(net, params[backbone.MODEL], batch["image"], rng_z)
+        return critic, rng_permutation, *reconstructed
+
+    def critic_loss(variables, batch, rng):
+        critic, rng_permutation, _, z, _ = forward(variables, batch, rng)
+        value, scalars = critic_objective(critic, z, rng_permutation)
+        return value, ({}, scalars)
+
+    def model_loss(variables, batch, rng):
+        critic, _, q, z, recon = forward(variables, batch, rng)
+        x = batch["image"]
+        kl = jnp.mean(distributions.kl_to_standard_normal(q))
+        total_correlation = jnp.mean(critic(z))
+        value = jnp.mean(losses.absolute_error(x, recon)) / scale + kl + gamma * total_correlation
+        scalars = vae.evidence_scalars(x, recon, q)
+        return value, ({}, scalars | {"total_correlation": total_correlation})
+
+    players = {backbone.CRITIC: critic_loss, backbone.MODEL: model_loss}
+    return Method("unsupervised", init, players, **net.of_variables)

@@ -1,0 +1,91 @@
+"""Rb-VAE: target and common factors from reference images, by the evidence bound.
+
+Ruiz, Martinez, Binefa, Verbeek: "Learning Disentangled Representations with Reference-Based
+Variational Autoencoders". Equation numbers are the paper's.
+
+Unlabelled images have common factors z and target factors e, both with the prior N(0, I). In
+reference images the target factors are constant: e = e_ref, a learned vector. Images are
+p(x|z,e) = Laplace(G(z,e), lambda).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from refvae_jax import distributions, losses
+from refvae_jax.methods import backbone
+from refvae_jax.methods.base import Method
+
+LATENTS = ("common", "target")
+
+
+def objective(unlabelled, reference, *, scale):
+    """Equation 3: the negative evidence bound of both sets, each averaged over its batch.
+
+    Args:
+      unlabelled: (x, recon, latents), latents {"common": q(z|x), "target": q(e|x)}.
+      reference: the same with latents {"common": q(z|x)}; recon is of e_ref.
+      scale: lambda of the Laplace likelihood, for images in [-1, 1].
+
+    Returns:
+      (loss, scalars), nats up to the constant of the likelihood.
+    """
+    loss, scalars = 0.0, {}
+    for name, (x, recon, latents) in (("unlabelled", unlabelled), ("reference", reference)):
+        error = losses.absolute_error(x, recon)
+        kl = {n: distributions.kl_to_standard_normal(q) for n, q in latents.items()}
+        loss += jnp.mean(error / scale + sum(kl.values()))
+        scalars[f"recon/{name}"] = jnp.mean(backbone.per_value(error, x))
+        scalars |= {f"kl/{n}/{name}": jnp.mean(value) for n, value in kl.items()}
+    return loss, scalars | {"recon": scalars["recon/unlabelled"]}
+
+
+def init_model(net, rng):
+    """The model's parameters: encoders, generator, and e_ref at zero."""
+    return net.init(rng) | {"e_ref": jnp.zeros(net.sizes["target"])}
+
+
+def with_reference_target(params, common, target):
+    """Codes of unlabelled images, then of reference images, whose target is e_ref.
+
+    Args:
+      params: the model's.
+      common: codes z of both, [Bu + Br, D].
+      target: codes e of the unlabelled, [Bu, D].
+    """
+    e_ref = params["e_ref"]
+    rest = jnp.broadcast_to(e_ref, (len(common) - len(target), *e_ref.shape))
+    return {"common": common, "target": jnp.concatenate([target, rest])}
+
+
+def rows(tree, start, stop):
+    """Rows start..stop of every array."""
+    return jax.tree.map(lambda x: x[start:stop], tree)
+
+
+def build(config, data_info):
+    """Makes the Method; `config.method.scale` is lambda."""
+    net = backbone.build(config, data_info, LATENTS)
+    scale = config.method.scale
+
+    def init(rng):
+        return {
+            "params": {backbone.MODEL: init_model(net, rng)},
+            "mutable": backbone.no_statistics(backbone.MODEL),
+        }
+
+    def loss(variables, batch, rng):
+        params = variables["params"][backbone.MODEL]
+        xu, xr = batch["unlabelled"]["image"], batch["reference"]["image"]
+        x, n = jnp.concatenate([xu, xr]), len(xu)
+        q = net.encode(params, x, only=("common",)) | net.encode(params, xu, only=("target",))
+        rng_common, rng_target = jax.random.split(rng)
+        common = distributions.sample(rng_common, q["common"])
+        target = distributions.sample(rng_target, q["target"])
+        recon = net.decode(params, with_reference_target(params, common, target))
+        unlabelled = (xu, recon[:n], {"common": rows(q["common"], 0, n), "target": q["target"]})
+        reference = (xr, recon[n:], {"common": rows(q["common"], n, len(x))})
+        value, scalars = objective(unlabelled, reference, scale=scale)
+        return value, ({}, scalars)
+
+    players = {backbone.MODEL: loss}
+    return Method("reference", init, players, **net.of_variables)

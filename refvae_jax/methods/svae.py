@@ -1,0 +1,70 @@
+"""sVAE: the symmetric VAE, sRb-VAE without references.
+
+Pu et al.: "Symmetric Variational Autoencoder and Connections to Adversarial Learning", AISTATS
+2018, with the formulas of sRb-VAE (`srbvae.py`): one latent z, one discriminator
+d(x,z) ~ log q/p, and both explicit reconstructions.
+
+    L_critic = sp(-d(x, z)) + sp(d(g, z1)),  z ~ q(z|x), z1 ~ N, g = G(z1)
+    L_model  = d(x, z) - d(g, z1) + w_image |x - G(z)|_1 + w_latent error(z1, q(z|g))
+"""
+
+import jax
+import jax.numpy as jnp
+
+from refvae_jax import distributions, losses
+from refvae_jax.methods import backbone, srbvae, vae
+from refvae_jax.methods.base import Method
+
+
+def build(config, data_info):
+    """Makes the Method; the constants of `config.method` are those of sRb-VAE."""
+    net = backbone.build(config, data_info, ("z",))
+    method = config.method
+    init_critic, apply_critic = backbone.build_critic(
+        config, data_info, net.sizes, method.block_dropout
+    )
+    latent_error = srbvae.LATENT_ERRORS[method.latent_error]
+    stopped = method.reconstruction_gradient == "stopped"
+
+    def init(rng):
+        rng_model, rng_critic = jax.random.split(rng)
+        params = {backbone.CRITIC: init_critic(rng_critic), backbone.MODEL: net.init(rng_model)}
+        return {"params": params, "mutable": backbone.no_statistics(*params)}
+
+    def forward(variables, batch, rng):
+        hold = jax.lax.stop_gradient if stopped else lambda tree: tree
+        params, x = variables["params"][backbone.MODEL], batch["image"]
+        rng_prior, rng_z, rng_critic = jax.random.split(rng, 3)
+        z1 = jax.random.normal(rng_prior, (len(x), net.sizes["z"]))
+        made = net.decode(params, {"z": z1})
+        q = net.encode(params, jnp.concatenate([x, hold(made)]))["z"]
+        q_real, q_made = (jax.tree.map(lambda a, i=i: jnp.split(a, 2)[i], q) for i in (0, 1))
+        z = distributions.sample(rng_z, q_real)
+        recon = net.decode(params, {"z": hold(z)})
+
+        def critic(*inputs):
+            return apply_critic(variables["params"][backbone.CRITIC], *inputs)
+
+        d = srbvae.logits(critic, (x, {"z": z}), (made, {"z": z1}), rng_critic)
+        return d, recon, q_real, latent_error(z1, q_made)
+
+    def critic_loss(variables, batch, rng):
+        value, scalars = srbvae.critic_objective({"unlabelled": forward(variables, batch, rng)[0]})
+        return value, ({}, scalars)
+
+    def model_loss(variables, batch, rng):
+        d, recon, q, code_error = forward(variables, batch, rng)
+        scalars = vae.evidence_scalars(batch["image"], recon, q)
+        scalars |= {
+            "adversarial": jnp.mean(losses.adversarial_loss(*d)),
+            "latent_error/z": jnp.mean(code_error),
+        }
+        value = (
+            scalars["adversarial"]
+            + method.w_image * scalars["recon"]
+            + method.w_latent * scalars["latent_error/z"]
+        )
+        return value, ({}, scalars)
+
+    players = {backbone.CRITIC: critic_loss, backbone.MODEL: model_loss}
+    return Method("unsupervised", init, players, **net.of_variables)

@@ -1,0 +1,91 @@
+"""VAE and its regularised kin: one latent z, no supervision.
+
+    loss = |x - G(z)|_1 / lambda + regulariser(q(z|x), z)
+
+    VAE, beta-VAE   beta KL                  Kingma and Welling 2014; Higgins et al. 2017
+    beta-TCVAE      MI + beta TC + dim. KL   Chen et al. 2018, equation 4
+    DIP-VAE-I, -II  KL + covariance penalty  Kumar et al. 2018, equations 6 and 7
+
+The likelihood and the networks are those of the reference paper, whose baselines these are.
+"""
+
+import jax.numpy as jnp
+
+from refvae_jax import distributions, losses
+from refvae_jax.methods import backbone
+from refvae_jax.methods.base import Method
+
+
+def beta_kl(q, z, beta):
+    """beta KL(q || N(0, I)) and what to log."""
+    del z
+    kl = jnp.mean(distributions.kl_to_standard_normal(q))
+    return beta * kl, {}
+
+
+def beta_total_correlation(q, z, beta, num_images):
+    """MI + beta TC + dimension-wise KL, by `losses.total_correlation_terms`."""
+    mi, tc, dimension_kl = losses.total_correlation_terms(z, q, num_images)
+    scalars = {"mutual_information": mi, "total_correlation": tc, "dimension_kl": dimension_kl}
+    return mi + beta * tc + dimension_kl, scalars
+
+
+def dip(q, z, w_off_diagonal, w_diagonal, with_variances):
+    """KL + the penalty on the covariance of the aggregate: of the means (I), of q(z) itself (II).
+
+    By the law of total covariance Cov(z) = Cov(mean) + E[diag(sigma^2)].
+    """
+    del z
+    kl = jnp.mean(distributions.kl_to_standard_normal(q))
+    covariance = losses.covariance(q.mean)
+    if with_variances:
+        covariance += jnp.diag(jnp.mean(jnp.exp(q.logvar), axis=0))
+    penalty = losses.covariance_penalty(covariance, w_off_diagonal, w_diagonal)
+    return kl + penalty, {"covariance_penalty": penalty}
+
+
+def regulariser(method, num_images):
+    """(q, z) -> (scalar, scalars to log) of `config.method`."""
+    weights = method.w_off_diagonal, method.w_diagonal
+    return {
+        "vae": lambda q, z: beta_kl(q, z, 1.0),
+        "betavae": lambda q, z: beta_kl(q, z, method.beta),
+        "betatcvae": lambda q, z: beta_total_correlation(q, z, method.beta, num_images),
+        "dipvae1": lambda q, z: dip(q, z, *weights, with_variances=False),
+        "dipvae2": lambda q, z: dip(q, z, *weights, with_variances=True),
+    }[method.name]
+
+
+def reconstruct(net, params, x, rng):
+    """(q, z, recon): the posterior of x, a sample of it, and its decoded image."""
+    q = net.encode(params, x)["z"]
+    z = distributions.sample(rng, q)
+    return q, z, net.decode(params, {"z": z})
+
+
+def evidence_scalars(x, recon, q):
+    """What every method of one latent logs: error a value of images in [-1, 1], KL in nats."""
+    error = jnp.mean(backbone.per_value(losses.absolute_error(x, recon), x))
+    return {"recon": error, "kl/z": jnp.mean(distributions.kl_to_standard_normal(q))}
+
+
+def build(config, data_info):
+    """Makes the Method; `config.method.name` chooses the regulariser."""
+    net = backbone.build(config, data_info, ("z",))
+    scale = config.method.scale
+    penalise = regulariser(config.method, data_info.num_train_images)
+
+    def init(rng):
+        return {
+            "params": {backbone.MODEL: net.init(rng)},
+            "mutable": backbone.no_statistics(backbone.MODEL),
+        }
+
+    def loss(variables, batch, rng):
+        x = batch["image"]
+        q, z, recon = reconstruct(net, variables["params"][backbone.MODEL], x, rng)
+        penalty, scalars = penalise(q, z)
+        value = jnp.mean(losses.absolute_error(x, recon)) / scale + penalty
+        return value, ({}, evidence_scalars(x, recon, q) | scalars)
+
+    return Method("unsupervised", init, {backbone.MODEL: loss}, **net.of_variables)

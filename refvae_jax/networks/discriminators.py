@@ -1,0 +1,78 @@
+"""The critics' networks: of image and codes together (sRb-VAE, sVAE), and of codes (FactorVAE)."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from refvae_jax.networks.progressive import Trunk, leaky_relu
+
+
+def keep_blocks(rng, batch_size, rate):
+    """Which blocks of features an example keeps, [B, 2] of 0 and 1: (image, codes).
+
+    With probability `rate` an example loses one of the two, either with the same chance; never
+    both, which would leave nothing to judge.
+    """
+    rng_whether, rng_which = jax.random.split(rng)
+    lost = jax.random.bernoulli(rng_whether, rate, (batch_size, 1))
+    which = jax.random.bernoulli(rng_which, 0.5, (batch_size, 1))
+    return 1.0 - lost * jnp.concatenate([which, ~which], axis=1)
+
+
+class Discriminator(nn.Module):
+    """A logit for images [B, H, W, C] in [0, 1] with codes {name: [B, D]}.
+
+    The encoder's trunk without pixel norm gives one block of features, the codes another; in the
+    last layer a block of an example is hidden at random, so that the critic cannot learn to ignore
+    the codes (reference paper, implementation details).
+
+    Attributes:
+      widths: of the image's `Trunk`.
+      features: size of each block.
+      block_dropout: chance that an example loses one of its blocks.
+      dtype: of the computation; the logit is float32.
+    """
+
+    widths: Sequence[int]
+    features: int
+    block_dropout: float
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, codes, rng=None):
+        """Logits [B]; nothing is hidden without an rng."""
+
+        def dense(size, name, y):
+            return nn.Dense(size, dtype=self.dtype, name=name)(y)
+
+        image = Trunk(self.widths, normalise=False, dtype=self.dtype, name="image")(x)
+        image = leaky_relu(dense(self.features, "image_features", image))
+        latent = jnp.concatenate([code for _, code in sorted(codes.items())], axis=-1)
+        for i in range(2):
+            latent = leaky_relu(dense(self.features, f"code_features_{i}", latent))
+        blocks = jnp.stack([image, latent], axis=1)  # [B, 2, features]
+        if rng is not None:
+            keep = keep_blocks(rng, len(x), self.block_dropout)
+            blocks = blocks * keep[..., None].astype(self.dtype)
+        return dense(1, "logit", blocks.reshape(len(x), -1))[:, 0].astype(jnp.float32)
+
+
+class LatentCritic(nn.Module):
+    """A logit for codes [B, D]: FactorVAE's critic, 6 layers of 1000, leaky ReLU 0.2.
+
+    Attributes:
+      width: of the hidden layers.
+      depth: their number.
+    """
+
+    width: int = 1000
+    depth: int = 6
+
+    @nn.compact
+    def __call__(self, z):
+        """Logits [B]."""
+        for _ in range(self.depth):
+            z = leaky_relu(nn.Dense(self.width)(z))
+        return nn.Dense(1)(z)[:, 0]

@@ -1,0 +1,146 @@
+"""The networks of the reference paper: blocks as in progressive GANs, no batch statistics.
+
+Encoder((32, 64, 128, 256, 256), {"common": 32, "target": 32})   # [B, 64, 64, 3] -> Gaussians
+Decoder(256, (256, 128, 64, 32), channels=3)                      # {name: [B, D]} -> [B, 64, 64, 3]
+
+Images are in [0, 1] outside and in [-1, 1] inside. Leaky ReLU of slope 0.2 and pixel norm with
+epsilon 1e-8 are progressive GAN's own values (Karras et al. 2018).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from refvae_jax.distributions import Gaussian
+from refvae_jax.errors import UserError
+from refvae_jax.networks.conv import Conv
+
+START = 4  # Height and width of the smallest feature map.
+
+
+def check_resolution(image_shape, encoder_widths, decoder_widths):
+    """Raises UserError unless the blocks lead from the image to START pixels and back."""
+    height, width, _ = image_shape
+    blocks = {"encoder_widths": len(encoder_widths) - 1, "decoder_widths": len(decoder_widths)}
+    for field, number in blocks.items():
+        if (height, width) != (START * 2**number,) * 2:
+            raise UserError(
+                f"The data has {height}x{width} images, but config.network.{field} of {number} "
+                f"blocks is for {START * 2**number}x{START * 2**number}: give it a width for each "
+                f"doubling of {START} pixels (the encoder's first is that of the 1x1 convolution), "
+                f"or change config.data.resolution."
+            )
+
+
+def leaky_relu(x):
+    """Slope 0.2 below zero."""
+    return nn.leaky_relu(x, 0.2)
+
+
+def pixel_norm(x):
+    """Each pixel's features [..., C] divided by their root mean square."""
+    return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + 1e-8)
+
+
+class Block(nn.Module):
+    """Twice [3x3 convolution, leaky ReLU, pixel norm]; [B, H, W, C] -> [B, H, W, width].
+
+    Attributes:
+      width: channels.
+      normalise: whether there is a pixel norm.
+    """
+
+    width: int
+    normalise: bool = True
+
+    @nn.compact
+    def __call__(self, x):
+        """The features."""
+        for i in range(2):
+            conv = Conv(self.width, kernel_size=3, stride=1, padding=1, name=f"conv_{i}")
+            x = leaky_relu(conv(x))
+            x = pixel_norm(x) if self.normalise else x
+        return x
+
+
+class Trunk(nn.Module):
+    """From an image [B, H, W, C] in [0, 1] to START x START features, flat: [B, F].
+
+    Attributes:
+      widths: of the 1x1 convolution, then of the blocks, each of which halves the image.
+      normalise: whether there is a pixel norm.
+      dtype: of the computation.
+    """
+
+    widths: Sequence[int]
+    normalise: bool = True
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x):
+        """The features."""
+        x = 2 * x.astype(self.dtype) - 1
+        x = Conv(self.widths[0], kernel_size=1, stride=1, padding=0, name="from_image")(x)
+        for i, width in enumerate(self.widths[1:]):
+            x = Block(width, self.normalise, name=f"block_{i}")(x)
+            x = nn.avg_pool(x, (2, 2), (2, 2))
+        return x.reshape(x.shape[0], -1)
+
+
+class Encoder(nn.Module):
+    """Images [B, H, W, C] in [0, 1] to one Gaussian of [B, D] for each latent, a trunk for each.
+
+    Attributes:
+      widths: of a `Trunk`.
+      latents: size of each latent by name.
+      dtype: of the computation; parameters and Gaussians stay float32.
+    """
+
+    widths: Sequence[int]
+    latents: Mapping[str, int]
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, only=None):
+        """{latent: Gaussian} of all latents, or of the names in `only`."""
+        found = {}
+        for name in self.latents if only is None else only:
+            features = Trunk(self.widths, dtype=self.dtype, name=name)(x)
+            head = nn.Dense(2 * self.latents[name], dtype=self.dtype, name=f"{name}_head")
+            found[name] = Gaussian(*jnp.split(head(features).astype(jnp.float32), 2, axis=-1))
+        return found
+
+
+class Decoder(nn.Module):
+    """Codes {name: [B, D]} to images [B, H, W, C] in [0, 1].
+
+    Attributes:
+      start_width: channels of the first START x START map.
+      widths: of the blocks, each of which follows a doubling of the image.
+      channels: of the image.
+      dtype: of the computation; the image is float32.
+    """
+
+    start_width: int
+    widths: Sequence[int]
+    channels: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, codes):
+        """The images."""
+        x = jnp.concatenate([code for _, code in sorted(codes.items())], axis=-1)
+        x = nn.Dense(START**2 * self.start_width, dtype=self.dtype, name="from_codes")(x)
+        x = x.reshape(-1, START, START, self.start_width)
+        for i, width in enumerate(self.widths):
+            x = Block(width, name=f"block_{i}")(double(x))
+        x = Conv(self.channels, kernel_size=1, stride=1, padding=0, name="to_image")(x)
+        return 0.5 * (jnp.tanh(x.astype(jnp.float32)) + 1)
+
+
+def double(x):
+    """Nearest neighbours: [B, H, W, C] -> [B, 2 H, 2 W, C]."""
+    b, h, w, c = x.shape
+    return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)

@@ -1,0 +1,29 @@
+"""A critic that tells every pair apart gives the model no gradient to follow: say so."""
+
+import numpy as np
+
+from refvae_jax.logs import say
+
+ACCURACY = 0.98  # Chosen: mean over its inputs; with a share of image blocks hidden, near perfect.
+LINES = 10  # Chosen: log lines in a row, so that one easy batch is no alarm.
+PREFIX = "critic/accuracy/"
+
+
+class SaturationWatch:
+    """Warns once each time that the critic's accuracy stays at ACCURACY or above for LINES."""
+
+    def __init__(self):
+        self._in_a_row = 0
+
+    def look(self, step, scalars):
+        """Takes the scalars {name: float} of a log step; prints the warning when it is due."""
+        accuracies = [value for name, value in scalars.items() if name.startswith(PREFIX)]
+        saturated = bool(accuracies) and np.mean(accuracies) >= ACCURACY
+        self._in_a_row = self._in_a_row + 1 if saturated else 0
+        if self._in_a_row == LINES:
+            say(
+                f"warning: step {step}: the discriminator has told {ACCURACY:.0%} of its inputs "
+                f"apart in the last {LINES} log lines, so the model learns little from it: try a "
+                f"lower --config.critic_optimizer.learning_rate or a larger "
+                f"--config.method.block_dropout."
+            )

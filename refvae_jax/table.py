@@ -1,0 +1,257 @@
+"""The reference paper's Table 1 from the results.json of runs, as Markdown.
+
+    python -m refvae_jax.table runs/reference_mnist_cpu
+    python -m refvae_jax.table runs/mnist_rbvae-cpu-s0 runs/mnist_vae-cpu-s0 --out=table.md
+
+A RUN is a run's folder, or a folder of runs, of which those that are scored are taken. Every data
+set has a table of its own: errors of continuous factors where it has any, else the accuracy of
+each class; runs of the group setting have one of content and style. A row is a method after a
+number of steps, averaged over seeds. The best of `target` and of lone `z` is bold in each column;
+below them is what `common` knows, and at the end what is scored by knowing nothing.
+"""
+
+import argparse
+import itertools
+import math
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+from refvae_jax import published
+from refvae_jax.errors import UserError
+from refvae_jax.markdown import Cell, Row, Table, markdown, shown
+from refvae_jax.runs import check_averaged, read_runs
+
+# The rows, in the paper's order.
+METHODS = {
+    "vae": "VAE",
+    "dipvae1": "DIP-VAE-I",
+    "dipvae2": "DIP-VAE-II",
+    "betavae": "beta-VAE",
+    "factorvae": "FactorVAE",
+    "svae": "sVAE",
+    "betatcvae": "beta-TCVAE",
+    "mathieu": "Mathieu et al.",
+    "rbvae": "Rb-VAE",
+    "srbvae": "sRb-VAE",
+    "gmvae": "GM-VAE",
+    "mlvae": "ML-VAE",
+}
+
+FEW_SEEDS = 5  # From here on the order of the methods may be spoken of.
+SAME_CHANCE = 1e-4  # Beyond rounding, other chance levels mean other data.
+GROUP_COLUMNS = {
+    "content/label/paper_accuracy": "content, paper's probe",
+    "content/label/strong_accuracy": "content, strong",
+    "style/label/paper_accuracy": "style, paper's probe",
+    "style/label/strong_accuracy": "style, strong",
+    "swap/content/label/accuracy": "swapped style",
+}
+FROM_COMMON = "*from* `common`"
+
+
+class Layout(NamedTuple):
+    """One kind of table."""
+
+    pattern: str  # Of the score names in it; the group is the column.
+    blocks: dict  # {heading: prefixes of score names, the first that a run has counts}
+    chance: str  # What knows nothing.
+    meaning: str
+
+
+LATENTS = {"": ("target/", "z/"), FROM_COMMON: ("common/",)}
+LAYOUTS = {
+    "group": Layout(
+        f"({'|'.join(GROUP_COLUMNS)})",
+        {"": ("",)},
+        "majority class",
+        "Accuracy of the label read from the posterior means, by the paper's probe and by a strong "
+        "one: higher is better from `content`, lower from `style`. Swapped style: a classifier of "
+        "real images judges the content decoded with another image's style.",
+    ),
+    "factors": Layout(
+        "(?:target|common|z)/([^/]+/mae)",
+        LATENTS,
+        "constant predictor",
+        "Mean absolute error of linear regressors from the posterior means: lower is better, but "
+        "from `common` the constant predictor's is best.",
+    ),
+    "classes": Layout(
+        "(?:target|common|z)/(label/linear_accuracy(?:/(?!sample$)[^/]+)?)",
+        LATENTS,
+        "majority class",
+        "Accuracy of a linear classifier of the posterior means, on each class and on average: "
+        "higher is better, but from `common` the majority class's is best.",
+    ),
+}
+
+
+def layout_of(run):
+    """The name of the Layout that shows a run."""
+    names = [
+        name
+        for name, layout in LAYOUTS.items()
+        if any(re.fullmatch(layout.pattern, n) and is_known(s) for n, s in run.scores.items())
+    ]
+    if not names:
+        raise UserError(
+            f"{run.folder} has none of the scores of a table: score it again with "
+            f"launch.py --mode=eval."
+        )
+    return names[0]
+
+
+def title(column):
+    """The heading of a column: a factor, a class, `average`, or as in GROUP_COLUMNS."""
+    words = column.removesuffix("/mae").removeprefix("label/linear_accuracy").removeprefix("/")
+    return GROUP_COLUMNS.get(column, words or "average")
+
+
+def mean_interval(values):
+    """The Cell of the values of n seeds: half = t(.975, n - 1) s / sqrt(n), s with n - 1."""
+    n = len(values)
+    if n == 1:
+        return Cell(float(values[0]), None)
+    half = stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / math.sqrt(n)
+    return Cell(float(np.mean(values)), float(half))
+
+
+def is_known(score):
+    """Whether a score of results.json has a finite value."""
+    return score["value"] is not None and math.isfinite(score["value"])
+
+
+def found(run, prefixes, column):
+    """The run's score of a column, {} where it has none that is known."""
+    scores = (run.scores[p + column] for p in prefixes if p + column in run.scores)
+    return next(filter(is_known, scores), {})
+
+
+def make_row(runs, heading, prefixes, columns):
+    """The Row of runs that differ in the seed alone; a cell needs the score of every seed."""
+    method = runs[0].method
+    known = published.figures(runs[0].dataset, method, common=heading == FROM_COMMON)
+    cells, paper = [], []
+    for column in columns:
+        scores = [found(run, prefixes, column) for run in runs]
+        cells.append(mean_interval([s["value"] for s in scores]) if all(scores) else None)
+        paper.append(scores[0].get("paper", known.get(title(column))))
+    return Row(METHODS.get(method, method), runs[0].steps, len(runs), cells, paper)
+
+
+def make_rows(runs, heading, prefixes, columns):
+    """[Row] of the methods that have a score there, in the paper's order; others at the end."""
+    order = {method: place for place, method in enumerate(METHODS)}
+    members = {}
+    for run in runs:
+        place = order.get(run.method, len(order))
+        members.setdefault((place, run.method, run.steps), []).append(run)
+    rows = [make_row(members[key], heading, prefixes, columns) for key in sorted(members)]
+    return [row for row in rows if any(row.cells)]
+
+
+def mark_best(rows, better):
+    """Marks the best mean of each column of several rows, and those printed the same.
+
+    Args:
+      rows: [Row].
+      better: "lower" or "higher", for each column.
+    """
+    cells = [list(row.cells) for row in rows]
+    for column, direction in enumerate(better):
+        means = [row[column].mean for row in cells if row[column]]
+        if len(means) < 2:
+            continue
+        best = shown(min(means) if direction == "lower" else max(means))
+        for row in cells:
+            if row[column]:
+                row[column] = row[column]._replace(best=shown(row[column].mean) == best)
+    return [row._replace(cells=marked) for row, marked in zip(rows, cells, strict=True)]
+
+
+def columns_of(runs, layout):
+    """[column] of which any run has a score: in the order of the fullest run, the average last."""
+    lists = []
+    for run in runs:
+        matches = (re.fullmatch(layout.pattern, name) for name in run.scores)
+        lists.append([match[1] for match in matches if match and is_known(run.scores[match[0]])])
+    columns = dict.fromkeys(itertools.chain(*sorted(lists, key=len, reverse=True)))
+    return sorted(columns, key=lambda column: title(column) == "average")
+
+
+def make_table(runs, layout):
+    """The Table of runs of one data set."""
+    columns = columns_of(runs, layout)
+    blocks = {h: make_rows(runs, h, prefixes, columns) for h, prefixes in layout.blocks.items()}
+    every = [prefix for prefixes in layout.blocks.values() for prefix in prefixes]
+    notes, chance, better = [layout.meaning], [], []
+    for column in columns:
+        scores = {run.folder: found(run, every, column) for run in runs}
+        levels = {folder: score["chance"] for folder, score in scores.items() if score}
+        low, high = min(levels, key=levels.get), max(levels, key=levels.get)
+        if levels[high] - levels[low] > SAME_CHANCE:
+            notes.append(
+                f"Warning: chance of {title(column)} is {shown(levels[low])} in {low} and "
+                f"{shown(levels[high])} in {high}: they were scored on other data."
+            )
+        chance.append(Cell(levels[low], None))
+        better.append(next(score["better"] for score in scores.values() if score))
+    blocks[""] = mark_best(blocks[""], better)
+    last = Row(layout.chance, None, None, chance, [None] * len(columns))
+    table = Table(runs[0].dataset, list(map(title, columns)), blocks, last, notes)
+    return table._replace(notes=notes + remarks(table))
+
+
+def remarks(table):
+    """Sentences on how far a Table may be trusted."""
+    rows = [row for block in table.blocks.values() for row in block]
+    notes = []
+    if any(row.seeds > 1 for row in rows):
+        notes.append("± is half the width of the 95 % t-interval over the seeds.")
+    if any(row.seeds < FEW_SEEDS for row in rows):
+        notes.append(f"Fewer than {FEW_SEEDS} seeds do not support the order of the methods.")
+    published_rows = [row.method for row in rows if any(f is not None for f in row.paper)]
+    if published_rows:
+        notes.append("*paper*: as published, on the authors' own images and sizes.")
+    if {METHODS["vae"], METHODS["betavae"]} & set(published_rows):
+        notes.append("Which of its two rows VAE is beta-VAE is a guess: the sign is lost.")
+    return notes
+
+
+def gather(runs):
+    """The [Table] of runs, one for each data set and Layout, in the order of the runs.
+
+    Raises:
+      UserError: runs that would be averaged have the same seed, or differ in more than it; or a
+        run has no score of a table.
+    """
+    check_averaged(runs)
+    sections = {}
+    for run in runs:
+        sections.setdefault((run.dataset, layout_of(run)), []).append(run)
+    return [make_table(members, LAYOUTS[name]) for (_, name), members in sections.items()]
+
+
+def main(argv):
+    """Prints the tables of the runs named, and writes them; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run's folder, or one of runs")
+    parser.add_argument("--out", type=Path, help="a file to write the tables to as well")
+    options = parser.parse_args(argv)
+    try:
+        text = markdown(gather(read_runs(options.runs)))
+        print(text, end="")
+        if options.out:
+            options.out.write_text(text)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+"""Batches as a function of the step, from sets of different sizes."""
+
+import numpy as np
+import pytest
+
+from refvae_jax.data.pipeline import indexed_batches
+from refvae_jax.errors import UserError
+
+SIZES = {"unlabelled": 50, "reference": 20}
+
+
+@pytest.fixture
+def sets():
+    """Images filled with their own row number, and the row beside them."""
+
+    def rows(size):
+        row = np.arange(size, dtype=np.int32)
+        image = np.broadcast_to(row[:, None, None, None], (size, 4, 4, 1)).astype(np.uint8)
+        return {"image": image, "row": row}
+
+    return {name: rows(size) for name, size in SIZES.items()}
+
+
+def batches(sets, **changes):
+    options = {"batch_size": 10, "seed": 3, "first_step": 0, "num_steps": 15}
+    return list(indexed_batches(sets, **{**options, **changes}))
+
+
+def assert_same(found, expected):
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        for name in expected[0]:
+            np.testing.assert_array_equal(a[name]["image"], b[name]["image"])
+            np.testing.assert_array_equal(a[name]["row"], b[name]["row"])
+
+
+def test_fields_of_a_set_stay_together(sets):
+    found = batches(sets)
+    assert len(found) == 15
+    for batch in found:
+        assert batch.keys() == SIZES.keys()
+        for part in batch.values():
+            assert part["image"].shape == (10, 4, 4, 1) and part["image"].dtype == np.uint8
+            np.testing.assert_array_equal(part["image"][:, 0, 0, 0], part["row"])
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_each_set_has_its_own_epochs(sets, name):
+    size = SIZES[name]
+    drawn = np.concatenate([batch[name]["row"] for batch in batches(sets)])
+    rows = drawn[: len(drawn) // size * size].reshape(-1, size)
+    assert len(rows) == 150 // size
+    np.testing.assert_array_equal(np.sort(rows, axis=1), np.tile(np.arange(size), (len(rows), 1)))
+    assert np.any(rows[0] != rows[1])
+
+
+def test_sets_of_one_size_have_different_orders(sets):
+    twins = {"a": sets["reference"], "b": sets["reference"]}
+    assert any(np.any(batch["a"]["row"] != batch["b"]["row"]) for batch in batches(twins))
+
+
+@pytest.mark.parametrize("first_step", [1, 4, 14, 15])
+def test_resuming_gives_the_tail(sets, first_step):
+    assert_same(batches(sets, first_step=first_step), batches(sets)[first_step:])
+
+
+def test_process_slices_concatenate_to_the_global_batch(sets):
+    parts = [batches(sets, process_index=i, process_count=2) for i in range(2)]
+    joined = [
+        {
+            name: {
+                field: np.concatenate([part[name][field] for part in step])
+                for field in ("image", "row")
+            }
+            for name in SIZES
+        }
+        for step in zip(*parts, strict=True)
+    ]
+    assert_same(joined, batches(sets))
+
+
+def test_batch_size_that_processes_cannot_share(sets):
+    with pytest.raises(UserError, match=r"10.*3 processes"):
+        batches(sets, process_count=3)
+
+
+def test_batch_larger_than_the_smallest_set(sets):
+    with pytest.raises(UserError, match=r"21.*20 images"):
+        batches(sets, batch_size=21)

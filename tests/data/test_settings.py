@@ -1,0 +1,88 @@
+"""What a batch holds in each setting, and what is wrong with the sets."""
+
+import numpy as np
+import pytest
+
+from configs import mnist_rbvae, quickstart
+from refvae_jax.data import cache, settings
+from refvae_jax.data.grouped import known_groups
+from refvae_jax.errors import UserError
+
+
+def images(size, shape=(4, 4, 3), first=0):
+    row = np.arange(first, first + size)
+    image = np.broadcast_to(row[:, None, None, None], (size, *shape)).astype(np.uint8)
+    return cache.ImageSet(image, (row % 10).astype(np.int32), 10, np.zeros((size, 0)), ())
+
+
+@pytest.fixture
+def splits(monkeypatch):
+    """{split: ImageSet} that the tests may change, opened in place of real data."""
+    made = {"train": images(40), "reference": images(20, first=100)}
+    monkeypatch.setattr(cache, "open_split", lambda data, name: made[name])
+    return made
+
+
+@pytest.fixture
+def config():
+    config = mnist_rbvae.get_config("smoke")
+    config.batch_size, config.num_train_steps = 10, 4
+    return config
+
+
+def test_group_batches_hold_images_with_their_groups(splits, config):
+    config.data.grouped_fraction = 0.5
+    group = known_groups(splits["train"].label, 0.5, config.seed)
+    sets = settings.training_sets(config, "group")
+    for batch in settings.training_batches(sets, config, 0):
+        assert batch.keys() == {"image", "group"}
+        np.testing.assert_array_equal(batch["group"], group[batch["image"][:, 0, 0, 0]])
+
+
+def test_reference_batches_hold_images_of_both_sets(splits, config):
+    sets = settings.training_sets(config, "reference")
+    for batch in settings.training_batches(sets, config, 0):
+        assert batch.keys() == {"unlabelled", "reference"}
+        assert batch["unlabelled"].keys() == batch["reference"].keys() == {"image"}
+        assert batch["unlabelled"]["image"].max() < 40
+        assert batch["reference"]["image"].min() >= 100
+
+
+def test_unsupervised_batches_hold_images_only(splits, config):
+    sets = settings.training_sets(config, "unsupervised")
+    (batch, *_) = settings.training_batches(sets, config, 0)
+    assert batch.keys() == {"image"}
+
+
+@pytest.mark.parametrize("setting", settings.SETTINGS)
+def test_example_has_the_form_of_a_batch(splits, config, setting):
+    sets = settings.training_sets(config, setting)
+    (batch, *_) = settings.training_batches(sets, config, 0)
+    example = settings.example_batch(sets, config.batch_size)
+
+    def form(part):
+        return {
+            name: form(x) if isinstance(x, dict) else (x.shape, x.dtype) for name, x in part.items()
+        }
+
+    assert form(example) == form(batch)
+
+
+def test_no_reference_split(splits):
+    config = quickstart.get_config("smoke")
+    config.method.name = "rbvae"
+    with pytest.raises(UserError, match=r"rbvae needs reference images.*reference_split"):
+        settings.training_sets(config, "reference")
+
+
+def test_shapes_differ(splits, config):
+    splits["reference"] = images(20, (4, 4, 1))
+    with pytest.raises(UserError, match=r"\[4, 4, 3\].*\[4, 4, 1\].*prepare both"):
+        settings.training_sets(config, "reference")
+
+
+def test_empty_reference_split(splits, config):
+    splits["reference"] = images(0)
+    sets = settings.training_sets(config, "reference")
+    with pytest.raises(UserError, match=r"10.*0 images"):
+        list(settings.training_batches(sets, config, 0))

@@ -1,0 +1,184 @@
+"""Who moves by which loss, in every method of the reference paper; and equation 3."""
+
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from refvae_jax import state
+from refvae_jax.distributions import Gaussian
+from refvae_jax.methods import METHODS, factorvae, mathieu, rbvae
+from refvae_jax.methods.base import DataInfo
+from refvae_jax.update import make_update
+
+NAMES = [name for name in METHODS if name not in ("gmvae", "mlvae")]
+WITH_CRITIC = ["srbvae", "svae", "factorvae", "mathieu"]
+SHAPE, BATCH = (8, 8, 3), 6
+
+
+def make_config(name):
+    config = importlib.import_module(f"configs.mnist_{name}").get_config("smoke")
+    config.network.encoder_widths, config.network.decoder_widths = (4, 6), (4,)
+    config.latents.common, config.latents.target, config.latents.z = 3, 2, 4
+    return config
+
+
+def build(name):
+    return METHODS[name](make_config(name), DataInfo(SHAPE, 100))
+
+
+def make_batch(setting, seed=0):
+    rng = np.random.default_rng(seed)
+
+    def images():
+        return {"image": rng.uniform(size=(BATCH, *SHAPE)).astype(np.float32)}
+
+    if setting == "reference":
+        return {"unlabelled": images(), "reference": images()}
+    return images()
+
+
+def variables_of(method, seed=0):
+    """The initial variables, with a noise that leaves no parameter at 0."""
+    variables = method.init(jax.random.key(seed))
+    rng = np.random.default_rng(seed)
+    params = jax.tree.map(lambda p: p + 0.1 * rng.normal(size=p.shape), variables["params"])
+    return variables | {"params": params}
+
+
+def changed(old, new):
+    """Whether every leaf changed; an error if some did and some did not."""
+    answers = {bool(np.any(a != b)) for a, b in zip(*map(jax.tree.leaves, (old, new)), strict=True)}
+    assert len(answers) == 1, "some parameters of a player moved and some did not"
+    return answers.pop()
+
+
+@pytest.mark.parametrize("order", ["simultaneous", "alternating"])
+@pytest.mark.parametrize("name", NAMES)
+def test_each_loss_moves_all_parameters_of_its_player_and_of_no_other(name, order):
+    method = build(name)
+    assert list(method.losses) == (["critic", "model"] if name in WITH_CRITIC else ["model"])
+    batch, variables = make_batch(method.setting), variables_of(method)
+
+    @jax.jit
+    def step(rates):
+        optimizers = {player: optax.sgd(rate) for player, rate in rates.items()}
+        update = make_update(method, optimizers, 0, order=order)
+        return update(state.create(variables, optimizers), batch)
+
+    for moving in method.losses:
+        new, scalars = step({player: 1.0 if player == moving else 0.0 for player in method.losses})
+        for player in method.losses:
+            moved = changed(variables["params"][player], new.params[player])
+            assert moved == (player == moving)
+        assert np.isfinite(list(scalars.values())).all()
+        assert scalars[f"grad_norm/{moving}"] > 0
+
+
+@pytest.mark.parametrize("name", ["rbvae", "srbvae"])
+def test_e_ref_receives_the_gradient_of_a_finite_difference(name):
+    config = make_config(name)
+    config.dtype = "float64"
+    with jax.enable_x64(True):
+        method = METHODS[name](config, DataInfo(SHAPE, 100))
+        wide = jax.tree.map(lambda a: np.asarray(a, np.float64), make_batch(method.setting))
+        variables = jax.tree.map(lambda a: np.asarray(a, np.float64), variables_of(method))
+
+        @jax.jit
+        def loss(e_ref):
+            model = variables["params"]["model"] | {"e_ref": e_ref}
+            moved = variables | {"params": variables["params"] | {"model": model}}
+            return method.losses["model"](moved, wide, jax.random.key(1))[0]
+
+        e_ref = variables["params"]["model"]["e_ref"]
+        gradient = jax.grad(loss)(e_ref)
+        for i, step in enumerate(1e-4 * np.eye(len(e_ref))):
+            slope = (loss(e_ref + step) - loss(e_ref - step)) / 2e-4
+            assert abs(slope) > 1e-3, "a gradient of 0 shows nothing"
+            np.testing.assert_allclose(gradient[i], slope, rtol=0.05)  # Images are float32.
+
+
+def test_equation_3_against_numpy():
+    rng = np.random.default_rng(0)
+    lam, n, m = 0.2, 5, 3
+
+    def gaussian(size, d):
+        return Gaussian(rng.normal(size=(size, d)), rng.normal(size=(size, d)))
+
+    def images(size):
+        return rng.uniform(size=(size, 4, 4, 3)), rng.uniform(size=(size, 4, 4, 3))
+
+    unlabelled = (*images(n), {"common": gaussian(n, 4), "target": gaussian(n, 2)})
+    reference = (*images(m), {"common": gaussian(m, 4)})
+    got, scalars = rbvae.objective(unlabelled, reference, scale=lam)
+
+    want = 0.0
+    for x, recon, latents in (unlabelled, reference):
+        for i in range(len(x)):
+            # -log Laplace(x; recon, lam) for images in [-1, 1], without its constant.
+            bound = np.abs((2 * x[i] - 1) - (2 * recon[i] - 1)).sum() / lam
+            for q in latents.values():
+                s2 = np.exp(q.logvar[i])
+                bound += 0.5 * np.sum(s2 + q.mean[i] ** 2 - 1 - np.log(s2))
+            want += bound / len(x)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    np.testing.assert_allclose(
+        scalars["recon/reference"], 2 * np.abs(reference[0] - reference[1]).mean(), rtol=1e-5
+    )
+
+
+def test_reference_images_are_decoded_with_e_ref():
+    params = {"e_ref": jnp.array([7.0, 8.0])}
+    common, target = np.arange(10.0).reshape(5, 2), np.arange(6.0).reshape(3, 2)
+    codes = rbvae.with_reference_target(params, common, target)
+    np.testing.assert_array_equal(codes["common"], common)
+    np.testing.assert_array_equal(codes["target"], [*target, [7, 8], [7, 8]])
+
+
+def test_factorvaes_critic_loss_does_not_reach_the_codes():
+    z = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+
+    def loss(z):
+        return factorvae.critic_objective(lambda z: z @ jnp.ones(3), z, jax.random.key(0))[0]
+
+    assert loss(z) > 0
+    np.testing.assert_array_equal(jax.grad(loss)(z), 0)
+
+
+def test_permuting_keeps_the_marginals_and_removes_dependence():
+    column = np.random.default_rng(0).normal(size=4000)
+    z = np.stack([column, column], axis=1).astype(np.float32)
+    permuted = np.asarray(factorvae.permute_dimensions(jax.random.key(0), z))
+    np.testing.assert_array_equal(np.sort(permuted, axis=0), np.sort(z, axis=0))
+    assert abs(np.corrcoef(permuted.T)[0, 1]) < 5 / np.sqrt(4000)
+
+
+def test_mathieu_draws_targets_among_those_of_recent_images():
+    method = build("mathieu")
+    batch, variables = make_batch("reference"), variables_of(method)
+    _, (mutable, _) = method.losses["model"](variables, batch, jax.random.key(0))
+    kept = variables | {"mutable": variables["mutable"] | {"model": mutable}}
+    codes = np.asarray(method.encode(variables, batch["unlabelled"]["image"])["target"].mean)
+    bank = np.asarray(mutable["target_codes"])
+    np.testing.assert_allclose(bank[:BATCH], codes, atol=1e-6)
+    assert len(bank) == mathieu.KEPT_CODES
+    drawn = np.asarray(method.prior(kept, jax.random.key(3), 50)["target"])
+    distance = np.abs(drawn[:, None] - bank[None]).max(axis=-1).min(axis=1)
+    assert distance.max() < 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_images_are_in_range_and_codes_as_the_config_says(name):
+    method, config = build(name), make_config(name)
+    variables = variables_of(method)
+    latents = method.encode(variables, make_batch("unsupervised")["image"])
+    expected = ("z",) if method.setting == "unsupervised" else ("common", "target")
+    assert {n: q.mean.shape[1] for n, q in latents.items()} == {
+        n: config.latents[n] for n in expected
+    }
+    images = method.sample(variables, jax.random.key(0), 4)
+    assert images.shape == (4, *SHAPE)
+    assert 0 <= images.min() < images.max() <= 1

@@ -1,0 +1,99 @@
+"""The reference paper's networks: shapes, ranges, what a latent sees, and the block dropout."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from refvae_jax.errors import UserError
+from refvae_jax.networks import discriminators, progressive
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).uniform(size=shape).astype(np.float32)
+
+
+def test_the_papers_size_has_the_papers_maps():
+    widths = (32, 64, 128, 256, 256)
+    encoder = progressive.Encoder(widths, {"common": 32, "target": 32})
+    shapes = jax.eval_shape(encoder.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
+    assert shapes["common_head"]["kernel"].shape == (4 * 4 * 256, 64)
+    trunk = shapes["target"]
+    assert trunk["from_image"]["kernel"].shape == (1, 1, 3, 32)
+    blocks = [trunk[f"block_{i}"][f"conv_{j}"]["kernel"].shape for i in range(4) for j in (0, 1)]
+    assert [b[:2] for b in blocks] == [(3, 3)] * 8
+    assert [b[2:] for b in blocks[::2]] == [(32, 64), (64, 128), (128, 256), (256, 256)]
+    decoder = progressive.Decoder(256, (256, 128, 64, 32), channels=3)
+    codes = {"common": jnp.zeros((1, 32)), "target": jnp.zeros((1, 32))}
+    image, shapes = jax.eval_shape(decoder.init_with_output, jax.random.key(0), codes)
+    assert image.shape == (1, 64, 64, 3)
+    assert shapes["params"]["to_image"]["kernel"].shape == (1, 1, 32, 3)
+
+
+def test_only_the_named_latents_are_computed_and_are_the_same():
+    encoder = progressive.Encoder((4, 6), {"common": 3, "target": 2})
+    x = random(2, 8, 8, 3)
+    variables = encoder.init(jax.random.key(0), x)
+    both = encoder.apply(variables, x)
+    alone = encoder.apply(variables, x, ("target",))
+    assert alone.keys() == {"target"}
+    np.testing.assert_array_equal(alone["target"].mean, both["target"].mean)
+
+
+def test_pixel_norm_gives_features_of_unit_mean_square():
+    x = 5 * random(2, 4, 4, 16) - 1
+    y = np.asarray(progressive.pixel_norm(x))
+    np.testing.assert_allclose((y**2).mean(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(y / x, np.broadcast_to((y / x)[..., :1], y.shape), rtol=1e-4)
+
+
+def test_double_repeats_every_pixel():
+    x = random(2, 3, 5, 4)
+    expected = x.repeat(2, axis=1).repeat(2, axis=2)
+    np.testing.assert_array_equal(progressive.double(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("shape", "encoder", "decoder", "field"),
+    [
+        ((48, 48, 3), (4, 4, 4, 4), (4, 4, 4), "encoder_widths"),
+        ((32, 16, 3), (4, 4, 4, 4), (4, 4, 4), "encoder_widths"),
+        ((32, 32, 3), (4, 4, 4, 4), (4, 4), "decoder_widths"),
+    ],
+)
+def test_a_resolution_that_the_blocks_do_not_reach(shape, encoder, decoder, field):
+    progressive.check_resolution((32, 32, 3), (4, 4, 4, 4), (4, 4, 4))
+    with pytest.raises(UserError, match=rf"{shape[0]}x{shape[1]} images.*{field}"):
+        progressive.check_resolution(shape, encoder, decoder)
+
+
+def test_block_dropout_hides_whole_blocks_at_the_stated_rate():
+    n, rate = 20_000, 0.3
+    keep = np.asarray(discriminators.keep_blocks(jax.random.key(0), n, rate))
+    assert keep.shape == (n, 2) and set(np.unique(keep)) == {0.0, 1.0}
+    assert keep.max(axis=1).min() == 1, "something is left to judge"
+    lost = 1 - keep.mean(axis=0)
+    np.testing.assert_allclose(lost, rate / 2, atol=5 * np.sqrt(rate / 2 / n))
+
+
+def test_a_hidden_block_hides_all_of_the_image_or_all_of_the_code():
+    critic = discriminators.Discriminator((4, 6), features=8, block_dropout=1.0)
+    x, z = random(64, 8, 8, 3), {"common": random(64, 3, seed=1)}
+    params = critic.init(jax.random.key(0), x, z)
+    rng = jax.random.key(1)
+    keep = np.asarray(discriminators.keep_blocks(rng, 64, 1.0))
+    base = critic.apply(params, x, z, rng)
+    for block, changed in ((0, (1 - x, z)), (1, (x, {"common": 1 - z["common"]}))):
+        moved = np.asarray(critic.apply(params, *changed, rng) != base)
+        np.testing.assert_array_equal(moved, keep[:, block] == 1)
+
+
+def test_nothing_is_hidden_without_an_rng_and_at_rate_0():
+    x, z = random(5, 8, 8, 3), {"common": random(5, 3)}
+    logits = []
+    for rate, rng in ((0.9, None), (0.0, jax.random.key(7))):
+        critic = discriminators.Discriminator((4, 6), features=8, block_dropout=rate)
+        params = critic.init(jax.random.key(0), x, z)
+        logits.append(np.asarray(critic.apply(params, x, z, rng)))
+    np.testing.assert_array_equal(*logits)
+    assert logits[0].shape == (5,)

@@ -1,0 +1,258 @@
+"""The sweep with a launcher that only pretends to train."""
+
+import json
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from refvae_jax import sweep
+from refvae_jax.sweep import Run
+
+# Fails at seed 666. Waits at seed 7 until it is told to stop, then saves step 5. Else it trains
+# from what it finds to the end, and scores.
+LAUNCHER = """
+import json, pathlib, signal, sys, time
+flags = dict(argument.lstrip("-").split("=", 1) for argument in sys.argv[1:])
+workdir = pathlib.Path(flags["workdir"])
+seed = int(flags["config.seed"])
+checkpoints = workdir / "checkpoints"
+start = max((int(p.name) for p in checkpoints.glob("*")), default=0)
+with open(workdir.parent / "log", "a") as log:
+    log.write(f"{workdir.name} {flags['config']} {start}\\n")
+if seed == 666:
+    sys.exit(2)
+steps = int(flags.get("config.num_train_steps", 10))
+config = {"seed": seed, "num_train_steps": steps, "method": {"name": workdir.name[:-3]}}
+checkpoints.mkdir(parents=True, exist_ok=True)
+(workdir / "config.json").write_text(json.dumps(config))
+def stop(*_):
+    (checkpoints / "5").mkdir()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+if seed == 7 and start == 0:
+    (workdir / "ready").touch()
+    time.sleep(30)
+(checkpoints / str(steps)).mkdir(exist_ok=True)
+score = {"value": .1, "chance": .2, "better": "lower"}
+results = {"method": workdir.name.split("-")[0], "dataset": "toy", "seed": seed, "steps": steps,
+           "images_per_second": 1., "scores": {"z/red/mae": score}}
+(workdir / "results.json").write_text(json.dumps(results))
+"""
+
+
+class Bench:
+    """A sweep file of given runs, its folder, and what the launcher was called with."""
+
+    def __init__(self, folder):
+        self.file = folder / "toy.py"
+        self.out = folder / "out"
+        self.out.mkdir()
+
+    def write(self, *runs):
+        self.file.write_text(
+            "from refvae_jax.sweep import Run\n"
+            f"def get_runs():\n    return {[Run(*run) for run in runs]!r}\n"
+        )
+
+    def start(self, *options):
+        return sweep.main([str(self.file), f"--out={self.out}", *options])
+
+    def calls(self):
+        """[name of the run and its first step] since the last look."""
+        log = self.out / "log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return [" ".join(line.split()[::2]) for line in lines]
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    launcher = tmp_path / "launcher.py"
+    launcher.write_text(LAUNCHER)
+    monkeypatch.setattr(sweep, "LAUNCH", launcher)
+    bench = Bench(tmp_path)
+    bench.write(*(("c.py:cpu", f"{m}-s{s}", {"seed": s}) for s in (0, 1) for m in ("svae", "vae")))
+    return bench
+
+
+def test_all_in_order_then_the_table_and_nothing_again(bench, capfd):
+    assert bench.start() == 0
+    assert bench.calls() == ["svae-s0 0", "vae-s0 0", "svae-s1 0", "vae-s1 0"]
+    out = capfd.readouterr().out
+    assert "[1/4] svae-s0\n" in out and "| VAE " in out and "| sVAE " in out
+    assert bench.start() == 0
+    assert bench.calls() == []
+    out = capfd.readouterr().out
+    assert out.count(": finished") == 4 and "| VAE " in out
+
+
+def test_command_line(bench):
+    run = Run("configs/a.py:cpu", "a", {"seed": 3, "method.beta": 4.0, "widths": (8, 16)})
+    assert sweep.command(run, bench.out / "a") == [
+        sys.executable,
+        str(sweep.LAUNCH),
+        "--config=configs/a.py:cpu",
+        f"--workdir={bench.out / 'a'}",
+        "--config.seed=3",
+        "--config.method.beta=4.0",
+        "--config.widths=(8, 16)",
+    ]
+
+
+def test_what_is_not_quite_finished_runs_again(bench, capfd):
+    assert bench.start() == 0
+    bench.calls()
+    (bench.out / "svae-s0" / "results.json").unlink()  # Stopped before it was scored.
+    (bench.out / "vae-s0" / "checkpoints" / "10").rename(  # Scored on the way.
+        bench.out / "vae-s0" / "checkpoints" / "9"
+    )
+    os.utime(bench.out / "svae-s1" / "results.json", (0, 0))  # Scored, trained on, then stopped.
+    assert bench.start() == 0
+    assert bench.calls() == ["svae-s0 10", "vae-s0 9", "svae-s1 10"]
+
+
+def test_finished_means_this_run(bench):
+    workdir = bench.out / "vae-s0"
+    (workdir / "checkpoints" / "10").mkdir(parents=True)
+    config = {"seed": 0, "num_train_steps": 10, "method": {"beta": 4.0, "widths": [8, 16]}}
+    (workdir / "config.json").write_text(json.dumps(config))
+    (workdir / "results.json").write_text("{}")
+
+    def finished(**overrides):
+        fields = {name.replace("__", "."): value for name, value in overrides.items()}
+        return sweep.is_finished(Run("c.py", "vae-s0", fields), workdir)
+
+    assert finished() and finished(seed=0, method__beta=4, method__widths=(8, 16))
+    assert not finished(seed=1)
+    assert not finished(num_train_steps=20)
+    assert not finished(method__widths=(8,))
+    assert not finished(method__unknown=1)
+    assert not sweep.is_finished(Run("c.py", "other", {}), bench.out / "other")
+
+
+def test_a_failure_does_not_stop_the_others(bench, capfd):
+    bench.write(("c.py", "bad-s666", {"seed": 666}), ("c.py", "vae-s0", {"seed": 0}))
+    assert bench.start() == 1
+    assert bench.calls() == ["bad-s666 0", "vae-s0 0"]
+    out, error = capfd.readouterr()
+    assert "bad-s666 failed with exit status 2" in out and "| VAE " in out
+    assert error.strip().endswith("error: failed: bad-s666; see above.")
+    bench.write(("c.py", "bad-s666", {"seed": 666}))
+    assert bench.start() == 1  # And no table of nothing.
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_signal_lets_the_run_save_and_the_same_command_goes_on(bench, capfd, number, status):
+    runs = [("c.py", f"vae-s{seed}", {"seed": seed}) for seed in (0, 7, 1)]
+    bench.write(*runs)
+    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+
+    def send():
+        deadline = time.monotonic() + 20
+        while not (bench.out / "vae-s7" / "ready").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert bench.start() == status
+    sender.join()
+    assert bench.calls() == ["vae-s0 0", "vae-s7 0"]
+    assert (bench.out / "vae-s7" / "checkpoints" / "5").exists()
+    assert "the same command goes on" in capfd.readouterr().out
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
+    assert bench.start() == 0
+    assert bench.calls() == ["vae-s7 5", "vae-s1 0"]
+
+
+def test_a_second_signal_ends_the_child_at_once():
+    class Child:
+        told = ()
+
+        def terminate(self):
+            self.told += ("terminate",)
+
+        def kill(self):
+            self.told += ("kill",)
+
+    with sweep.stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)  # Before there is a child: it is told later.
+        stop.child = Child()
+        stop.pass_on()
+        os.kill(os.getpid(), signal.SIGINT)
+    assert stop.child.told == ("terminate", "kill")
+    assert stop.signals == [signal.SIGTERM, signal.SIGINT]
+
+
+def test_ignored_signals_stay_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with sweep.stop_on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.signals == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_only(bench, capfd):
+    assert bench.start("--only=vae") == 0
+    assert bench.calls() == ["vae-s0 0", "vae-s1 0"]  # And not svae.
+    assert "| sVAE " not in capfd.readouterr().out
+    assert bench.start("--only=svae-s1") == 0
+    assert bench.calls() == ["svae-s1 0"]
+    assert bench.start("--only=vea") == 2
+    assert "--only=vea fits none of the runs svae-s0, " in capfd.readouterr().err
+
+
+def test_dry_run_shows_and_does_nothing(bench, capfd):
+    assert bench.start("--only=vae-s0") == 0
+    capfd.readouterr()
+    bench.calls()
+    assert bench.start("--dry-run") == 0
+    assert bench.calls() == []
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[1] == "vae-s0: finished" and len(lines) == 4
+    assert lines[0].endswith(f"--config=c.py:cpu --workdir={bench.out / 'svae-s0'} --config.seed=0")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "no runs"),
+        ("def get_runs():\n    return []", "no runs"),
+        ("def get_runs():\n    return [('a', 'n', {}), ('b', 'n', {})]", "two runs named 'n'"),
+        ("def get_runs():\n    return 1 / 0", "toy.py, line 2: ZeroDivisionError"),
+        ("def get_runs(:", "SyntaxError"),
+        ("def get_runs():\n    return [('a', 'n')]", "overrides"),
+    ],
+)
+def test_a_bad_sweep_file_is_told_in_a_sentence(bench, capfd, content, words):
+    bench.file.write_text(content)
+    assert bench.start() == 2
+    error = capfd.readouterr().err
+    assert words in error and error.startswith("error: ") and "Traceback" not in error
+
+
+def test_a_missing_sweep_file_is_told_with_the_nearest(capfd):
+    assert sweep.main(["configs/sweeps/reference_mnst_cpu.py"]) == 2
+    assert "Did you mean 'configs/sweeps/reference_mnist_cpu.py'?" in capfd.readouterr().err
+
+
+def test_reference_mnist_cpu_is_every_method_equally_long_first_seeds_first():
+    runs = sweep.load("configs/sweeps/reference_mnist_cpu.py")
+    half = len(runs) // 2
+    assert [run.overrides for run in runs] == [{"seed": 0}] * half + [{"seed": 1}] * half
+    configs = []
+    for run in runs:
+        path, _, form = run.config.partition(":")
+        configs.append(runpy.run_path(path)["get_config"](form))
+        assert run.name == f"{configs[-1].method.name}-s{run.overrides['seed']}"
+    assert len({config.num_train_steps for config in configs}) == 1
+    assert len({config.data.name for config in configs}) == 1
+    assert {Path(run.config).stem for run in runs} == {run.config[8:-7] for run in runs}
