@@ -58,7 +58,7 @@ def prepare(settings):
     mesh, how, size = parallel.make_mesh(), config.parallel.map, config.batch_size
     parallel.check_batch_size(size, mesh.size)
     method = METHODS[config.method.name](config, DataInfo(tuple(settings["shape"]), 50_000))
-    optimizers = train.make_optimizers(config, method.losses)
+    optimizers = train.make_optimizers(config, method.players)
 
     def fresh():
         return state.create(train.initial_variables(method, config.seed), optimizers)

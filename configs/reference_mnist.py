@@ -38,12 +38,12 @@ def make(name, arg, **method):
 
 
 def narrow(config):
-    """32x32 images, a quarter of the widths."""
+    """32x32 images, an eighth to a quarter of the widths."""
     config.data.name = "reference_mnist/32x32"
     config.data.resolution = 32
-    config.network.encoder_widths = (16, 32, 64, 64)
-    config.network.decoder_start_width = 64
-    config.network.decoder_widths = (64, 32, 16)
+    config.network.encoder_widths = (8, 16, 32, 32)
+    config.network.decoder_start_width = 32
+    config.network.decoder_widths = (32, 16, 8)
     config.network.critic_features = 128
 
 

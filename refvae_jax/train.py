@@ -61,7 +61,7 @@ def build(config):
     order.check_batch_size(config.batch_size, info.num_train_images)
     method = METHODS[config.method.name](config, info)
     training_sets = settings.training_sets(config, method.setting)
-    optimizers = make_optimizers(config, method.losses)
+    optimizers = make_optimizers(config, method.players)
     return Built(training_sets, validation_images, info, method, optimizers)
 
 

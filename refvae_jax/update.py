@@ -26,9 +26,9 @@ def make_update(method, optimizers, seed, axis_name=None, order="simultaneous"):
     """Builds update(state, batch) -> (state, scalars).
 
     Every player's loss is differentiated with respect to that player's parameters only, for the
-    same batch and the same rng. With "simultaneous" updates all players see the same old state, so
-    that the compiler computes a shared forward pass once, and all move at the same time. With
-    "alternating" ones each sees where those before it, in the order of `method.losses`, have moved.
+    same batch and the same rng. With "simultaneous" updates all players see the same old state,
+    share one forward pass, and move at the same time. With "alternating" ones each sees where those
+    before it, in the order of `method.players`, have moved.
 
     Args:
       method: a Method.
@@ -45,14 +45,23 @@ def make_update(method, optimizers, seed, axis_name=None, order="simultaneous"):
     def average(tree):
         return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
-    def gradient(player, variables, batch, rng):
-        def loss_of(params):
-            moved = variables | {"params": variables["params"] | {player: params}}
-            return method.losses[player](moved, batch, rng)
+    def gradients(players, variables, batch, rng):
+        """{player: (gradient, loss, mutable, scalars)}."""
 
-        params = variables["params"][player]
-        (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
-        return average((grads, loss, *aux))
+        def losses_of(params):
+            found = method.losses(variables | {"params": params}, batch, rng)
+            return {p: found[p][0] for p in players}, {p: found[p][1] for p in players}
+
+        # Not jax.grad for each player: the compiler finds too little of what they have in common.
+        losses, pull_back, aux = jax.vjp(losses_of, variables["params"], has_aux=True)
+
+        def gradient(player):
+            (by_player,) = pull_back(
+                {p: jnp.asarray(p == player, losses[p].dtype) for p in players}
+            )
+            return by_player[player]
+
+        return {p: average((gradient(p), losses[p], *aux[p])) for p in players}
 
     def update(state, batch):
         rng = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -62,15 +71,18 @@ def make_update(method, optimizers, seed, axis_name=None, order="simultaneous"):
         params, mutable, opt_state, logged = {}, {}, {}, {}
         finite = jnp.array(True)
         seen = variables_of(state)
-        for player in method.losses:
+        together = order == "simultaneous"
+        found = gradients(method.players, seen, batch, rng) if together else {}
+        for player in method.players:
+            if not together:
+                found |= gradients((player,), seen, batch, rng)
             tx = optimizers[player]
-            grads, loss, mutable[player], scalars = gradient(player, seen, batch, rng)
+            grads, loss, mutable[player], scalars = found[player]
             updates, opt_state[player] = tx.update(
                 grads, state.opt_state[player], state.params[player]
             )
             params[player] = optax.apply_updates(state.params[player], updates)
-            if order == "alternating":
-                seen = seen | {"params": seen["params"] | {player: params[player]}}
+            seen = seen | {"params": seen["params"] | {player: params[player]}}
             norm = optax.tree.norm(grads)
             finite &= jnp.isfinite(loss) & jnp.isfinite(norm)
             logged |= scalars | {f"loss/{player}": loss, f"grad_norm/{player}": norm}

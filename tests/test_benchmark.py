@@ -71,7 +71,7 @@ def ours(config, batch, rng):
     @jax.jit
     def compute(variables):
         def loss(params):
-            return method.losses["model"](variables | {"params": params}, batch, rng)[0]
+            return method.losses(variables | {"params": params}, batch, rng)["model"][0]
 
         latents, _ = net.train_encode(variables, batch["image"])
         # As methods/gmvae.py draws it.

@@ -44,7 +44,7 @@ def average_of_replicas(current, batch):
         def loss(params):
             variables = {"params": {"model": params}, "mutable": current.mutable}
             part_batch = {"image": images, "group": batch["group"][part]}
-            return method.losses["model"](variables, part_batch, key)[0]
+            return method.losses(variables, part_batch, key)["model"][0]
 
         grads = jax.jit(jax.grad(loss))(current.params["model"])
         total = grads if total is None else jax.tree.map(jnp.add, total, grads)

@@ -23,18 +23,16 @@ class Toy(NamedTuple):
 def toy():
     """Two players in a game with known gradients: model a c + a^2, critic b^2 - a c."""
 
-    def model(variables, batch, rng):
+    def losses(variables, batch, rng):
         a, c = variables["params"]["model"], variables["params"]["critic"]
-        noise = jax.random.normal(rng)
-        return a * c + a**2 + 0 * noise, (variables["mutable"]["model"] + 1, {"noise": noise})
+        model, critic = variables["mutable"]["model"] + 1, variables["mutable"]["critic"] - 1
+        return {
+            "model": (a * c + a**2, (model, {"noise": jax.random.normal(rng)})),
+            "critic": (c**2 - a * c, (critic, {"critic_noise": jax.random.normal(rng)})),
+        }
 
-    def critic(variables, batch, rng):
-        a, c = variables["params"]["model"], variables["params"]["critic"]
-        noise = jax.random.normal(rng)
-        return c**2 - a * c, (variables["mutable"]["critic"] - 1, {"critic_noise": noise})
-
-    losses = {"model": model, "critic": critic}
-    method = Method("group", init=None, losses=losses, encode=None, decode=None, prior=None)
+    players = ("model", "critic")
+    method = Method("group", players, None, losses, encode=None, decode=None, prior=None)
     optimizers = {"model": optax.sgd(0.1), "critic": optax.sgd(0.01)}
     variables = {
         "params": {"model": jnp.array(3.0), "critic": jnp.array(5.0)},

@@ -1,6 +1,6 @@
 """What every method is: a tuple of pure functions. Written down once, here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -24,18 +24,20 @@ class Method(NamedTuple):
 
     Attributes:
       setting: what a batch holds, a key of `data.settings.SETTINGS`.
+      players: who has parameters and a loss of its own, in the order of alternating updates.
       init: rng -> variables.
-      losses: {player: fn}, fn(variables, batch, rng) -> (scalar, (the player's new mutable,
-        {name: scalar to log})). Differentiated by that player's parameters only. Alternating
-        updates move the players in this order.
+      losses: (variables, batch, rng) -> {player: (scalar, (the player's new mutable,
+        {name: scalar to log}))}. Each is differentiated by that player's parameters only. One
+        function for all, so that what they share is computed once.
       encode: (variables, image) -> {latent: Gaussian of [B, D]}, as at test time.
       decode: (variables, {latent: [B, D]}) -> image, as at test time.
       prior: (variables, rng, n) -> {latent: [n, D]}, codes drawn before any image is seen.
     """
 
     setting: str
+    players: tuple[str, ...]
     init: Callable
-    losses: Mapping[str, Callable]
+    losses: Callable
     encode: Callable
     decode: Callable
     prior: Callable

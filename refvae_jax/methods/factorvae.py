@@ -45,29 +45,24 @@ def build(config, data_info):
         params = {backbone.CRITIC: critic, backbone.MODEL: net.init(rng_model)}
         return {"params": params, "mutable": backbone.no_statistics(*params)}
 
-    def forward(variables, batch, rng):
+    def losses_of(variables, batch, rng):
         rng_z, rng_permutation = jax.random.split(rng)
-        params = variables["params"]
+        params, x = variables["params"], batch["image"]
 
         def critic(z):
             return network.apply({"params": params[backbone.CRITIC]}, z)
 
-        reconstructed = vae.reconstruct(net, params[backbone.MODEL], batch["image"], rng_z)
-        return critic, rng_permutation, *reconstructed
-
-    def critic_loss(variables, batch, rng):
-        critic, rng_permutation, _, z, _ = forward(variables, batch, rng)
-        value, scalars = critic_objective(critic, z, rng_permutation)
-        return value, ({}, scalars)
-
-    def model_loss(variables, batch, rng):
-        critic, _, q, z, recon = forward(variables, batch, rng)
-        x = batch["image"]
+        q, z, recon = vae.reconstruct(net, params[backbone.MODEL], x, rng_z)
+        critic_loss, critic_scalars = critic_objective(critic, z, rng_permutation)
         kl = jnp.mean(distributions.kl_to_standard_normal(q))
         total_correlation = jnp.mean(critic(z))
-        value = jnp.mean(losses.absolute_error(x, recon)) / scale + kl + gamma * total_correlation
-        scalars = vae.evidence_scalars(x, recon, q)
-        return value, ({}, scalars | {"total_correlation": total_correlation})
+        error = jnp.mean(losses.absolute_error(x, recon))
+        model_loss = error / scale + kl + gamma * total_correlation
+        scalars = vae.evidence_scalars(x, recon, q) | {"total_correlation": total_correlation}
+        return {
+            backbone.CRITIC: (critic_loss, ({}, critic_scalars)),
+            backbone.MODEL: (model_loss, ({}, scalars)),
+        }
 
-    players = {backbone.CRITIC: critic_loss, backbone.MODEL: model_loss}
-    return Method("unsupervised", init, players, **net.of_variables)
+    players = (backbone.CRITIC, backbone.MODEL)
+    return Method("unsupervised", players, init, losses_of, **net.of_variables)

@@ -64,13 +64,13 @@ def build(config, data_info):
     method = config.method
     constants = {n: method[n] for n in ("k", "w_rep", "w_cent", "delta")}
 
-    def loss(variables, batch, rng):
+    def losses_of(variables, batch, rng):
         x = batch["image"]
         latents, encoder_statistics = net.train_encode(variables, x)
         recon, decoder_statistics = net.train_decode(variables, draw_codes(latents, rng))
         value, scalars = objective(x, recon, latents, batch["group"], **constants)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
-        return value, (mutable, scalars)
+        return {autoencoder.PLAYER: (value, (mutable, scalars))}
 
-    players = {autoencoder.PLAYER: loss}
-    return Method("group", net.init, players, net.encode, net.decode, net.prior)
+    players = (autoencoder.PLAYER,)
+    return Method("group", players, net.init, losses_of, net.encode, net.decode, net.prior)

@@ -62,27 +62,21 @@ def build(config, data_info):
         codes = {"target_codes": jnp.zeros((KEPT_CODES, net.sizes["target"]))}
         return {"params": params, "mutable": {backbone.CRITIC: {}, backbone.MODEL: codes}}
 
-    def forward(variables, batch, rng):
+    def losses_of(variables, batch, rng):
         xu, xr = batch["unlabelled"]["image"], batch["reference"]["image"]
         params, critic = (variables["params"][p] for p in (backbone.MODEL, backbone.CRITIC))
         q, eu, images = generate(net, params, xu, xr, rng)
         shown = jnp.concatenate([xu, xr, images[4], images[3]])
         sets = jnp.tile(jnp.repeat(jnp.eye(2), len(xu), axis=0), (2, 1))
-        logits = apply_critic(critic, shown, {"set": sets}, None)
-        return xu, xr, q, eu, images, jnp.split(logits, 2)
+        on_real, on_made = jnp.split(apply_critic(critic, shown, {"set": sets}, None), 2)
 
-    def critic_loss(variables, batch, rng):
-        *_, (on_real, on_made) = forward(variables, batch, rng)
         # Two sets of B images each in a mean: twice the mean is the sum of the sets' means.
-        value = 2 * jnp.mean(losses.critic_loss(on_real, on_made))
+        critic_loss = 2 * jnp.mean(losses.critic_loss(on_real, on_made))
         accuracies = {}
         for kind, right in (("real", on_real > 0), ("made", on_made < 0)):
             for name, part in zip(("unlabelled", "reference"), jnp.split(right, 2), strict=True):
                 accuracies[f"critic/accuracy/{name}/{kind}"] = jnp.mean(part)
-        return value, ({}, accuracies)
 
-    def model_loss(variables, batch, rng):
-        xu, xr, q, eu, images, (_, on_made) = forward(variables, batch, rng)
         errors = {
             name: jnp.mean(backbone.per_value(losses.absolute_error(x, recon), x))
             for name, x, recon in (
@@ -93,11 +87,15 @@ def build(config, data_info):
         }
         kl = jnp.mean(distributions.kl_to_standard_normal(q))
         adversarial = 2 * jnp.mean(jax.nn.softplus(-on_made))
-        value = sum(errors.values()) + w_kl * kl + w_adversarial * adversarial
+        model_loss = sum(errors.values()) + w_kl * kl + w_adversarial * adversarial
         codes = variables["mutable"][backbone.MODEL]["target_codes"]
         mutable = {"target_codes": kept_codes(codes, jax.lax.stop_gradient(eu))}
         scalars = errors | {"kl/common": kl, "adversarial": adversarial}
-        return value, (mutable, scalars | {"recon": errors["recon/unlabelled"]})
+        scalars["recon"] = errors["recon/unlabelled"]
+        return {
+            backbone.CRITIC: (critic_loss, ({}, accuracies)),
+            backbone.MODEL: (model_loss, (mutable, scalars)),
+        }
 
     def encode(variables, image):
         latents = net.encode(variables["params"][backbone.MODEL], image)
@@ -113,5 +111,5 @@ def build(config, data_info):
         }
 
     decode = net.of_variables["decode"]
-    players = {backbone.CRITIC: critic_loss, backbone.MODEL: model_loss}
-    return Method("reference", init, players, encode, decode, prior)
+    players = (backbone.CRITIC, backbone.MODEL)
+    return Method("reference", players, init, losses_of, encode, decode, prior)

@@ -53,7 +53,7 @@ def build(config, data_info):
     """Makes the Method; it has no constants of its own."""
     net = autoencoder.build(config, data_info)
 
-    def loss(variables, batch, rng):
+    def losses_of(variables, batch, rng):
         x, group = batch["image"], batch["group"]
         latents, encoder_statistics = net.train_encode(variables, x)
         group_content = distributions.product_of_gaussians(latents["content"], group)
@@ -61,7 +61,7 @@ def build(config, data_info):
         recon, decoder_statistics = net.train_decode(variables, codes)
         value, scalars = objective(x, recon, latents["style"], group_content, group)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
-        return value, (mutable, scalars)
+        return {autoencoder.PLAYER: (value, (mutable, scalars))}
 
-    players = {autoencoder.PLAYER: loss}
-    return Method("group", net.init, players, net.encode, net.decode, net.prior)
+    players = (autoencoder.PLAYER,)
+    return Method("group", players, net.init, losses_of, net.encode, net.decode, net.prior)

@@ -73,7 +73,7 @@ def build(config, data_info):
             "mutable": backbone.no_statistics(backbone.MODEL),
         }
 
-    def loss(variables, batch, rng):
+    def losses_of(variables, batch, rng):
         params = variables["params"][backbone.MODEL]
         xu, xr = batch["unlabelled"]["image"], batch["reference"]["image"]
         x, n = jnp.concatenate([xu, xr]), len(xu)
@@ -85,7 +85,7 @@ def build(config, data_info):
         unlabelled = (xu, recon[:n], {"common": rows(q["common"], 0, n), "target": q["target"]})
         reference = (xr, recon[n:], {"common": rows(q["common"], n, len(x))})
         value, scalars = objective(unlabelled, reference, scale=scale)
-        return value, ({}, scalars)
+        return {backbone.MODEL: (value, ({}, scalars))}
 
-    players = {backbone.MODEL: loss}
-    return Method("reference", init, players, **net.of_variables)
+    players = (backbone.MODEL,)
+    return Method("reference", players, init, losses_of, **net.of_variables)

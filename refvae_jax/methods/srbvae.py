@@ -187,25 +187,21 @@ def model_objective(parts, draws, d, *, w_image, w_latent):
 
 
 def make_losses(parts, *, w_image, w_latent, stopped):
-    """{"critic": fn, "model": fn}, each as a Method has them."""
+    """The `losses` of a Method: both players judge the same draws and the same logits."""
 
-    def forward(variables, batch, rng):
+    def losses_of(variables, batch, rng):
         rng_play, rng_critic = jax.random.split(rng)
-        draws = play(parts, variables["params"][backbone.MODEL], batch, rng_play, stopped)
-        critic = variables["params"][backbone.CRITIC]
-        return draws, all_logits(parts, critic, draws, rng_critic)
+        params = variables["params"]
+        draws = play(parts, params[backbone.MODEL], batch, rng_play, stopped)
+        d = all_logits(parts, params[backbone.CRITIC], draws, rng_critic)
+        critic_loss, critic_scalars = critic_objective(d)
+        model_loss, scalars = model_objective(parts, draws, d, w_image=w_image, w_latent=w_latent)
+        return {
+            backbone.CRITIC: (critic_loss, ({}, critic_scalars)),
+            backbone.MODEL: (model_loss, ({}, scalars)),
+        }
 
-    def critic_loss(variables, batch, rng):
-        _, d = forward(variables, batch, rng)
-        value, scalars = critic_objective(d)
-        return value, ({}, scalars)
-
-    def model_loss(variables, batch, rng):
-        draws, d = forward(variables, batch, rng)
-        value, scalars = model_objective(parts, draws, d, w_image=w_image, w_latent=w_latent)
-        return value, ({}, scalars)
-
-    return {backbone.CRITIC: critic_loss, backbone.MODEL: model_loss}
+    return losses_of
 
 
 def mean_absolute_error(x, recon):
@@ -250,10 +246,11 @@ def build(config, data_info):
         params = {backbone.CRITIC: critic, backbone.MODEL: init_model(net, rngs[0])}
         return {"params": params, "mutable": backbone.no_statistics(*params)}
 
-    players = make_losses(
+    players = (backbone.CRITIC, backbone.MODEL)
+    losses_of = make_losses(
         parts,
         w_image=method.w_image,
         w_latent=method.w_latent,
         stopped=method.reconstruction_gradient == "stopped",
     )
-    return Method("reference", init, players, **net.of_variables)
+    return Method("reference", players, init, losses_of, **net.of_variables)

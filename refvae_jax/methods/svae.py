@@ -31,7 +31,7 @@ def build(config, data_info):
         params = {backbone.CRITIC: init_critic(rng_critic), backbone.MODEL: net.init(rng_model)}
         return {"params": params, "mutable": backbone.no_statistics(*params)}
 
-    def forward(variables, batch, rng):
+    def losses_of(variables, batch, rng):
         hold = jax.lax.stop_gradient if stopped else lambda tree: tree
         params, x = variables["params"][backbone.MODEL], batch["image"]
         rng_prior, rng_z, rng_critic = jax.random.split(rng, 3)
@@ -46,25 +46,21 @@ def build(config, data_info):
             return apply_critic(variables["params"][backbone.CRITIC], *inputs)
 
         d = srbvae.logits(critic, (x, {"z": z}), (made, {"z": z1}), rng_critic)
-        return d, recon, q_real, latent_error(z1, q_made)
-
-    def critic_loss(variables, batch, rng):
-        value, scalars = srbvae.critic_objective({"unlabelled": forward(variables, batch, rng)[0]})
-        return value, ({}, scalars)
-
-    def model_loss(variables, batch, rng):
-        d, recon, q, code_error = forward(variables, batch, rng)
-        scalars = vae.evidence_scalars(batch["image"], recon, q)
+        critic_loss, critic_scalars = srbvae.critic_objective({"unlabelled": d})
+        scalars = vae.evidence_scalars(x, recon, q_real)
         scalars |= {
             "adversarial": jnp.mean(losses.adversarial_loss(*d)),
-            "latent_error/z": jnp.mean(code_error),
+            "latent_error/z": jnp.mean(latent_error(z1, q_made)),
         }
-        value = (
+        model_loss = (
             scalars["adversarial"]
             + method.w_image * scalars["recon"]
             + method.w_latent * scalars["latent_error/z"]
         )
-        return value, ({}, scalars)
+        return {
+            backbone.CRITIC: (critic_loss, ({}, critic_scalars)),
+            backbone.MODEL: (model_loss, ({}, scalars)),
+        }
 
-    players = {backbone.CRITIC: critic_loss, backbone.MODEL: model_loss}
-    return Method("unsupervised", init, players, **net.of_variables)
+    players = (backbone.CRITIC, backbone.MODEL)
+    return Method("unsupervised", players, init, losses_of, **net.of_variables)

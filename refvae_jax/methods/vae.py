@@ -81,11 +81,11 @@ def build(config, data_info):
             "mutable": backbone.no_statistics(backbone.MODEL),
         }
 
-    def loss(variables, batch, rng):
+    def losses_of(variables, batch, rng):
         x = batch["image"]
         q, z, recon = reconstruct(net, variables["params"][backbone.MODEL], x, rng)
         penalty, scalars = penalise(q, z)
         value = jnp.mean(losses.absolute_error(x, recon)) / scale + penalty
-        return value, ({}, evidence_scalars(x, recon, q) | scalars)
+        return {backbone.MODEL: (value, ({}, evidence_scalars(x, recon, q) | scalars))}
 
-    return Method("unsupervised", init, {backbone.MODEL: loss}, **net.of_variables)
+    return Method("unsupervised", (backbone.MODEL,), init, losses_of, **net.of_variables)

@@ -128,11 +128,11 @@ def small(name):
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_every_parameter_of_the_player_receives_gradient(name):
     method, variables, batch = small(name)
-    (player,) = method.losses
+    (player,) = method.players
 
     def loss(params):
         moved = variables | {"params": {player: params}}
-        return method.losses[player](moved, batch, jax.random.key(1))[0]
+        return method.losses(moved, batch, jax.random.key(1))[player][0]
 
     grads = jax.jit(jax.grad(loss))(variables["params"][player])
     for path, grad in jax.tree.leaves_with_path(grads):
@@ -177,7 +177,7 @@ def test_whose_posterior_an_images_content_is_drawn_from(name):
 def test_loss_in_training_depends_on_the_partner_as_the_equations_say(name):
     """The whole loss, networks included: moving a partner into another group changes it."""
     method, variables, batch = small(name)
-    loss = jax.jit(lambda b: method.losses["model"](variables, b, jax.random.key(1))[0])
+    loss = jax.jit(lambda b: method.losses(variables, b, jax.random.key(1))["model"][0])
     together = loss(batch)
     apart = loss(batch | {"group": jnp.array([0, 5, 1, 1, 1, -1])})
     renamed = loss(batch | {"group": jnp.array([70, 70, 9, 9, 9, -1])})
@@ -188,7 +188,7 @@ def test_loss_in_training_depends_on_the_partner_as_the_equations_say(name):
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_batch_statistics_move_a_tenth_of_the_way(name):
     method, variables, batch = small(name)
-    _, (mutable, _) = method.losses["model"](variables, batch, jax.random.key(1))
+    _, (mutable, _) = method.losses(variables, batch, jax.random.key(1))["model"]
     before, after = (v["encoder"] for v in (variables["mutable"]["model"], mutable))
     kernel = variables["params"]["model"]["encoder"]["Conv_0"]["kernel"]
     features = jax.lax.conv_general_dilated(

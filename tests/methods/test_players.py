@@ -60,7 +60,7 @@ def changed(old, new):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_loss_moves_all_parameters_of_its_player_and_of_no_other(name, order):
     method = build(name)
-    assert list(method.losses) == (["critic", "model"] if name in WITH_CRITIC else ["model"])
+    assert method.players == (("critic", "model") if name in WITH_CRITIC else ("model",))
     batch, variables = make_batch(method.setting), variables_of(method)
 
     @jax.jit
@@ -69,13 +69,29 @@ def test_each_loss_moves_all_parameters_of_its_player_and_of_no_other(name, orde
         update = make_update(method, optimizers, 0, order=order)
         return update(state.create(variables, optimizers), batch)
 
-    for moving in method.losses:
-        new, scalars = step({player: 1.0 if player == moving else 0.0 for player in method.losses})
-        for player in method.losses:
+    for moving in method.players:
+        new, scalars = step({player: 1.0 if player == moving else 0.0 for player in method.players})
+        for player in method.players:
             moved = changed(variables["params"][player], new.params[player])
             assert moved == (player == moving)
         assert np.isfinite(list(scalars.values())).all()
         assert scalars[f"grad_norm/{moving}"] > 0
+
+
+@pytest.mark.parametrize("name", ["srbvae", "svae", "mathieu"])
+def test_players_share_their_forward_pass(name):
+    """The compiled step of both costs less than those of each, by about a forward pass."""
+    method = build(name)
+    batch = make_batch(method.setting)
+    optimizers = {player: optax.sgd(1.0) for player in method.players}
+    start = jax.eval_shape(lambda: state.create(method.init(jax.random.key(0)), optimizers))
+
+    def operations(players):
+        update = make_update(method._replace(players=players), optimizers, 0)
+        return jax.jit(update).lower(start, batch).compile().cost_analysis()["flops"]
+
+    alone = operations(("critic",)) + operations(("model",))
+    assert operations(("critic", "model")) < 0.87 * alone
 
 
 @pytest.mark.parametrize("name", ["rbvae", "srbvae"])
@@ -91,7 +107,7 @@ def test_e_ref_receives_the_gradient_of_a_finite_difference(name):
         def loss(e_ref):
             model = variables["params"]["model"] | {"e_ref": e_ref}
             moved = variables | {"params": variables["params"] | {"model": model}}
-            return method.losses["model"](moved, wide, jax.random.key(1))[0]
+            return method.losses(moved, wide, jax.random.key(1))["model"][0]
 
         e_ref = variables["params"]["model"]["e_ref"]
         gradient = jax.grad(loss)(e_ref)
@@ -159,7 +175,7 @@ def test_permuting_keeps_the_marginals_and_removes_dependence():
 def test_mathieu_draws_targets_among_those_of_recent_images():
     method = build("mathieu")
     batch, variables = make_batch("reference"), variables_of(method)
-    _, (mutable, _) = method.losses["model"](variables, batch, jax.random.key(0))
+    _, (mutable, _) = method.losses(variables, batch, jax.random.key(0))["model"]
     kept = variables | {"mutable": variables["mutable"] | {"model": mutable}}
     codes = np.asarray(method.encode(variables, batch["unlabelled"]["image"])["target"].mean)
     bank = np.asarray(mutable["target_codes"])

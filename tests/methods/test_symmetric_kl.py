@@ -95,7 +95,9 @@ def noisy(rng, mean):
 
 def estimate(render=noisy, weight=1.0, stopped=True):
     """The model's gradient over several large batches: ({name: mean}, {name: standard error})."""
-    make = srbvae.make_losses(make_parts(render), w_image=weight, w_latent=weight, stopped=stopped)
+    losses_of = srbvae.make_losses(
+        make_parts(render), w_image=weight, w_latent=weight, stopped=stopped
+    )
     frozen = {"unlabelled": PARAMS, "reference": PARAMS}
 
     @jax.jit
@@ -108,7 +110,7 @@ def estimate(render=noisy, weight=1.0, stopped=True):
 
         def loss(params):
             variables = {"params": {"model": params, "critic": frozen}, "mutable": {}}
-            return make["model"](variables, batch, rng)[0]
+            return losses_of(variables, batch, rng)["model"][0]
 
         return jax.grad(loss)(PARAMS)
 
