@@ -125,8 +125,11 @@ def test_the_peer_is_the_same_computation(config):
         near(model.get_parameter(name).grad, value, 1e-3)
 
 
-def test_measures_our_step():
-    done = benchmark(*SMALL, "--rounds=2", "--steps=2")
+@pytest.mark.parametrize(
+    "arguments", [SMALL, ("--config=configs/mnist_rbvae.py:smoke", "--channels=3")]
+)
+def test_measures_our_step(arguments):
+    done = benchmark(*arguments, "--rounds=2", "--steps=2")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     for pattern in (
