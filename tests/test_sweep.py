@@ -147,6 +147,15 @@ def test_a_failure_does_not_stop_the_others(bench, capfd):
     assert bench.start() == 1  # And no table of nothing.
 
 
+@pytest.fixture
+def heeding_ctrl_c():
+    """A shell that starts the tests in the background lets them ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeding_ctrl_c")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_lets_the_run_save_and_the_same_command_goes_on(bench, capfd, number, status):
     runs = [("c.py", f"vae-s{seed}", {"seed": seed}) for seed in (0, 7, 1)]
@@ -171,6 +180,7 @@ def test_a_signal_lets_the_run_save_and_the_same_command_goes_on(bench, capfd, n
     assert bench.calls() == ["vae-s7 5", "vae-s1 0"]
 
 
+@pytest.mark.usefixtures("heeding_ctrl_c")
 def test_a_second_signal_ends_the_child_at_once():
     class Child:
         told = ()
