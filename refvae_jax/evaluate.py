@@ -36,6 +36,16 @@ def open_splits(config):
     return scores.Splits(*(cache.open_split(config.data, name) for name in scores.Splits._fields))
 
 
+def factor_notice(setting, part, dataset):
+    """What to tell where methods that separate factors have none to be scored by; "" elsewhere."""
+    if setting == "group" or part.factor_names:
+        return ""
+    return (
+        f"warning: {dataset} has no continuous factors, so only its label is scored: take a data "
+        f"set that has them, such as reference_mnist, for errors of factors."
+    )
+
+
 def assemble(values, untrained, chance, paper):
     """The `scores` of results.json: value, chance, better, and untrained and paper where known.
 
@@ -94,6 +104,8 @@ def evaluate(config, workdir, step="best"):
     if len(splits.test.label) < 2:
         raise UserError("The test split has a single image: --config.data.test_split needs two.")
     say(f"evaluating checkpoint {step}: probes, judges, swaps")
+    if notice := factor_notice(method.setting, splits.test, config.data.name):
+        say(notice)
     judges, chance = scores.make_judges(splits.train, seed), scores.chance_levels(splits)
     model = Model(method, variables, record["image_shape"])
     beginning = model.with_variables(initial_variables(method, seed))

@@ -137,6 +137,14 @@ def test_table_shows_what_is_known():
     assert cells == ["0.3000", "0.1000", "0.1390", "lower"]
 
 
+def test_missing_factors_are_told_where_they_are_expected(images):
+    bare = images._replace(factors=images.factors[:, :0], factor_names=())
+    notice = evaluate.factor_notice("reference", bare, "digits5k")
+    assert "digits5k has no continuous factors" in notice and "reference_mnist" in notice
+    assert evaluate.factor_notice("group", bare, "digits5k") == ""
+    assert evaluate.factor_notice("reference", images, "digits5k") == ""
+
+
 def test_neighbouring_pictures_differ_in_label():
     labels = np.array([1, 1, 1, 0, 0, 2])
     order = evaluate.one_of_each(labels)
