@@ -3,7 +3,8 @@
 python -m refvae_jax.sweep configs/sweeps/reference_mnist_cpu.py
 
 Two seeds, which are too few to order the methods. The first seed of all is done before the second
-begins, and the methods that carry the paper's claim come first.
+begins, and the methods that carry the paper's claim come first. The learning rate is constant, so a
+run goes on where it ended when STEPS grows.
 """
 
 from refvae_jax.sweep import Run
@@ -21,12 +22,17 @@ METHODS = (
     "mathieu",
 )
 SEEDS = (0, 1)
+STEPS = 6_000
 
 
 def get_runs():
-    """[Run]: the form `cpu` of each method's config, with its number of steps."""
+    """[Run]: the form `cpu` of each method's config, all with STEPS steps."""
     return [
-        Run(f"configs/mnist_{method}.py:cpu", f"{method}-s{seed}", {"seed": seed})
+        Run(
+            f"configs/mnist_{method}.py:cpu",
+            f"{method}-s{seed}",
+            {"seed": seed, "num_train_steps": STEPS},
+        )
         for seed in SEEDS
         for method in METHODS
     ]
