@@ -23,17 +23,29 @@ def get_config():
     config.dtype = "float32"  # Of the networks' computation: float32 or bfloat16.
 
     config.data = data = ml_collections.ConfigDict()
-    # A TFDS data set with "image" and "label", or this package's "digits5k", "reference_mnist/...".
+    # A TFDS data set with an image, also this package's digits5k, reference_mnist/..., cars3d and
+    # affectnet; or "folder", your own images in data.dir.
     data.name = "digits5k"
-    data.dir = ""  # Where TFDS keeps it; "" = $TFDS_DATA_DIR or ~/tensorflow_datasets.
+    data.dir = ""  # Where TFDS keeps it; "" = $TFDS_DATA_DIR, ~/tensorflow_datasets. Or the folder.
     data.cache_dir = ""  # Of the decoded images; "" = ~/.cache/refvae_jax/data.
-    data.train_split = "train[:3600]"  # In TFDS's split language, as the four below.
+    data.label = "label"  # The feature that is the group or class, such as "identity/Identity_No".
+    data.factors = ()  # Features to score by, such as ("attributes/Male",).
+    data.exclude = ()  # Labels whose images are left out.
+    # In TFDS's split language, as the four below; behind an @ parts of groups, data/partition.py.
+    data.train_split = "train[:3600]"
     data.reference_split = ""  # Images whose target factors are constant (reference setting).
     data.fit_split = ""  # Probes learn from it; "" = train_split.
     data.validation_split = "train[3600:]"  # Chooses the best checkpoint and the probes.
     data.test_split = "test"  # Scored once.
-    data.resolution = 32  # Height and width in pixels; smaller images are padded with zeros.
+    data.hold_out = 0.0  # Share of train for each of validation and test that is missing, [0, .5).
+    data.split_by = "members"  # What it divides: "members" of each group, or whole "groups".
+    data.reference_class = ""  # In a folder: the class whose images are the reference.
+    data.resolution = 32  # Height and width in pixels.
+    # Side in pixels of the centred square that is resized to the resolution, antialiased; -1 = the
+    # largest; 0 = none: smaller images are padded with zeros.
+    data.crop = 0
     data.grouped_fraction = 1.0  # Share of training images whose group is known, in [0, 1].
+    data.group_chunk = 1  # Members of a group that follow each other in training; 1 = any order.
 
     config.method = method = ml_collections.ConfigDict()
     method.name = "gmvae"  # A key of refvae_jax.methods.METHODS.

@@ -30,6 +30,7 @@ CHOICES = {
     "optimizer.schedule": ("step", "cosine"),
     "optimizer.updates": ORDERS,
     "dtype": ("float32", "bfloat16"),
+    "data.split_by": ("members", "groups"),
 }
 
 # What may change between two parts of one run without changing its result.
@@ -63,6 +64,7 @@ RULES = (
             "checkpoint_every_steps",
             "keep_last",
             "data.resolution",
+            "data.group_chunk",
             "latents.content",
             "latents.style",
             "latents.common",
@@ -107,6 +109,8 @@ RULES = (
         lambda v: 0 <= v < 1,
         ("optimizer.b1", "optimizer.b2", "critic_optimizer.b1", "critic_optimizer.b2"),
     ),
+    ("a number from 0 to below 0.5", lambda v: 0 <= v < 0.5, ("data.hold_out",)),
+    ("-1, 0 or a number of pixels", lambda v: v >= -1 and v == int(v), ("data.crop",)),
     ("from 0 to below 2**32", lambda v: 0 <= v < 2**32, ("seed",)),
 )
 

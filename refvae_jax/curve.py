@@ -18,6 +18,7 @@ from absl import logging
 
 from refvae_jax import checkpoint, evaluate, figures, logs, scores
 from refvae_jax.errors import UserError
+from refvae_jax.ground_truth import comparable
 from refvae_jax.inference import Model, build_method
 
 SHOWN = (
@@ -44,7 +45,7 @@ def score(workdir, path):
     config = ml_collections.ConfigDict(record["config"])
     method = build_method(record)
     model = Model(method, variables, record["image_shape"])
-    splits = evaluate.open_splits(config)
+    splits = comparable(evaluate.open_splits(config))
     splits = splits._replace(test=splits.validation)
     judges = scores.make_judges(splits.train, config.seed)
     for step in sorted(missing):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from refvae_jax import checkpoint, pictures, scores
+from refvae_jax import checkpoint, ground_truth, pictures, scores
 from refvae_jax.data import cache
 from refvae_jax.errors import UserError
 from refvae_jax.inference import Model, build_method, posterior_sample
@@ -32,33 +32,26 @@ PAPER_SCORES = {
 
 
 def open_splits(config):
-    """All parts of the config's data, scores.Splits."""
-    return scores.Splits(*(cache.open_split(config.data, name) for name in scores.Splits._fields))
+    """All parts of the config's data, ground_truth.Splits."""
+    reference = ("reference",) if config.data.reference_split else ()
+    names = ("train", "fit", "validation", "test", *reference)
+    return ground_truth.Splits(*(cache.open_split(config.data, name) for name in names))
 
 
-def factor_notice(setting, part, dataset):
-    """What to tell where methods that separate factors have none to be scored by; "" elsewhere."""
-    if setting == "group" or part.factor_names:
-        return ""
-    return (
-        f"warning: {dataset} has no continuous factors, so only its label is scored: take a data "
-        f"set that has them, such as reference_mnist, for errors of factors."
-    )
-
-
-def assemble(values, untrained, chance, paper):
+def assemble(values, untrained, chance, paper, carrier):
     """The `scores` of results.json: value, chance, better, and untrained and paper where known.
 
     Args:
       values, untrained, paper: {name: value}.
-      chance: scores.Chance.
+      chance: ground_truth.Chance.
+      carrier: {factor: latent} of `ground_truth.carriers`.
     """
     table = {}
     for name, value in values.items():
         table[name] = {
             "value": value,
             "chance": chance.of(name),
-            "better": "lower" if scores.lower_is_better(name) else "higher",
+            "better": "lower" if ground_truth.lower_is_better(name, carrier) else "higher",
         }
         for column, known in (("untrained", untrained), ("paper", paper)):
             if name in known:
@@ -100,13 +93,13 @@ def evaluate(config, workdir, step="best"):
     """
     workdir = Path(workdir)
     variables, record, step = checkpoint.load(workdir, step)
-    method, splits, seed = build_method(record), open_splits(config), config.seed
+    method, seed = build_method(record), config.seed
+    splits = ground_truth.comparable(open_splits(config))
+    carrier = ground_truth.carriers(method.setting, splits)
     if len(splits.test.label) < 2:
         raise UserError("The test split has a single image: --config.data.test_split needs two.")
     say(f"evaluating checkpoint {step}: probes, judges, swaps")
-    if notice := factor_notice(method.setting, splits.test, config.data.name):
-        say(notice)
-    judges, chance = scores.make_judges(splits.train, seed), scores.chance_levels(splits)
+    judges, chance = scores.make_judges(splits.train, seed), ground_truth.chance_levels(splits)
     model = Model(method, variables, record["image_shape"])
     beginning = model.with_variables(initial_variables(method, seed))
     values, untrained = (
@@ -114,7 +107,7 @@ def evaluate(config, workdir, step="best"):
     )
     ceiling = scores.judged(judges, splits.test.image, splits.test)
     values |= scores.prefixed("judge", ceiling)
-    table = assemble(values, untrained, chance, paper_scores(config))
+    table = assemble(values, untrained, chance, paper_scores(config), carrier)
     results = {
         "method": config.method.name,
         "dataset": config.data.name,

@@ -1,13 +1,13 @@
 """What is measured of a model: {name: value}, names as in results.json.
 
     <latent>/label/<probe>[/sample]     can the label be read from the posterior mean (or a sample)?
+    <latent>/<kind>/...                 the same of a further class, such as a direction
     <latent>/<factor>/mae[/sample]      the same of a continuous factor, by a linear regressor
     swap/<kept latent>/...              seen through the decoder, judged on pixels or re-encoded
     resample/<kept latent>/...          the same with the other latent drawn from its prior
     reconstruction/...                  how much of the image the codes keep
 
-Of two latents one should carry what the sets share (`content`, `common`: the label), the other
-the rest (`style`; `target`: the continuous factors). A single latent `z` should carry everything.
+Which latent should carry what, and what knowing nothing scores, is in `ground_truth.py`.
 """
 
 from collections.abc import Callable
@@ -15,62 +15,57 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refvae_jax.data.cache import ImageSet
+from refvae_jax.ground_truth import classes
 from refvae_jax.inference import posterior_sample
 from refvae_jax.methods.base import OTHER
 from refvae_jax.metrics import regression, swaps
-from refvae_jax.metrics.judge import train_factor_judge, train_judge
+from refvae_jax.metrics.judge import train_factor_judge, train_judge, train_kinds_judge
 from refvae_jax.metrics.linear import linear_accuracy
-from refvae_jax.metrics.probes import Codes, chance, paper_accuracy, strong_accuracy
-
-CARRIES_LABEL = ("content", "common", "z")
-CARRIES_FACTORS = ("target", "z")
-ERRORS = ("mae", "strong_mae", "mse")  # Lower means more is known.
-
-
-class Splits(NamedTuple):
-    """The parts of a data set; `fit` is what probes learn from."""
-
-    train: ImageSet
-    fit: ImageSet
-    validation: ImageSet
-    test: ImageSet
+from refvae_jax.metrics.probes import Codes, paper_accuracy, strong_accuracy
 
 
 class Judges(NamedTuple):
-    """Judges of pixels trained on real images: uint8 [N, H, W, C] -> [N], and -> [N, F] or None."""
+    """Judges of pixels trained on real images, each a function of uint8 [N, H, W, C] or None."""
 
-    label: Callable
-    factors: Callable | None
+    label: Callable | None  # -> [N]
+    kinds: Callable | None  # -> [N, K]
+    factors: Callable | None  # -> [N, F]
 
 
 def make_judges(train, seed):
-    """Judges of the label and, where the set has any, of the continuous factors."""
-    label = train_judge(train.image, train.label, num_classes=train.num_classes, seed=seed)
-    if not train.factor_names:
-        return Judges(label, None)
-    return Judges(label, train_factor_judge(train.image, train.factors, seed=seed))
+    """Judges of whatever is known of the images of an ImageSet."""
+    label = kinds = numbers = None
+    known = train.factors
+    if len(train.class_names) > 1:
+        label = train_judge(train.image, train.label, num_classes=len(train.class_names), seed=seed)
+    if known.kinds:
+        sizes = tuple(map(len, known.kinds.values()))
+        kinds = train_kinds_judge(train.image, known.categories, sizes, seed=seed)
+    if known.names:
+        numbers = train_factor_judge(train.image, known.values, seed=seed)
+    return Judges(label, kinds, numbers)
 
 
-def label_scores(codes, labels, num_classes, seed, setting):
-    """Accuracies {probe: value} of reading the label from one latent.
+def class_scores(codes, labels, names, seed, setting):
+    """Accuracies {probe: value} of reading a class from one latent.
 
     Args:
       codes: [N, D] of fit, validation and test.
       labels: [N] of each.
-      num_classes: the labels'.
+      names: of the classes.
       seed: of the probes.
       setting: the mixture paper's classifier is for "group", the reference paper's linear one
         for the others; the strong probe for all.
     """
     fit, validation, test = map(Codes, codes, labels)
-    options = {"num_classes": num_classes, "seed": seed}
+    options = {"num_classes": len(names), "seed": seed}
     strong = {"strong_accuracy": strong_accuracy(fit, validation, test, **options)}
     if setting == "group":
         return {"paper_accuracy": paper_accuracy(fit, test, **options)} | strong
-    linear = linear_accuracy(fit, test, num_classes=num_classes)
-    by_class = {f"linear_accuracy/{i}": a for i, a in enumerate(linear.per_class) if a is not None}
-    return {"linear_accuracy": linear.accuracy} | by_class | strong
+    linear = linear_accuracy(fit, test, num_classes=len(names))
+    by_class = zip(names, linear.per_class, strict=True)
+    each = {f"linear_accuracy/{name}": value for name, value in by_class if value is not None}
+    return {"linear_accuracy": linear.accuracy} | each | strong
 
 
 def factor_scores(codes, factors, names, seed):
@@ -99,10 +94,11 @@ def by_factor(names, metric, values):
 
 
 def code_scores(model, splits, seed, setting):
-    """How well each latent tells the label and the factors, by every probe, mean and sample."""
+    """How well each latent tells classes and factors, by every probe, mean and sample."""
     parts = (splits.fit, splits.validation, splits.test)
     encoded = [model.encode(part.image) for part in parts]
-    labels, factors = [p.label for p in parts], [p.factors for p in parts]
+    known, numbers = [classes(part) for part in parts], [part.factors.values for part in parts]
+    names = splits.test.factors.names
     scores = {}
     for latent in model.latent_names:
         for suffix in ("", "/sample"):
@@ -110,20 +106,27 @@ def code_scores(model, splits, seed, setting):
                 posterior_sample(q[latent], seed, f"{latent} {name}") if suffix else q[latent].mean
                 for name, q in zip(("train", "validation", "test"), encoded, strict=True)
             ]
-            found = label_scores(codes, labels, splits.test.num_classes, seed, setting)
-            scores |= {f"{latent}/label/{name}{suffix}": v for name, v in found.items()}
-            if splits.test.factor_names:
-                found = factor_scores(codes, factors, splits.test.factor_names, seed)
+            for factor, (_, kinds) in known[0].items():
+                labels = [part[factor][0] for part in known]
+                found = class_scores(codes, labels, kinds, seed, setting)
+                scores |= {f"{latent}/{factor}/{name}{suffix}": v for name, v in found.items()}
+            if names:
+                found = factor_scores(codes, numbers, names, seed)
                 scores |= {f"{latent}/{name}{suffix}": v for name, v in found.items()}
     return scores
 
 
 def judged(judges, images, part, rows=slice(None)):
     """What the judges see in images that should show part's factors at `rows`: {score: value}."""
-    scores = {"label/accuracy": float(np.mean(judges.label(images) == part.label[rows]))}
+    scores, known = {}, part.factors
+    if judges.label is not None:
+        scores["label/accuracy"] = float(np.mean(judges.label(images) == part.label[rows]))
+    if judges.kinds is not None:
+        right = (judges.kinds(images) == known.categories[rows]).mean(axis=0)
+        scores |= {f"{name}/accuracy": float(v) for name, v in zip(known.kinds, right, strict=True)}
     if judges.factors is not None:
-        error = np.abs(judges.factors(images) - part.factors[rows]).mean(axis=0)
-        scores |= by_factor(part.factor_names, "mae", error)
+        error = np.abs(judges.factors(images) - known.values[rows]).mean(axis=0)
+        scores |= by_factor(known.names, "mae", error)
     return scores
 
 
@@ -169,46 +172,3 @@ def all_scores(model, splits, judges, seed, setting):
     """`code_scores` and `decoder_scores` of a model."""
     codes = code_scores(model, splits, seed, setting)
     return codes | decoder_scores(model, splits.test, judges, seed)
-
-
-class Chance(NamedTuple):
-    """What knowing nothing scores."""
-
-    accuracy: float  # Of the majority class.
-    mae: dict  # {factor: of the mean of fit}, with "average".
-    mse: float  # Of the mean training image.
-
-    def of(self, name):
-        """The chance level of a score."""
-        if name.endswith("_moved"):
-            return 0.5
-        if "/r2" in name or name.endswith("/pixel_change"):
-            return 0.0
-        if name == "reconstruction/mse":
-            return self.mse
-        factors = [f for f in self.mae if f"/{f}/" in name]
-        return self.mae[factors[0]] if factors else self.accuracy
-
-
-def chance_levels(splits):
-    """The Chance of a data set; errors are scored on its test part."""
-    train, fit, test = splits.train, splits.fit, splits.test
-    mean_image = train.image.mean(axis=0, dtype=np.float64) / 255
-    errors = regression.constant_errors(fit.factors, test.factors) if test.factor_names else []
-    mae = by_factor(test.factor_names, "mae", errors) if test.factor_names else {}
-    return Chance(
-        accuracy=chance(fit.label, test.label),
-        mae={name.removesuffix("/mae"): value for name, value in mae.items()},
-        mse=float(np.mean((test.image / 255 - mean_image) ** 2)),
-    )
-
-
-def lower_is_better(name):
-    """Whether a lower value of the score speaks for the separation."""
-    parts = [part for part in name.split("/") if part not in ("swap", "resample")]
-    latent, factor = parts[0], parts[1]
-    is_error = any(part in ERRORS for part in parts)
-    if latent in ("reconstruction", "judge") or factor.endswith(("_moved", "pixel_change")):
-        return is_error
-    carries = latent in (CARRIES_LABEL if factor == "label" else CARRIES_FACTORS)
-    return is_error == carries

@@ -6,22 +6,45 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs import default
 from refvae_jax import config as configs
 from refvae_jax import train
+from refvae_jax.data import known
 
 CONFIGS = {
     path.stem: importlib.import_module(f"configs.{path.stem}")
     for path in sorted(Path(default.__file__).parent.glob("*.py"))
-    if path.stem not in ("default", "reference_mnist")
+    if path.stem not in ("default", "groups", "reference", "reference_mnist", "affectnet")
 }
 
 
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Made pictures: {setting: folder}, groups in class folders and reference beside unlabelled."""
+    root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    kinds = [f"group/{group}" for group in range(8)] + ["pair/reference", "pair/unlabelled"]
+    for kind in kinds:
+        (root / kind).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 256, (20, 24, 3), np.uint8)
+            Image.fromarray(pixels).save(root / kind / f"{i}.png")
+    return {"group": root / "group", "reference": root / "pair"}
+
+
+def use_folder(config, folder):
+    """Made pictures stand in for those that must be downloaded."""
+    known.choose(config.data, "folder")
+    config.data.dir = str(folder)
+
+
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_config_builds_and_takes_two_steps_in_its_smoke_form(name, tmp_path):
+def test_every_config_builds_and_takes_two_steps_in_its_smoke_form(name, tmp_path, folders):
     config = CONFIGS[name].get_config("smoke")
     config.num_train_steps = 2
+    if config.data.name in known.SETS and config.data.name != "mnist":
+        use_folder(config, folders["reference" if config.data.reference_split else "group"])
     if config.data.name == "mnist":
         # The digits that need no download stand in for MNIST, which has the same form.
         config.data.name = "digits5k"
@@ -34,7 +57,7 @@ def test_every_config_builds_and_takes_two_steps_in_its_smoke_form(name, tmp_pat
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_field_of_every_form_is_in_the_schema(name):
     schema = configs.flatten(default.get_config()).keys()
-    for form in ("", "smoke", *(["cpu"] if name.startswith("mnist") else [])):
+    for form in ("", "smoke", *([] if name.startswith("quickstart") else ["cpu"])):
         config = CONFIGS[name].get_config(form)
         configs.check(config)
         assert configs.flatten(config).keys() == schema

@@ -3,9 +3,9 @@
     images = open_split(config.data, "train")
     images.image[rows]  # uint8 [B, H, W, C], read from the page cache
 
-A cache is a directory of image.npy, label.npy, factors.npy and meta.json. It is built beside its
-place and renamed into it, so that it is there whole or not at all. Opening one imports neither
-TensorFlow nor TFDS.
+A cache is a directory of image.npy, label.npy, factors.npy, categories.npy and meta.json. It is
+built beside its place and renamed into it, so that it is there whole or not at all. Opening one
+imports neither TensorFlow nor TFDS.
 """
 
 import contextlib
@@ -24,9 +24,19 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from refvae_jax.data.source import Reader, Source, open_source
+from refvae_jax.data.source import FOLDER, Factors, Reader, Source, fingerprint, open_source
+from refvae_jax.errors import UserError
 
-_FORMAT = 2  # Raise it when the bytes written for the same source change.
+_FORMAT = 3  # Raise it when the bytes written for the same source change.
+_SAME_NAME = (
+    "name",
+    "resolution",
+    "crop",
+    "label",
+    "hold_out",
+    "split_by",
+    "reference_class",
+)
 _LARGE = 20_000  # From this many images on, a progress bar.
 
 
@@ -34,22 +44,20 @@ class ImageSet(NamedTuple):
     """A split in memory-mapped form."""
 
     image: np.ndarray  # uint8 memmap [N, H, W, C], read-only
-    label: np.ndarray  # int32 [N], in [0, num_classes)
-    num_classes: int
-    factors: np.ndarray  # float32 [N, F], the continuous ground truth
-    factor_names: tuple[str, ...]  # F names, () where the set has none
+    label: np.ndarray  # int32 [N], the class or group
+    class_names: tuple[str, ...]  # By label; () where labels are bare numbers.
+    factors: Factors
 
 
 def open_split(data_config: ConfigDict, split: str) -> ImageSet:
     """Opens a split, decoding it into the cache the first time.
 
     Args:
-      data_config: `name`, `dir`, `cache_dir`, `resolution` and the TFDS split expressions
-        `train_split`, `reference_split`, `validation_split`, `fit_split`, `test_split`.
+      data_config: `config.data`, see configs/default.py.
       split: which of them: "train", "reference", "validation", "fit" or "test".
 
     Returns:
-      The images, zero-padded around the centre to [resolution, resolution], in TFDS's order.
+      The images at [resolution, resolution], in the order of the data set.
 
     Raises:
       UserError: if the set or the split cannot be used; the sentence says what to do.
@@ -58,10 +66,11 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
     if split == "fit" and not data_config.fit_split:
         split = "train"
     source = Source(
-        name=data_config.name,
-        data_dir=_data_dir(data_config.dir),
+        data_dir=_data_dir(data_config.dir, data_config.name),
         split=data_config[f"{split}_split"],
-        resolution=data_config.resolution,
+        factors=tuple(data_config.factors),
+        exclude=tuple(map(str, data_config.exclude)),
+        **{name: data_config[name] for name in _SAME_NAME},
     )
     root = _cache_root(data_config.cache_dir)
     folder = root / _key(source)
@@ -74,7 +83,9 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
     return found
 
 
-def _data_dir(configured: str) -> str:
+def _data_dir(configured: str, name: str) -> str:
+    if name == FOLDER and not configured:
+        raise UserError("Where are the images? Set --config.data.dir to their folder.")
     directory = configured or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     if "://" in directory:  # A bucket.
         return directory
@@ -101,23 +112,20 @@ def _load(folder: Path) -> ImageSet | None:
         meta = json.loads((folder / "meta.json").read_text())
         if any((folder / name).stat().st_size != size for name, size in meta["sizes"].items()):
             return None
-        if _fingerprint(meta["data_path"]) not in (None, meta["fingerprint"]):
+        if fingerprint(meta["source"]["name"], meta["data_path"]) not in (
+            None,
+            meta["fingerprint"],
+        ):
             return None
         image = np.load(folder / "image.npy", mmap_mode="r")
-        label = np.load(folder / "label.npy")
-        factors = np.load(folder / "factors.npy")
-        return ImageSet(image, label, meta["num_classes"], factors, tuple(meta["factor_names"]))
+        label, values, categories = (
+            np.load(folder / f"{name}.npy") for name in ("label", "factors", "categories")
+        )
+        kinds = {name: tuple(names) for name, names in meta["kinds"].items()}
+        factors = Factors(values, tuple(meta["factor_names"]), categories, kinds)
+        return ImageSet(image, label, tuple(meta["class_names"]), factors)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, EOFError):
         return None
-
-
-def _fingerprint(data_path: str) -> list[int] | None:
-    """Returns what changes when TFDS prepares a set anew; None if the set is gone or remote."""
-    try:
-        info = os.stat(os.path.join(data_path, "dataset_info.json"))
-    except OSError:
-        return None  # The cache outlives the data that it was made from.
-    return [info.st_size, info.st_mtime_ns]
 
 
 def _build(source: Source, root: Path, folder: Path) -> None:
@@ -151,35 +159,35 @@ def _lock(root: Path) -> Iterator[None]:
 
 
 def _write(reader: Reader, source: Source, folder: Path) -> None:
-    side, count = source.resolution, reader.num_images
-    shape = (count, side, side, reader.num_channels)
+    side, count = source.resolution, len(reader.label)
+    kept = []
     # Plain writes: a full disk is then an OSError, where a memory map would kill the process.
     with (
         open(folder / "image.npy", "wb") as images,
-        open(folder / "label.npy", "wb") as labels,
-        open(folder / "factors.npy", "wb") as factors,
         _progress(count, f"Decoding {source.name} {source.split}") as progress,
     ):
-        _write_header(images, shape, np.uint8)
-        _write_header(labels, (count,), np.int32)
-        _write_header(factors, (count, len(reader.factor_names)), np.float32)
-        written = 0
-        for batch in reader.batches():
-            for file, array in zip((images, labels, factors), batch, strict=True):
-                file.write(np.ascontiguousarray(array).tobytes())
-            written += len(batch[0])
-            progress.update(len(batch[0]))
-        for file in (images, labels, factors):
-            file.flush()
-            os.fsync(file.fileno())
-    if written != count:
-        raise OSError(f"{reader.data_path} holds {written} images where it declares {count}.")
+        shape = (side, side, reader.num_channels)
+        _write_header(images, (count, *shape), np.uint8)
+        for rows, batch in reader.batches():
+            images.write(np.ascontiguousarray(batch).tobytes())
+            kept.append(rows)
+            progress.update(len(rows))
+        rows = np.concatenate(kept)
+        images.seek(0)  # Unreadable images are missing; a header leaves room for any count.
+        _write_header(images, (len(rows), *shape), np.uint8)
+        images.flush()
+        os.fsync(images.fileno())
+    factors = reader.factors
+    np.save(folder / "label.npy", reader.label[rows].astype(np.int32))
+    np.save(folder / "factors.npy", factors.values[rows].astype(np.float32))
+    np.save(folder / "categories.npy", factors.categories[rows].astype(np.int32))
     meta = {
         "source": source._asdict(),
-        "num_classes": reader.num_classes,
-        "factor_names": reader.factor_names,
+        "class_names": reader.class_names,
+        "factor_names": factors.names,
+        "kinds": factors.kinds,
         "data_path": reader.data_path,
-        "fingerprint": _fingerprint(reader.data_path),
+        "fingerprint": fingerprint(source.name, reader.data_path),
         "sizes": {file.name: file.stat().st_size for file in folder.glob("*.npy")},
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")

@@ -24,6 +24,6 @@ def evaluation_batches(images: ImageSet, *, batch_size: int) -> Iterator[dict[st
         yield {
             "image": np.asarray(images.image[rows]),
             "label": images.label[rows],
-            "factors": images.factors[rows],
+            "factors": images.factors.values[rows],
             "mask": (positions < size).astype(np.float32),
         }

@@ -31,3 +31,19 @@ def known_groups(label: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     group = np.full(len(label), -1, np.int32)
     group[known] = label[known]
     return group
+
+
+def check_groups(group: np.ndarray) -> None:
+    """Raises UserError unless there is something to learn from the groups, int [N], -1 = none."""
+    ids, sizes = np.unique(group[group >= 0], return_counts=True)
+    if len(ids) < 2:
+        raise UserError(
+            f"The training split has {len(ids)} known groups, and groups are told apart from two "
+            f"on: check data.label, data.train_split and data.grouped_fraction, or, for a folder "
+            f"of images, that each group has a subfolder."
+        )
+    if sizes.max() < 2:
+        raise UserError(
+            f"Each of the {len(ids)} groups of the training split has a single image, so nothing "
+            f"tells what its members share: check that data.label names what they do."
+        )

@@ -1,12 +1,13 @@
 """The order in which training sees its images: a pure function of the step.
 
 Item j of step n stands at position n*B + j of an endless sequence of epochs, each a permutation
-of the set drawn from (seed, name, epoch). So nothing has to be saved or replayed to resume, and
-any process can compute its own part of any batch.
+of the set drawn from (seed, name, epoch): plain, or with members of a group side by side. So
+nothing has to be saved or replayed to resume, and any process can compute its part of any batch.
 """
 
 import functools
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -21,15 +22,81 @@ def make_rng(seed: int, *parts: str | int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(int.from_bytes(digest, "little")))
 
 
-def batch_indices(step: int, *, batch_size: int, size: int, seed: int, name: str) -> np.ndarray:
+Order = Callable[[int], np.ndarray]  # From the epoch to a permutation of the set.
+
+
+def shuffled(size: int, seed: int, name: str) -> Order:
+    """The order of a set of `size` images in which every permutation is as likely.
+
+    Args:
+      size: images in the set.
+      seed: the run's seed.
+      name: keeps sets that are read side by side independent of each other.
+    """
+    return _remembered(lambda epoch: make_rng(seed, name, epoch).permutation(size))
+
+
+def in_chunks(groups: np.ndarray, chunk: int, seed: int, name: str) -> Order:
+    """An order that brings members of a group together, `chunk` at a time.
+
+    The members of a group are shuffled anew in every epoch and cut into chunks; the last one holds
+    the rest, so that it has company too. The chunks of all groups follow each other in random
+    order. An image without a group is a chunk of its own.
+
+    Args:
+      groups: int [N], any ids; -1 = no group.
+      chunk: members that follow each other, at least 1.
+      seed, name: as in `shuffled`.
+    """
+    # An own number for each image that has no group, and all numbers from 0 on.
+    distinct = np.where(groups < 0, -1 - np.arange(len(groups)), groups)
+    _, group, size = np.unique(distinct, return_inverse=True, return_counts=True)
+    chunks = -(-size // chunk)  # Of each group.
+    first_chunk = np.cumsum(chunks) - chunks
+
+    def permutation(epoch):
+        rng = make_rng(seed, name, epoch)
+        place, _ = place_in_group(group, rng)
+        turn = rng.permutation(chunks.sum())[first_chunk[group] + place // chunk]
+        return np.lexsort((place, turn))
+
+    return _remembered(permutation)
+
+
+def _remembered(permutation: Order) -> Order:
+    # Two epochs, for a batch across the end of one. Safe for threads: lru_cache locks itself, and
+    # two threads that miss at the same time compute the same values.
+    return functools.lru_cache(maxsize=2)(permutation)
+
+
+def place_in_group(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Deals out to the images of each group the places 0, 1, ... in random order.
+
+    Args:
+      labels: int [N], the groups.
+      rng: draws the order.
+
+    Returns:
+      (place of each image in its group, size of its group), int64 [N] both.
+    """
+    order = np.lexsort((rng.random(len(labels)), labels))
+    _, first, inverse, size = np.unique(
+        labels[order], return_index=True, return_inverse=True, return_counts=True
+    )
+    place, sizes = np.empty(len(labels), np.int64), np.empty(len(labels), np.int64)
+    place[order] = np.arange(len(labels)) - first[inverse]
+    sizes[order] = size[inverse]
+    return place, sizes
+
+
+def batch_indices(step: int, *, batch_size: int, size: int, order: Order) -> np.ndarray:
     """Returns which images make up the batch of one step, in time independent of the step.
 
     Args:
       step: the step n >= 0.
       batch_size: images a batch, B <= size.
       size: images in the set.
-      seed: the run's seed.
-      name: keeps sets that are read side by side independent of each other.
+      order: of the images in each epoch.
 
     Returns:
       int64 [B], each in [0, size); a batch that runs across the end of an epoch continues with
@@ -40,11 +107,10 @@ def batch_indices(step: int, *, batch_size: int, size: int, seed: int, name: str
     """
     check_batch_size(batch_size, size)
     epoch, offset = divmod(step * batch_size, size)
-    indices = _permutation(size, seed, name, epoch)[offset : offset + batch_size]
+    indices = order(epoch)[offset : offset + batch_size]
     missing = batch_size - len(indices)
     if missing:
-        following = _permutation(size, seed, name, epoch + 1)[:missing]
-        return np.concatenate([indices, following])
+        return np.concatenate([indices, order(epoch + 1)[:missing]])
     return indices.copy()  # The cached permutation stays ours.
 
 
@@ -55,11 +121,3 @@ def check_batch_size(batch_size: int, size: int) -> None:
             f"batch_size is {batch_size} but the training split has {size} images: "
             f"set --config.batch_size to at most {size}, or choose a larger split."
         )
-
-
-# Two epochs, for a batch across the end of one, of each of the two sets that the reference
-# setting reads side by side. Safe for threads: lru_cache locks itself, and two threads that miss
-# at the same time compute the same values.
-@functools.lru_cache(maxsize=4)
-def _permutation(size: int, seed: int, name: str, epoch: int) -> np.ndarray:
-    return make_rng(seed, name, epoch).permutation(size)

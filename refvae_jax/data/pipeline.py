@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from refvae_jax.data.order import batch_indices, check_batch_size
+from refvae_jax.data.order import batch_indices, check_batch_size, in_chunks, shuffled
 from refvae_jax.data.tf_cpu import import_tensorflow
 from refvae_jax.errors import UserError
 
@@ -21,6 +21,7 @@ def indexed_batches(
     *,
     batch_size: int,
     seed: int,
+    chunk: int = 1,
     first_step: int,
     num_steps: int,
     process_index: int = 0,
@@ -35,6 +36,8 @@ def indexed_batches(
       sets: {set: {field: [N of the set, ...]}}; the set's name takes part in its order.
       batch_size: B images of each set, of all P processes together; P divides B, and B <= N.
       seed: decides the order.
+      chunk: in a set with a field "group", how many members of a group follow each other; with 1
+        all orders are as likely, see `order.in_chunks`.
       first_step: the first step to come, > 0 when resuming.
       num_steps: the number of steps of the whole run.
       process_index: this process's place among `process_count`, P.
@@ -54,6 +57,12 @@ def indexed_batches(
             f"batch_size is {batch_size}, which {process_count} processes cannot share evenly: "
             f"set --config.batch_size to a multiple of {process_count}."
         )
+    orders = {
+        name: in_chunks(fields["group"], chunk, seed, name)
+        if chunk > 1 and "group" in fields
+        else shuffled(sizes[name], seed, name)
+        for name, fields in sets.items()
+    }
     share = batch_size // process_count
     mine = slice(process_index * share, (process_index + 1) * share)
     keys = [(name, field) for name, fields in sets.items() for field in fields]
@@ -62,7 +71,7 @@ def indexed_batches(
 
     def gather(step: np.ndarray) -> list[np.ndarray]:
         rows = {
-            name: batch_indices(int(step), batch_size=batch_size, size=size, seed=seed, name=name)[
+            name: batch_indices(int(step), batch_size=batch_size, size=size, order=orders[name])[
                 mine
             ]
             for name, size in sizes.items()

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from refvae_jax.data import cache
-from refvae_jax.data.grouped import known_groups
+from refvae_jax.data.grouped import check_groups, known_groups
 from refvae_jax.data.pipeline import Sets, indexed_batches
 from refvae_jax.errors import UserError
 
@@ -25,11 +25,13 @@ def training_sets(config, setting: str) -> Sets:
     """The arrays that batches are drawn from, {set: {field: [N, ...]}}.
 
     Raises:
-      UserError: there is no reference split, or its images have another shape.
+      UserError: there is no reference split, or its images have another shape; or there are too
+        few groups.
     """
     train = cache.open_split(config.data, "train")
     if setting == "group":
         groups = known_groups(train.label, config.data.grouped_fraction, config.seed)
+        check_groups(groups)
         return {"grouped": {"image": train.image, "group": groups}}
     if setting == "unsupervised":
         return {"unlabelled": {"image": train.image}}
@@ -58,6 +60,7 @@ def training_batches(sets: Sets, config, first_step: int) -> Iterator[dict]:
         sets,
         batch_size=config.batch_size,
         seed=config.seed,
+        chunk=config.data.group_chunk,
         first_step=first_step,
         num_steps=config.num_train_steps,
         process_index=jax.process_index(),

@@ -56,6 +56,44 @@ def train_judge(
     return lambda images: outputs(images).argmax(-1).astype(np.int32)
 
 
+def train_kinds_judge(
+    images: np.ndarray, categories: np.ndarray, sizes: tuple[int, ...], *, seed: int
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Trains one small convolutional classifier of several classes at once, as `train_judge`.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      categories: int [N, K], column k in [0, sizes[k]).
+      sizes: K numbers of classes.
+      seed: initialisation, batches and shifts; the same seed gives the same judge.
+
+    Returns:
+      A function of uint8 images [M, H, W, C], any M, that returns predictions int32 [M, K].
+
+    Raises:
+      ValueError: images that are not uint8 [N, H, W, C], or categories out of range.
+    """
+    _check(images)
+    categories = np.asarray(categories, np.int32)
+    if not len(images) or categories.shape != (len(images), len(sizes)):
+        raise ValueError(f"Expected categories [N, K], got {categories.shape}, {images.shape}.")
+    if categories.min() < 0 or (categories.max(axis=0) >= sizes).any():
+        raise ValueError(f"Categories must lie below {sizes}.")
+    ends = np.cumsum(sizes)[:-1].tolist()
+
+    def loss(outputs, targets):
+        parts = jnp.split(outputs, ends, axis=1)
+        return sum(CROSS_ENTROPY(part, targets[:, k]) for k, part in enumerate(parts))
+
+    outputs = _train(images, categories, sum(sizes), loss, seed)
+
+    def predict(images):
+        parts = np.split(outputs(images), ends, axis=1)
+        return np.stack([part.argmax(-1) for part in parts], axis=1).astype(np.int32)
+
+    return predict
+
+
 def train_factor_judge(
     images: np.ndarray, factors: np.ndarray, *, seed: int
 ) -> Callable[[np.ndarray], np.ndarray]:

@@ -1,7 +1,8 @@
 """The embedded digits, prepared once a test session in a directory of its own."""
 
 import pytest
-from ml_collections import ConfigDict
+
+from configs import default
 
 
 @pytest.fixture(scope="session")
@@ -20,15 +21,6 @@ def digits_dir(tmp_path_factory):
 @pytest.fixture
 def config(digits_dir, tmp_path):
     """The config.data of a run, with a fresh cache."""
-    return ConfigDict(
-        {
-            "name": "digits5k",
-            "dir": digits_dir,
-            "cache_dir": str(tmp_path / "cache"),
-            "train_split": "train[:3600]",
-            "validation_split": "train[3600:]",
-            "test_split": "test",
-            "resolution": 32,
-            "grouped_fraction": 0.5,
-        }
-    )
+    data = default.get_config().data
+    data.update({"dir": digits_dir, "cache_dir": str(tmp_path / "cache"), "grouped_fraction": 0.5})
+    return data

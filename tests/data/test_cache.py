@@ -43,7 +43,7 @@ def test_cache_equals_a_direct_read_padded_around_the_centre(config, split):
     )
     image, label = (np.asarray(x) for x in direct)
     assert isinstance(images.image, np.memmap) and images.image.dtype == np.uint8
-    assert images.label.dtype == np.int32 and images.num_classes == 10
+    assert images.label.dtype == np.int32 and len(images.class_names) == 10
     assert not images.image.flags.writeable
     padded = np.pad(image, [(0, 0), (2, 2), (2, 2), (0, 0)])
     np.testing.assert_array_equal(images.image, padded)
@@ -89,7 +89,7 @@ def test_same_expression_is_shared_between_splits(config, builds):
     assert len(builds) == 1
 
 
-@pytest.mark.parametrize("name", ["image.npy", "label.npy", "meta.json"])
+@pytest.mark.parametrize("name", ["image.npy", "label.npy", "categories.npy", "meta.json"])
 @pytest.mark.parametrize("harm", ["truncate", "empty", "remove"])
 def test_damaged_cache_is_rebuilt(config, builds, name, harm):
     expected = np.array(open_split(config, "test").image)
@@ -158,7 +158,7 @@ def test_directories_by_default(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     assert cache._cache_root("") == tmp_path / "refvae_jax" / "data"
-    assert cache._data_dir("") == str(tmp_path / "tfds")
+    assert cache._data_dir("", "mnist") == str(tmp_path / "tfds")
     monkeypatch.delenv("TFDS_DATA_DIR")
-    assert cache._data_dir("") == os.path.expanduser("~/tensorflow_datasets")
-    assert cache._data_dir("gs://bucket/data") == "gs://bucket/data"
+    assert cache._data_dir("", "mnist") == os.path.expanduser("~/tensorflow_datasets")
+    assert cache._data_dir("gs://bucket/data", "mnist") == "gs://bucket/data"

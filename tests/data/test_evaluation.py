@@ -3,13 +3,15 @@ import pytest
 
 from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.evaluation import evaluation_batches
+from refvae_jax.data.source import Factors
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 5, 10, 16])
 def test_every_image_once_in_order(batch_size):
     image = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
     label, height = np.arange(10, dtype=np.int32), np.arange(10, 20, dtype=np.float32)[:, None]
-    images = ImageSet(image, label, 10, height, ("height",))
+    factors = Factors(height, ("height",), np.zeros((10, 0), np.int32), {})
+    images = ImageSet(image, label, (), factors)
     found = list(evaluation_batches(images, batch_size=batch_size))
     assert len(found) == -(-10 // batch_size)
     for batch in found:

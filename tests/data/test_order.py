@@ -5,16 +5,15 @@ import numpy as np
 import pytest
 
 from refvae_jax.data import order
-from refvae_jax.data.order import batch_indices
+from refvae_jax.data.order import batch_indices, in_chunks, shuffled
 from refvae_jax.errors import UserError
 
 
 def sequence(num_items, *, batch_size=7, size=30, seed=0, name="a"):
     """The first items of the endless sequence."""
-    steps = -(-num_items // batch_size)
+    steps, order_ = -(-num_items // batch_size), shuffled(size, seed, name)
     batches = [
-        batch_indices(n, batch_size=batch_size, size=size, seed=seed, name=name)
-        for n in range(steps)
+        batch_indices(n, batch_size=batch_size, size=size, order=order_) for n in range(steps)
     ]
     assert all(b.shape == (batch_size,) and b.dtype == np.int64 for b in batches)
     return np.concatenate(batches)[:num_items]
@@ -39,14 +38,14 @@ def test_order_differs_by_epoch_seed_and_name():
 
 def test_order_is_the_same_in_another_process():
     code = (
-        "from refvae_jax.data.order import batch_indices;"
-        "print(batch_indices(5, batch_size=7, size=30, seed=3, name='a').tolist())"
+        "from refvae_jax.data.order import batch_indices, shuffled;"
+        "print(batch_indices(5, batch_size=7, size=30, order=shuffled(30, 3, 'a')).tolist())"
     )
     env = {"PYTHONHASHSEED": "99", "PYTHONPATH": ":".join(sys.path)}
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
     )
-    here = batch_indices(5, batch_size=7, size=30, seed=3, name="a").tolist()
+    here = batch_indices(5, batch_size=7, size=30, order=shuffled(30, 3, "a")).tolist()
     assert out.stdout.strip() == str(here)
 
 
@@ -66,36 +65,88 @@ def test_consecutive_epochs_are_independent():
     assert abs(same - 0.1) < 0.01
 
 
-def test_resuming_makes_one_permutation_however_late_the_step(monkeypatch):
+def orders():
+    """Each kind of order, of 32 images in groups of 6 or 5."""
+    groups = np.arange(32) % 6
+    return [lambda: shuffled(32, 0, "a"), lambda: in_chunks(groups, 3, 0, "a")]
+
+
+@pytest.mark.parametrize("make", orders())
+def test_resuming_makes_one_permutation_however_late_the_step(monkeypatch, make):
     made = []
     monkeypatch.setattr(
         order, "make_rng", lambda *parts: made.append(parts) or np.random.default_rng(0)
     )
     for step in [0, 10**3, 10**9]:
-        order._permutation.cache_clear()
         made.clear()
-        batch_indices(step, batch_size=8, size=32, seed=0, name="a")
+        batch_indices(step, batch_size=8, size=32, order=make())
         assert len(made) == 1
-    order._permutation.cache_clear()  # The permutations above are not the real ones.
 
 
-def test_an_epoch_makes_its_permutation_once(monkeypatch):
+@pytest.mark.parametrize("make", orders())
+def test_an_epoch_makes_its_permutation_once(monkeypatch, make):
     made = []
     real = order.make_rng
     monkeypatch.setattr(order, "make_rng", lambda *parts: made.append(parts) or real(*parts))
-    order._permutation.cache_clear()
-    for step in range(60):  # Two sets side by side, 14 epochs each.
-        batch_indices(step, batch_size=7, size=30, seed=0, name="a")
-        batch_indices(step, batch_size=7, size=30, seed=0, name="b")
-    assert len(made) == len(set(made)) == 28
-    assert order._permutation.cache_info().currsize <= 4
+    same = make()
+    for step in range(64):  # 14 epochs.
+        batch_indices(step, batch_size=7, size=32, order=same)
+    assert len(made) == len(set(made)) == 14
 
 
 def test_a_batch_is_the_callers_own():
-    batch_indices(0, batch_size=7, size=30, seed=0, name="a")[:] = 0
-    assert len(set(batch_indices(0, batch_size=7, size=30, seed=0, name="a"))) == 7
+    same = shuffled(30, 0, "a")
+    batch_indices(0, batch_size=7, size=30, order=same)[:] = 0
+    assert len(set(batch_indices(0, batch_size=7, size=30, order=same))) == 7
+
+
+def make_groups(seed=0):
+    """Groups of 1 to 25 members, in any order, with any ids, and 7 images without a group."""
+    sizes = np.array([1, 9, 10, 11, 20, 25])
+    groups = np.concatenate([np.repeat(900 + np.arange(6), sizes), np.full(7, -1)])
+    return np.random.default_rng(seed).permutation(groups)
+
+
+def runs_of(sequence):
+    """[(group, length)] of neighbours of the same group."""
+    ends = np.flatnonzero(np.diff(sequence)) + 1
+    return [(int(part[0]), len(part)) for part in np.split(sequence, ends)]
+
+
+def test_chunks_hold_every_image_once_and_keep_members_together():
+    groups = make_groups()
+    made = in_chunks(groups, 10, 0, "a")
+    for epoch in range(20):
+        rows = made(epoch)
+        np.testing.assert_array_equal(np.sort(rows), np.arange(len(groups)))
+        found = runs_of(groups[rows])
+        for group, size in zip(range(900, 906), [1, 9, 10, 11, 20, 25], strict=True):
+            lengths = [n for g, n in found if g == group]
+            # Whole tens and one rest, which may come to lie next to each other.
+            assert sum(lengths) == size and len(lengths) <= -(-size // 10)
+            assert all(n % 10 in (0, size % 10) for n in lengths)
+        assert sum(n for g, n in found if g == -1) == 7
+
+
+def test_chunks_are_drawn_anew_in_every_epoch():
+    groups = make_groups()
+    made = in_chunks(groups, 10, 0, "a")
+    twins = in_chunks(groups, 10, 0, "a")
+    np.testing.assert_array_equal(made(3), twins(3))
+    for other in (made(1), in_chunks(groups, 10, 1, "a")(0), in_chunks(groups, 10, 0, "b")(0)):
+        assert np.mean(made(0) == other) < 0.2
+    # Which members share a chunk changes too: those of the group of 20.
+    members = np.flatnonzero(groups == 904)
+    halves = [set(made(epoch)[np.isin(made(epoch), members)][:10]) for epoch in range(4)]
+    assert len({frozenset(half) for half in halves}) == 4
+
+
+def test_images_without_a_group_are_scattered():
+    groups = np.concatenate([np.full(50, 3), np.full(50, -1)])
+    rows = in_chunks(groups, 10, 0, "a")(0)
+    assert len([g for g, _ in runs_of(groups[rows]) if g == -1]) > 3
 
 
 def test_batch_larger_than_the_set():
     with pytest.raises(UserError, match=r"31.*30 images"):
-        batch_indices(0, batch_size=31, size=30, seed=0, name="a")
+        batch_indices(0, batch_size=31, size=30, order=shuffled(30, 0, "a"))

@@ -5,6 +5,7 @@ import pytest
 
 from configs import mnist_rbvae, quickstart
 from refvae_jax.data import cache, settings
+from refvae_jax.data.factors_file import no_factors
 from refvae_jax.data.grouped import known_groups
 from refvae_jax.errors import UserError
 
@@ -12,7 +13,7 @@ from refvae_jax.errors import UserError
 def images(size, shape=(4, 4, 3), first=0):
     row = np.arange(first, first + size)
     image = np.broadcast_to(row[:, None, None, None], (size, *shape)).astype(np.uint8)
-    return cache.ImageSet(image, (row % 10).astype(np.int32), 10, np.zeros((size, 0)), ())
+    return cache.ImageSet(image, (row % 10).astype(np.int32), (), no_factors(size))
 
 
 @pytest.fixture

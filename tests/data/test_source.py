@@ -108,7 +108,7 @@ def test_image_larger_than_the_resolution(config):
 def test_set_without_label(made):
     made.name = "refvae_no_label"
     message = fails(made)
-    assert "'label'" in message and "it has" in message and "age" in message
+    assert "'label'" in message and "it has image, age" in message
 
 
 def test_images_without_labels(made):

@@ -265,5 +265,5 @@ def _read_source(name: str, data_dir: Path, split: str) -> Digits:
         elsewhere = tfds.builder(name)  # Wherever TFDS looks by default.
         data_dir = elsewhere.data_dir_root if elsewhere.is_prepared() else data_dir
     source = Source(name=name, data_dir=str(data_dir), split=split, resolution=_DIGIT_SIDE)
-    image, label, _ = zip(*open_source(source, spare_dir=data_dir).batches(), strict=True)
-    return Digits(np.concatenate(image), np.concatenate(label))
+    reader = open_source(source, spare_dir=data_dir)
+    return Digits(np.concatenate([image for _, image in reader.batches()]), reader.label)

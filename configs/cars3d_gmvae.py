@@ -1,0 +1,27 @@
+"""GM-VAE on Cars3D, as in the mixture paper: groups are the cars.
+
+python launch.py --config=configs/cars3d_gmvae.py         # the paper's size
+python launch.py --config=configs/cars3d_gmvae.py:cpu     # a quarter of its width, 1,500 steps
+
+160 cars train, 23 are never seen in training. The archive nips2015-analogy-data.tar.gz is
+downloaded, or taken from downloads/manual/ in $TFDS_DATA_DIR.
+"""
+
+from configs import groups
+
+TRAIN_IMAGES = 160 * 96
+
+
+def get_config(arg=""):
+    """k = 4, 600 epochs, slower after 200 and 400; forms: "", "cpu", "smoke"."""
+    config = groups.make(
+        "gmvae",
+        "cars3d",
+        num_images=TRAIN_IMAGES,
+        epochs=600,
+        latent_size=16,
+        groups_a_batch=128,  # Of 160, in batches of 256 in any order.
+    )
+    config.method.k = 4.0
+    config.optimizer.decay_at = (1 / 3, 2 / 3)
+    return groups.form(config, arg)

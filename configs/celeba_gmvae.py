@@ -1,0 +1,20 @@
+"""GM-VAE on CelebA, as in the mixture paper: groups are the identities.
+
+python launch.py --config=configs/celeba_gmvae.py         # the paper's size
+python launch.py --config=configs/celeba_gmvae.py:cpu     # a quarter of its width, 1,500 steps
+
+TFDS downloads CelebA (1.4 GB) or finds it in $TFDS_DATA_DIR. Identities of the test split are never
+seen in training. Pictures beside each other: python -m refvae_jax.compare RUN RUN.
+"""
+
+from configs import groups
+
+TRAIN_IMAGES = 162_770
+
+
+def get_config(arg=""):
+    """k = 1.5, members of an identity in tens; forms: "", "cpu", "smoke"."""
+    config = groups.make("gmvae", "celeb_a", num_images=TRAIN_IMAGES)
+    config.method.k = 1.5
+    config.data.group_chunk = 10
+    return groups.form(config, arg)

@@ -1,0 +1,29 @@
+"""GM-VAE on your own images: one subfolder a group.
+
+python launch.py --config=configs/folder_gmvae.py --config.data.dir=DIR
+python launch.py --config=configs/folder_gmvae.py:cpu --config.data.dir=DIR     # narrow
+python launch.py --config=configs/folder_gmvae.py:unseen --config.data.dir=DIR  # tests new groups
+
+DIR/<group>/** or DIR/{train,validation,test}/<group>/**, any sizes; what is missing of validation
+and test is taken from train. Look at the data first: python -m refvae_jax.data DIR
+"""
+
+from configs import groups
+
+STEPS = 20_000
+
+
+def get_config(arg=""):
+    """Members of a group in tens; forms: "", "cpu", "unseen", "unseen-cpu", "smoke"."""
+    config = groups.make("gmvae", "folder", num_images=STEPS, epochs=256)
+    config.data.group_chunk = 10
+    if arg.startswith("unseen"):
+        unseen(config)
+        arg = arg.removeprefix("unseen").removeprefix("-")
+    return groups.form(config, arg)
+
+
+def unseen(config):
+    """Whole groups are held out; probes learn from half of the images of each test group."""
+    config.data.split_by = "groups"
+    config.data.fit_split, config.data.test_split = "test@members[:50%]", "test@members[50%:]"

@@ -1,0 +1,18 @@
+"""sRb-VAE on your own images: reference images and unlabelled ones.
+
+python launch.py --config=configs/folder_srbvae.py --config.data.dir=DIR
+python launch.py --config=configs/folder_srbvae.py:cpu --config.data.dir=DIR     # narrow
+python launch.py --config=configs/folder_srbvae.py --config.data.dir=DIR --config.method.name=rbvae
+
+DIR/reference/** and DIR/unlabelled/**, whose subfolders, if any, are labels to score by; or class
+folders, DIR/<class>/** or DIR/{train,validation,test}/<class>/**, and
+--config.data.reference_class=CLASS. Look at the data first: python -m refvae_jax.data DIR
+"""
+
+from configs import reference
+
+
+def get_config(arg=""):
+    """64x64, 60,000 steps of 36 images of each set; forms: "", "cpu", "smoke"."""
+    config = reference.make("srbvae", "folder", num_train_steps=60_000)
+    return reference.form(config, arg)

@@ -1,0 +1,63 @@
+"""What the group setting at 64x64 in colour has in common; no command.
+
+The mixture paper's networks, batches of 256 and its schedule: 200 epochs, the learning rate divided
+by 5 after a quarter and after half of them.
+"""
+
+from configs import default
+from refvae_jax.data import known
+
+
+def make(method, dataset, *, num_images, epochs=200, latent_size=32, groups_a_batch=26):
+    """The config of a method on a set of `known.SETS`.
+
+    Args:
+      method: "gmvae" or "mlvae".
+      dataset: a key of known.SETS, with its TFDS config if it has some.
+      num_images: that train, which with `epochs` makes the steps.
+      epochs: passes over them.
+      latent_size: of content and of style.
+      groups_a_batch: G in w_rep = w_cent 2 D_c^2 G / (G - 1), see `gmvae.py`.
+    """
+    config = default.get_config()
+    known.choose(config.data, dataset)
+    config.num_train_steps = -(-epochs * num_images // config.batch_size)
+    config.method.name = method
+    config.latents.content = config.latents.style = latent_size
+    squared = 2 * config.method.w_cent * latent_size**2
+    config.method.w_rep = round(squared * groups_a_batch / (groups_a_batch - 1), 1)
+    if config.data.resolution == 64:
+        config.network.encoder_widths = (64, 128, 256, 512)
+        config.network.decoder_start_width = 256
+        config.network.decoder_widths = (256, 128, 64)
+    return config
+
+
+def cpu(config):
+    """A quarter of the widths, 1,500 steps, cosine decay."""
+    network = config.network
+    network.encoder_widths = tuple(width // 4 for width in network.encoder_widths)
+    network.decoder_start_width //= 4
+    network.decoder_widths = tuple(width // 4 for width in network.decoder_widths)
+    config.num_train_steps = 1_500
+    config.optimizer.schedule = "cosine"
+    config.log_every_steps = 50
+    config.eval_every_steps = config.checkpoint_every_steps = 250
+
+
+def smoke(config):
+    """Shrinks a run to seconds; preparing the data takes as long as ever."""
+    splits = {name: config.data[f"{name}_split"] for name in ("train", "fit", "test")}
+    default.smoke(config)
+    with config.unlocked():
+        for name, split in splits.items():
+            config.data[f"{name}_split"] = split
+    config.data.validation_split = "validation"
+    config.network.encoder_widths = config.network.encoder_widths[:4]
+    if config.data.resolution == 64:
+        config.network.decoder_widths = (8, 4, 4)
+
+
+def form(config, arg):
+    """The forms "", "cpu" and "smoke" of a config of this setting."""
+    return default.form(config, arg, cpu=cpu, smoke=smoke)

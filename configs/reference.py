@@ -1,0 +1,48 @@
+"""What the reference setting on pictures at 64x64 in colour has in common; no command."""
+
+from configs import default, reference_mnist
+from refvae_jax.data import known
+
+
+def make(method, dataset, *, num_train_steps):
+    """The config of a method on a set of `known.SETS`: networks and Adam of the reference paper.
+
+    Args:
+      method: a key of refvae_jax.methods.METHODS.
+      dataset: a key of known.SETS.
+      num_train_steps: steps of 36 images of each set.
+    """
+    config = reference_mnist.make(method, "")
+    known.choose(config.data, dataset)
+    config.data.reference_split = "reference"
+    config.num_train_steps = num_train_steps
+    return config
+
+
+def cpu(config):
+    """Narrow, 3,000 steps."""
+    config.network.encoder_widths = (8, 16, 32, 32, 32)
+    config.network.decoder_start_width = 32
+    config.network.decoder_widths = (32, 32, 16, 8)
+    config.network.critic_features = 128
+    config.num_train_steps = 3_000
+    config.eval_every_steps = config.checkpoint_every_steps = 500
+    config.optimizer.learning_rate = config.critic_optimizer.learning_rate = 2e-4
+
+
+def smoke(config):
+    """Shrinks a run to seconds; preparing the data takes as long as ever."""
+    cpu(config)
+    config.num_train_steps = 20
+    config.batch_size = 8
+    config.log_every_steps = config.eval_every_steps = config.checkpoint_every_steps = 10
+    config.network.encoder_widths = (4, 4, 4, 8, 8)
+    config.network.decoder_start_width = 8
+    config.network.decoder_widths = (8, 4, 4, 4)
+    config.network.critic_features = 16
+    config.latents.common = config.latents.target = config.latents.z = 8
+
+
+def form(config, arg):
+    """The forms "", "cpu" and "smoke" of a config of this setting."""
+    return default.form(config, arg, cpu=cpu, smoke=smoke)

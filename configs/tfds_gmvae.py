@@ -1,0 +1,22 @@
+"""GM-VAE on further sets that TFDS has, named behind the colon.
+
+python launch.py --config=configs/tfds_gmvae.py:lfw
+python launch.py --config=configs/tfds_gmvae.py:lfw-cpu      # a quarter of the width, 1,500 steps
+
+Sets: lfw, dsprites, shapes3d, smallnorb, fashion_mnist, emnist/balanced, mnist, celeb_a, cars3d;
+how each is read is in refvae_jax/data/known.py.
+"""
+
+from configs import groups
+
+STEPS = 20_000
+
+
+def get_config(arg=""):
+    """20,000 steps of 256 images; forms: SET, SET-cpu, SET-smoke, and "smoke" of fashion_mnist."""
+    dataset, _, form = arg.partition("-")
+    if dataset in ("", "cpu", "smoke"):
+        dataset, form = "fashion_mnist", dataset
+    config = groups.make("gmvae", dataset, num_images=STEPS, epochs=256)
+    config.data.group_chunk = 10
+    return groups.form(config, form)

@@ -1,0 +1,20 @@
+"""VAE on further sets that TFDS has, named behind the colon.
+
+python launch.py --config=configs/tfds_vae.py:dsprites
+python launch.py --config=configs/tfds_vae.py:dsprites-cpu   # narrow, 3,000 steps
+
+Sets: dsprites, shapes3d, smallnorb, lfw, celeb_a, cars3d; how each is read is in
+refvae_jax/data/known.py. Another method: --config.method.name=betatcvae.
+"""
+
+from configs import reference
+
+
+def get_config(arg=""):
+    """60,000 steps of 36 images; forms: SET, SET-cpu, SET-smoke, and "cpu", "smoke" of dsprites."""
+    dataset, _, form = arg.partition("-")
+    if dataset in ("", "cpu", "smoke"):
+        dataset, form = "dsprites", dataset
+    config = reference.make("vae", dataset, num_train_steps=60_000)
+    config.data.reference_split = ""
+    return reference.form(config, form)

@@ -1,0 +1,92 @@
+"""factors.csv: ground truth to score by, beside the images of a folder.
+
+    path,azimuth,hair
+    anna/0.png,12.5,black
+
+The first column is the path as seen from the folder. Each further one is a factor: numbers if all
+its cells are, else names of kinds.
+"""
+
+import csv
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from refvae_jax.data.source import Factors, categorise
+from refvae_jax.errors import UserError
+
+
+def no_factors(count: int) -> Factors:
+    """The Factors of `count` images of which nothing is known."""
+    return _assemble({}, {}, {}, count)
+
+
+def read_factors(
+    path: Path, wanted: list[str], *, needed: Collection[str], allowed: Collection[str]
+) -> Factors:
+    """Reads a factors.csv.
+
+    Args:
+      path: of the file.
+      wanted: paths of the images to return the factors of, in this order.
+      needed: paths of the images that must have a row, at least the wanted.
+      allowed: those of the images that may have one.
+
+    Raises:
+      UserError: rows and images do not match, or a row has more or fewer cells than the first.
+    """
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        header, *lines = list(csv.reader(file)) or [[]]
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(header):
+            raise UserError(
+                f"{path}, line {number}: {len(line)} cells where the first line has {len(header)}."
+            )
+    row_of = {Path(line[0]).as_posix(): row for row, line in enumerate(lines)}
+    _check_rows(path, row_of.keys(), len(lines), set(needed), set(allowed))
+    rows = np.array([row_of[name] for name in wanted], int)
+    numbers, places, kinds = {}, {}, {}
+    for place, name in enumerate(header[1:], 1):
+        column = np.array([line[place] for line in lines])
+        values = _as_numbers(column)
+        if values is not None:
+            numbers[name] = values[rows]
+        else:
+            codes, kinds[name] = categorise(column)
+            places[name] = codes[rows]
+    return _assemble(numbers, places, kinds, len(rows))
+
+
+def _assemble(numbers: dict, places: dict, kinds: dict, count: int) -> Factors:
+    values = np.empty((count, len(numbers)), np.float32)
+    categories = np.empty((count, len(places)), np.int32)
+    for array, columns in ((values, numbers), (categories, places)):
+        for place, column in enumerate(columns.values()):
+            array[:, place] = column
+    return Factors(values, tuple(numbers), categories, kinds)
+
+
+def _check_rows(
+    path: Path, named: Collection[str], num_lines: int, needed: set[str], allowed: set[str]
+) -> None:
+    for problem, names in (
+        ("lacks a row for", needed - set(named)),
+        ("has a row for what is no image of the folder,", set(named) - allowed),
+    ):
+        if names:
+            raise UserError(
+                f"{path} {problem} {min(names)} ({len(names)} in all): the first column must hold "
+                f"the paths of the images as seen from the folder."
+            )
+    if len(named) < num_lines:
+        raise UserError(f"{path} names {num_lines - len(named)} paths twice: remove them.")
+
+
+def _as_numbers(column: np.ndarray) -> np.ndarray | None:
+    """float32 [N], or None if a cell is no finite number."""
+    try:
+        values = column.astype(np.float32)
+    except ValueError:
+        return None
+    return values if np.isfinite(values).all() else None

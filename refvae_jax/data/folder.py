@@ -1,0 +1,205 @@
+"""Reads the images of a folder: any sizes, grey or colour, laid out as `listing.py` says.
+
+An image that cannot be read is left out, and named, as long as few are. For ground truth see
+`factors_file.py`.
+"""
+
+import functools
+import hashlib
+import math
+import os
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from refvae_jax.data import fit
+from refvae_jax.data.factors_file import no_factors, read_factors
+from refvae_jax.data.listing import FACTORS_FILE, File, digest, list_images, list_splits
+from refvae_jax.data.partition import parse, resolve, select
+from refvae_jax.data.source import Reader, Source
+from refvae_jax.errors import UserError
+from refvae_jax.logs import say
+
+MAX_UNREADABLE = 0.01  # Share of a split's images that may be left out.
+MAX_PIXELS = 100_000_000  # Of one image; a header that claims more is taken for a lie.
+_BATCH = 1024  # Images decoded at a time: bounds the memory.
+_NAMED = 5  # Unreadable images named in a message.
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
+# What Pillow raises for damaged files; its bomb is a plain Exception.
+_BAD_IMAGE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+
+
+def open_folder(source: Source) -> Reader:
+    """See `source.open_source`."""
+    root = Path(source.data_dir)
+    splits = list_splits(root, source.reference_class)
+    expression = resolve(source.split, splits, source.hold_out, source.split_by)
+    base, parts = parse(expression)
+    if base not in splits:
+        sizes = ", ".join(f"{name} ({len(files)})" for name, files in splits.items())
+        raise UserError(
+            f"{root} has no split '{source.split}', but {sizes}: name one of them, or set "
+            f"--config.data.hold_out to the share of train that validation and test should get."
+        )
+    if base == "train":
+        _warn_of_copies(root, splits)
+    names = sorted({f.kind for name, files in splits.items() if name != "reference" for f in files})
+    label = _labels(splits[base], names, labelled=base != "reference")
+    kept = np.flatnonzero(~np.isin(label, [names.index(n) for n in _known(source, names)]))
+    rows = kept[select(label[kept], parts)]
+    if not len(rows):
+        raise UserError(f"Split '{source.split}' of {root} is empty: check data.hold_out.")
+    paths = [splits[base][row].path for row in rows]
+    factors = no_factors(len(rows))
+    if (root / FACTORS_FILE).exists() and base != "reference":
+        needed = [f.path for name, files in splits.items() if name != "reference" for f in files]
+        allowed = list_images(root)
+        factors = read_factors(root / FACTORS_FILE, paths, needed=needed, allowed=allowed)
+    channels = _num_channels(root, digest(root))
+    return Reader(
+        num_channels=channels,
+        label=label[rows],
+        class_names=tuple(names),
+        factors=factors,
+        data_path=str(root),
+        batches=lambda: _read_images(root, paths, channels, source),
+    )
+
+
+def _labels(files: list[File], names: list[str], labelled: bool) -> np.ndarray:
+    """int32 [N], the place of each file's class among the names; -1 if it has none to speak of."""
+    place = {name: label for label, name in enumerate(names)}
+    return np.array([place[file.kind] if labelled else -1 for file in files], np.int32)
+
+
+def _known(source: Source, names: list[str]) -> tuple[str, ...]:
+    """The classes to leave out."""
+    for name in source.exclude:
+        if name not in names:
+            raise UserError(f"data.exclude names {name!r}, which is no class folder.")
+    return source.exclude
+
+
+def _warn_of_copies(root: Path, splits: dict[str, list[File]]) -> None:
+    """Says which images of train are in another split too."""
+    for other in splits.keys() - {"train"}:
+        pairs = copies(root, [[f.path for f in splits[name]] for name in ("train", other)])
+        if pairs:
+            say(
+                f"warning: {len(pairs)} images are both in train and in {other}, such as "
+                f"{pairs[0][0]} and {pairs[0][1]}"
+            )
+
+
+def copies(root: Path, sets: list[list[str]]) -> list[tuple[str, str]]:
+    """Returns the pairs (path of the first set, path of the second) of files of equal bytes."""
+    by_size = [defaultdict(list) for _ in sets]
+    for sizes, paths in zip(by_size, sets, strict=True):
+        for path in paths:
+            sizes[os.path.getsize(root / path)].append(path)
+    pairs = []
+    for size in by_size[0].keys() & by_size[1].keys():
+        first = {_hash(root / path): path for path in by_size[0][size]}
+        seconds = ((first.get(_hash(root / path)), path) for path in by_size[1][size])
+        pairs += [pair for pair in seconds if pair[0]]
+    return sorted(pairs)
+
+
+def _hash(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").digest()
+
+
+@functools.lru_cache(maxsize=1)
+def _num_channels(root: Path, state: str) -> int:
+    """1 if all readable images of the folder are grey, else 3; another `state` asks again."""
+    del state
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        answers = list(pool.map(lambda path: _is_grey(root / path), list_images(root)))
+    grey = [answer for answer in answers if answer is not None]
+    if any(grey) and not all(grey):
+        say(f"{sum(grey)} of {len(grey)} images of {root} are grey: all are read as colour")
+    return 1 if all(grey) else 3
+
+
+def _is_grey(path: Path) -> bool | None:
+    """By the file's header alone; None if it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return image.mode in _GREY_MODES
+    except _BAD_IMAGE:
+        return None
+
+
+def read_image(path: Path, channels: int, crop: int, resolution: int) -> np.ndarray:
+    """Decodes an image as it is meant to be looked at.
+
+    The first frame, turned as its camera says; what is transparent is black.
+
+    Args:
+      path: of the file.
+      channels: 1 or 3.
+      crop, resolution: see `fit.fit`.
+
+    Returns:
+      uint8 [R, R, channels].
+
+    Raises:
+      OSError, ValueError and others of _BAD_IMAGE: it cannot be read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Ours is stricter.
+        with Image.open(path) as file:
+            if math.prod(file.size) > MAX_PIXELS:
+                raise ValueError("it claims to be {} x {} pixels".format(*file.size))
+            image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    return fit.fit(image.convert("L" if channels == 1 else "RGB"), crop, resolution)
+
+
+def _read_images(
+    root: Path, paths: list[str], channels: int, source: Source
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """See `Reader.batches`."""
+    bad = []
+
+    def read(path):
+        try:
+            return read_image(root / path, channels, source.crop, source.resolution)
+        except _BAD_IMAGE as error:
+            return f"{path} ({str(error) or type(error).__name__})"
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(paths), _BATCH):
+            found = list(pool.map(read, paths[start : start + _BATCH]))
+            bad += [answer for answer in found if isinstance(answer, str)]
+            _check_unreadable(bad, len(paths), root)
+            good = [row for row, answer in enumerate(found) if not isinstance(answer, str)]
+            if good:
+                yield start + np.array(good), np.stack([found[row] for row in good])
+    if bad:
+        say(
+            f"warning: {_count_of(bad, len(paths), root)} cannot be read and are left out: "
+            f"{'; '.join(bad[:_NAMED])}"
+        )
+
+
+def _check_unreadable(bad: list[str], count: int, root: Path) -> None:
+    if len(bad) > math.ceil(MAX_UNREADABLE * count):
+        raise UserError(
+            f"At least {_count_of(bad, count, root)} cannot be read, more than one in a hundred: "
+            f"mend or remove them. {'; '.join(bad[:_NAMED])}"
+        )
+
+
+def _count_of(bad: list[str], count: int, root: Path) -> str:
+    return f"{len(bad)} of {count} images of {root}"

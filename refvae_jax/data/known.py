@@ -1,0 +1,86 @@
+"""How well-known sets are read: what is the group, what to score by, which splits, what crop.
+
+    known.choose(config.data, "lfw")
+
+Where test groups are to be unseen in training, half of the images of each is for probes to learn
+from. Shares that are held out are chosen, where TFDS has no split for them.
+"""
+
+import difflib
+
+from ml_collections import ConfigDict
+
+from refvae_jax.errors import UserError
+
+# Of every set, unless it says otherwise.
+_USUAL = {
+    "train_split": "train",
+    "validation_split": "validation",
+    "test_split": "test",
+    "fit_split": "",
+    "label": "label",
+    "factors": (),
+    "hold_out": 0.1,
+    "split_by": "members",
+    "resolution": 64,
+    "crop": 0,
+}
+_UNSEEN_GROUPS = {
+    "split_by": "groups",
+    "fit_split": "test@members[:50%]",
+    "test_split": "test@members[50%:]",
+}
+SETS = {
+    "folder": {"crop": -1},  # Your own images, see listing.py.
+    # The aligned 178 x 218 images; groups are identities, as in the mixture paper.
+    "celeb_a": _UNSEEN_GROUPS | {"label": "identity/Identity_No", "crop": 140, "hold_out": 0.05},
+    # 250 x 250; groups are persons, most of whom have one image only.
+    "lfw": _UNSEEN_GROUPS | {"crop": 150},
+    "cars3d": _UNSEEN_GROUPS | {"factors": ("azimuth", "elevation")},
+    "affectnet": {
+        "train_split": "unlabelled",
+        "fit_split": "probe_fit",
+        "test_split": "probe_test",
+        "hold_out": 0.0,
+    },
+    "dsprites": {
+        "label": "label_shape",
+        "factors": ("value_scale", "value_orientation", "value_x_position", "value_y_position"),
+        "hold_out": 0.02,
+    },
+    "shapes3d": {
+        "label": "label_shape",
+        "factors": (
+            "value_floor_hue",
+            "value_object_hue",
+            "value_orientation",
+            "value_scale",
+            "value_wall_hue",
+        ),
+        "hold_out": 0.02,
+    },
+    "smallnorb": {
+        "label": "label_category",
+        "factors": ("label_azimuth", "label_elevation", "label_lighting"),
+        "crop": -1,
+    },
+    "mnist": {"resolution": 32},
+    "fashion_mnist": {"resolution": 32},
+    "emnist": {"resolution": 32},  # Letters and digits lie on their side in TFDS.
+}
+
+
+def choose(data: ConfigDict, name: str) -> None:
+    """Sets the fields of `config.data` for a set of SETS, named with or without its TFDS config.
+
+    Raises:
+      UserError: if the set is none of them.
+    """
+    base = name.split(":")[0].split("/")[0]
+    if base not in SETS:
+        near = difflib.get_close_matches(base, SETS, n=1, cutoff=0.0)[0]
+        raise UserError(
+            f"How to read '{name}' is not known, but of {', '.join(SETS)}: did you mean '{near}'? "
+            f"Or set data.name, data.label, data.factors and the splits one by one."
+        )
+    data.update(_USUAL | SETS[base] | {"name": name})

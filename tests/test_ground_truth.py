@@ -1,0 +1,127 @@
+"""Which latent should carry what, and which images may be compared with which."""
+
+import numpy as np
+import pytest
+
+from refvae_jax.data.cache import ImageSet
+from refvae_jax.data.source import Factors
+from refvae_jax.errors import UserError
+from refvae_jax.ground_truth import Splits, carriers, comparable, lower_is_better
+
+GROUP = {"label": "content", "pose": "style"}
+TARGETS = dict.fromkeys(("red", "size", "width", "average"), "target")
+REFERENCE = {"label": "common", **TARGETS}
+
+
+def make_set(label, names=(), kinds=None, numbers=None):
+    """Images that hold their label, with further ground truth by name."""
+    label = np.asarray(label, np.int32)
+    kinds, numbers = kinds or {}, numbers or {}
+    columns = [np.zeros((len(label), 0)), *(np.reshape(v, (-1, 1)) for v in numbers.values())]
+    places = [np.zeros((len(label), 0)), *(np.reshape(v, (-1, 1)) for v in kinds.values())]
+    factors = Factors(
+        np.concatenate(columns, axis=1).astype(np.float32),
+        tuple(numbers),
+        np.concatenate(places, axis=1).astype(np.int32),
+        {name: tuple(map(str, range(max(v) + 1))) for name, v in kinds.items()},
+    )
+    image = np.broadcast_to(label[:, None, None, None] % 256, (len(label), 2, 2, 1))
+    return ImageSet(image.astype(np.uint8), label, names, factors)
+
+
+def same_splits(part, reference=None):
+    return Splits(part, part, part, part, reference)
+
+
+def test_groups_share_their_content():
+    part = make_set(
+        [5, 5, 8, 8, 5],
+        kinds={"hair": [1, 1, 0, 0, 1], "pose": [0, 1, 0, 1, 0]},
+        numbers={"age": [3, 3, 3, 3, 3], "light": [0.1, 0.2, 0.1, 0.1, 0.1]},
+    )
+    assert carriers("group", comparable(same_splits(part))) == {
+        "label": "content",
+        "hair": "content",
+        "pose": "style",
+        "age": "content",
+        "light": "style",
+        "average": "content",
+    }
+
+
+def test_what_is_constant_in_the_reference_is_a_target_factor():
+    part = make_set([0, 1, 2], ("a", "b", "c"), {"hair": [0, 1, 1]}, {"red": [0, 1, 2]})
+    plain = make_set([0, 1, 0], ("a", "b", "c"), {"hair": [1, 1, 1]}, {"red": [4, 4, 4]})
+    found = carriers("reference", same_splits(part, plain))
+    assert found == {"label": "common", "hair": "target", "red": "target", "average": "target"}
+
+
+def test_a_label_that_the_reference_lacks_is_a_target_factor():
+    part, neutral = make_set([0, 1, 1], ("happy", "sad")), make_set([-1, -1], ("happy", "sad"))
+    assert carriers("reference", same_splits(part, neutral)) == {"label": "target"}
+
+
+def test_a_lone_latent_should_carry_everything():
+    part = make_set([0, 1], ("a", "b"), numbers={"red": [0, 1]})
+    found = carriers("unsupervised", same_splits(part))
+    assert set(found.values()) == {"z"} and found.keys() == {"label", "red", "average"}
+    assert not lower_is_better("z/label/strong_accuracy", found)
+    assert lower_is_better("z/red/mae", found)
+
+
+def test_unseen_groups_are_compared_among_themselves():
+    train, validation = make_set([1, 1, 2, 2]), make_set([3, 3])
+    fit = make_set([70] * 10 + [90] * 10)
+    test = make_set([70, 90, 90, 95])  # Nothing to learn 95 from.
+    parts = comparable(Splits(train, fit, validation, test))
+    assert parts.test.label.tolist() == [0, 1, 1]
+    assert parts.test.class_names == ("70", "90")
+    assert parts.test.image[:, 0, 0, 0].tolist() == [70, 90, 90]
+    np.testing.assert_array_equal(np.bincount(parts.validation.label), [2, 2])
+    np.testing.assert_array_equal(np.bincount(parts.fit.label), [8, 8])
+    np.testing.assert_array_equal(parts.train.label, parts.fit.label)
+    images = np.concatenate([parts.fit.image, parts.validation.image])[:, 0, 0, 0]
+    assert sorted(images) == [70] * 10 + [90] * 10
+
+
+def test_seen_groups_keep_their_splits():
+    part = make_set([0, 1, 2, 2], ("a", "b", "c"))
+    for found in comparable(same_splits(part))[:4]:
+        np.testing.assert_array_equal(found.label, part.label)
+        assert found.class_names == ("a", "b", "c")
+
+
+def test_nothing_to_compare_with():
+    with pytest.raises(UserError, match=r"No group of the test split.*test@members\[:50%\]"):
+        comparable(Splits(make_set([1]), make_set([1]), make_set([2]), make_set([3])))
+
+
+@pytest.mark.parametrize(
+    ("name", "lower"),
+    [
+        ("content/label/paper_accuracy", False),
+        ("content/pose/strong_accuracy", True),
+        ("swap/style/pose/accuracy", False),
+        ("style/label/strong_accuracy/sample", True),
+        ("common/label/linear_accuracy", False),
+        ("target/label/linear_accuracy/3", True),
+        ("target/red/mae", True),
+        ("common/red/mae", False),
+        ("common/size/r2", True),
+        ("z/average/strong_mae", True),
+        ("z/label/strong_accuracy", False),
+        ("swap/common/label/accuracy", False),
+        ("swap/common/red/mae", False),
+        ("swap/target/red/mae", True),
+        ("swap/target/label/accuracy", True),
+        ("swap/common/target_moved", False),
+        ("swap/common/pixel_change", False),
+        ("resample/common/width/mae", False),
+        ("reconstruction/mse", True),
+        ("reconstruction/label/accuracy", False),
+        ("judge/red/mae", True),
+    ],
+)
+def test_which_direction_speaks_for_the_separation(name, lower):
+    group = any(latent in name for latent in ("content", "style"))
+    assert lower_is_better(name, GROUP if group else REFERENCE) == lower
