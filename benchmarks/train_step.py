@@ -2,11 +2,11 @@
 
 python benchmarks/train_step.py --config=configs/mnist_gmvae.py                # ours alone
 python benchmarks/train_step.py --config=configs/mnist_gmvae.py --peer=torch   # and the ratio
-python benchmarks/train_step.py --config=configs/mnist_srbvae.py:cpu --channels=3
+python benchmarks/train_step.py --config=configs/mnist_srbvae.py:cpu --channels=3 --peer=torch
 
 Ours is the function that train.py compiles (losses, batch norm, Adam, donated state), fed with
-uint8 batches of made images through parallel.put_batch. The peer (torch_peer.py) is the same
-network, loss and optimiser. Each runs in a process of its own on the same CPUs with as many
+uint8 batches of made images through parallel.put_batch. The peer (torch_peer.py) has the same
+networks, losses and optimisers. Each runs in a process of its own on the same CPUs with as many
 threads and the allocator settings of a training run (PyTorch gains by them too). Short blocks of
 steps alternate, so that whatever else the machine does hits both alike.
 
@@ -29,6 +29,7 @@ import os
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from benchmarks.batches import made_batch
 from benchmarks.worker import Worker, WorkerError
 from refvae_jax import config as configs
 from refvae_jax.errors import UserError
@@ -44,21 +45,6 @@ ROUNDS = flags.DEFINE_integer("rounds", 10, "Blocks of steps of each side.", 1)
 STEPS = flags.DEFINE_integer("steps", 5, "Steps in a block.", 1)
 THREADS = flags.DEFINE_integer("threads", 0, "CPUs that both may use; 0 = all.", 0)
 WARM_UP = 3  # Steps before the first block.
-
-
-def made_batch(setting, size, shape, num_groups):
-    """A batch of random bytes as `data.settings` gives it."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-
-    def images():
-        return {"image": rng.integers(0, 256, (size, *shape), np.uint8)}
-
-    if setting == "reference":
-        return {"unlabelled": images(), "reference": images()}
-    groups = {"group": rng.integers(0, num_groups, size, np.int32)} if setting == "group" else {}
-    return images() | groups
 
 
 def prepare(settings):
@@ -104,6 +90,20 @@ def available_cpus(wanted):
     return cpus[: wanted or None]
 
 
+def check_peer(config):
+    """Raises UserError unless torch_peer.py has the training step of this config."""
+    method = config.method
+    form = method.latent_error, method.reconstruction_gradient, config.optimizer.updates
+    in_paper = form == ("squared", "paper", "simultaneous")
+    named = method.name == "gmvae" or (method.name == "srbvae" and in_paper)
+    if not named or config.dtype != "float32":
+        raise UserError(
+            "The peer is gmvae and srbvae in float32, srbvae with the squared latent_error, the "
+            "paper's reconstruction_gradient and simultaneous updates: leave --peer out for other "
+            "configs."
+        )
+
+
 def start(python, module, settings, cpus):
     """A Worker that has compiled and warmed up."""
     try:
@@ -137,8 +137,8 @@ def report(name, worker, seconds, batch_size):
 def measure(config):
     """Runs both sides in turn and prints the report."""
     configs.check(config)
-    if PEER.value and (config.method.name, config.dtype) != ("gmvae", "float32"):
-        raise UserError("The peer is gmvae in float32 only: leave --peer out for other configs.")
+    if PEER.value:
+        check_peer(config)
     cpus = available_cpus(THREADS.value)
     shape = [config.data.resolution] * 2 + [CHANNELS.value]
     settings = {"config": config.to_dict(), "shape": shape, "num_groups": GROUPS.value}
