@@ -35,7 +35,9 @@ def folders(tmp_path_factory):
 
 def use_folder(config, folder):
     """Made pictures stand in for those that must be downloaded."""
+    resolution = config.data.resolution
     known.choose(config.data, "folder")
+    config.data.resolution = resolution
     config.data.dir = str(folder)
 
 
