@@ -4,7 +4,7 @@ python launch.py --config=configs/celeba_mlvae.py         # the paper's size
 python launch.py --config=configs/celeba_mlvae.py:cpu     # a quarter of its width, 1,500 steps
 
 TFDS downloads CelebA (1.4 GB) or finds it in $TFDS_DATA_DIR. Identities of the test split are never
-seen in training. Pictures beside each other: python -m refvae_jax.compare RUN RUN.
+seen in training.
 """
 
 from configs import groups

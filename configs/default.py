@@ -23,8 +23,8 @@ def get_config():
     config.dtype = "float32"  # Of the networks' computation: float32 or bfloat16.
 
     config.data = data = ml_collections.ConfigDict()
-    # A TFDS data set with an image, also this package's digits5k, reference_mnist/..., cars3d and
-    # affectnet; or "folder", your own images in data.dir.
+    # A TFDS data set with an image, also this package's digits5k, reference_mnist/... and cars3d;
+    # or "folder", your own images in data.dir.
     data.name = "digits5k"
     data.dir = ""  # Where TFDS keeps it; "" = $TFDS_DATA_DIR, ~/tensorflow_datasets. Or the folder.
     data.cache_dir = ""  # Of the decoded images; "" = ~/.cache/refvae_jax/data.

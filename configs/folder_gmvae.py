@@ -5,7 +5,7 @@ python launch.py --config=configs/folder_gmvae.py:cpu --config.data.dir=DIR     
 python launch.py --config=configs/folder_gmvae.py:unseen --config.data.dir=DIR  # tests new groups
 
 DIR/<group>/** or DIR/{train,validation,test}/<group>/**, any sizes; what is missing of validation
-and test is taken from train. Look at the data first: python -m refvae_jax.data DIR
+and test is taken from train.
 """
 
 from configs import groups

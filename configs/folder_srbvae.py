@@ -6,7 +6,7 @@ python launch.py --config=configs/folder_srbvae.py --config.data.dir=DIR --confi
 
 DIR/reference/** and DIR/unlabelled/**, whose subfolders, if any, are labels to score by; or class
 folders, DIR/<class>/** or DIR/{train,validation,test}/<class>/**, and
---config.data.reference_class=CLASS. Look at the data first: python -m refvae_jax.data DIR
+--config.data.reference_class=CLASS.
 """
 
 from configs import reference

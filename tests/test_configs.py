@@ -16,7 +16,7 @@ from refvae_jax.data import known
 CONFIGS = {
     path.stem: importlib.import_module(f"configs.{path.stem}")
     for path in sorted(Path(default.__file__).parent.glob("*.py"))
-    if path.stem not in ("default", "groups", "reference", "reference_mnist", "affectnet")
+    if path.stem not in ("default", "groups", "reference", "reference_mnist")
 }
 
 

@@ -33,10 +33,7 @@ def fit(image: Image.Image, crop: int, resolution: int) -> np.ndarray:
         return np.asarray(canvas).reshape(resolution, resolution, -1)
     side = min(width, height) if crop == WHOLE else min(width, height, crop)
     left, upper = (width - side) // 2, (height - side) // 2
+    square = image.crop((left, upper, left + side, upper + side))
     # Pillow widens its bilinear filter when it makes an image smaller: that is the antialiasing.
-    resized = image.resize(
-        (resolution, resolution),
-        Image.Resampling.BILINEAR,
-        box=(left, upper, left + side, upper + side),
-    )
+    resized = square.resize((resolution, resolution), Image.Resampling.BILINEAR)
     return np.asarray(resized).reshape(resolution, resolution, -1)

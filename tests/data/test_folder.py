@@ -1,0 +1,208 @@
+"""Anyone's images: layouts, formats, ground truth, and everything that can be wrong with them."""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import default
+from refvae_jax.data import fit, folder, known
+from refvae_jax.data.cache import open_split
+from refvae_jax.errors import UserError
+
+GREY, RED = 100, (200, 30, 10)
+
+
+def save(path, colour=RED, size=(24, 20)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L" if isinstance(colour, int) else "RGB", size, colour).save(path)
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def data(root, tmp_path):
+    data = default.get_config().data
+    known.choose(data, "folder")
+    data.update({"dir": str(root), "cache_dir": str(tmp_path / "cache"), "resolution": 16})
+    return data
+
+
+def fails(data, split="train"):
+    with pytest.raises(UserError) as caught:
+        open_split(data, split)
+    return str(caught.value)
+
+
+def make_groups(root, count=10, names=("a", "b", "c")):
+    for place, name in enumerate(names):
+        for i in range(count):
+            save(root / name / f"{i}.png", (10 * place + 5, i, 0))
+
+
+def test_one_pool_is_divided_and_every_image_used_once(root, data):
+    make_groups(root)
+    parts = [open_split(data, split) for split in ("train", "validation", "test")]
+    assert [len(part.label) for part in parts] == [24, 3, 3]
+    seen = np.concatenate([part.image[:, 8, 8, :2] for part in parts])
+    assert len(np.unique(seen, axis=0)) == 30
+    for part in parts:
+        assert part.class_names == ("a", "b", "c")
+        np.testing.assert_array_equal(part.image[:, 8, 8, 0], 10 * part.label + 5)
+
+
+def test_splits_of_its_own(root, data):
+    for split in ("train", "test"):
+        make_groups(root / split, names=("b", "c") if split == "test" else ("a", "b"))
+    train, test = open_split(data, "train"), open_split(data, "test")
+    assert train.class_names == test.class_names == ("a", "b", "c")
+    assert len(test.label) == 20 and set(test.label) == {1, 2}
+    assert len(train.label) == 18  # Validation is a tenth of it.
+
+
+def test_reference_beside_unlabelled(root, data):
+    make_groups(root / "unlabelled", names=("x", "y"))
+    make_groups(root / "reference", names=("deep/down",))
+    data.reference_split = "reference"
+    assert len(open_split(data, "reference").label) == 10
+    assert open_split(data, "test").class_names == ("x", "y")
+
+
+def test_reference_class(root, data):
+    make_groups(root, names=("happy", "neutral", "sad"))
+    data.reference_split, data.reference_class = "reference", "neutral"
+    reference, train = open_split(data, "reference"), open_split(data, "train")
+    assert set(reference.image[:, 8, 8, 0]) == {15} and set(reference.label) == {-1}
+    assert set(train.image[:, 8, 8, 0]) == {5, 25} and train.class_names == ("happy", "sad")
+    data.reference_class = "neutrl"
+    assert "did you mean 'neutral'" in fails(data, "reference")
+
+
+def test_crop_takes_the_centre_and_tensorflow_does_the_same(data):
+    import tensorflow as tf
+
+    from refvae_jax.data import tfds_sets
+    from refvae_jax.data.source import Source
+
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    for crop in (fit.WHOLE, 40):
+        side = 60 if crop == fit.WHOLE else crop
+        source = Source("x", "x", "x", 20, crop=crop)
+        theirs = tfds_sets._fitted(tf, tf.constant(pixels), source).numpy()
+        ours = fit.fit(Image.fromarray(pixels), crop, 20)
+        assert np.abs(theirs.astype(int) - ours).max() <= 1
+        square = pixels[(60 - side) // 2 :, (90 - side) // 2 :][:side, :side]
+        alone = fit.fit(Image.fromarray(np.ascontiguousarray(square)), fit.WHOLE, 20)
+        np.testing.assert_array_equal(ours, alone)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "gif", "webp", "JPEG"])
+def test_formats(root, suffix):
+    save(root / f"a.{suffix}")
+    image = folder.read_image(root / f"a.{suffix}", 3, fit.WHOLE, 16)
+    assert image.shape == (16, 16, 3)
+    assert np.abs(image.astype(int) - RED).max() <= 8
+
+
+def test_transparent_is_black_16_bits_are_scaled_and_cameras_are_heeded(root):
+    root.mkdir()
+    Image.new("RGBA", (8, 8), (255, 255, 255, 0)).save(root / "clear.png")
+    assert not folder.read_image(root / "clear.png", 3, fit.WHOLE, 8).any()
+    Image.fromarray(np.full((8, 8), 256 * 77, np.uint16)).save(root / "deep.png")
+    assert (folder.read_image(root / "deep.png", 1, fit.WHOLE, 8) == 77).all()
+    turned = Image.new("L", (8, 8))
+    turned.paste(255, (0, 0, 8, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 3  # Upside down.
+    turned.save(root / "turned.png", exif=exif)
+    image = folder.read_image(root / "turned.png", 1, fit.WHOLE, 8)[..., 0]
+    assert (image[:4] == 0).all() and (image[4:] == 255).all()
+
+
+def test_grey_stays_grey_unless_there_is_colour(root, data, capsys):
+    for i in range(20):
+        save(root / "a" / f"{i}.png", GREY)
+    assert open_split(data, "train").image.shape[-1] == 1
+    save(root / "b" / "0.png")
+    assert open_split(data, "train").image.shape[-1] == 3  # Made anew: the folder has changed.
+    assert "20 of 21 images" in capsys.readouterr().out
+
+
+def test_few_unreadable_images_are_named_many_are_an_error(root, data, capsys):
+    make_groups(root, count=50)
+    data.train_split, data.hold_out = "train", 0.0
+    broken = root / "a" / "0.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    (root / "b" / "1.png").write_bytes(b"no image")
+    assert len(open_split(data, "train").label) == 148
+    said = capsys.readouterr().out
+    assert "2 of 150 images" in said and "a/0.png" in said and "b/1.png" in said
+    for i in range(3, 6):
+        (root / "c" / f"{i}.png").write_bytes(b"")
+    assert "more than one in a hundred" in fails(data)
+
+
+def test_image_that_lies_about_its_size(root, monkeypatch):
+    save(root / "a.png", size=(40, 30))
+    monkeypatch.setattr(folder, "MAX_PIXELS", 1000)
+    with pytest.raises(ValueError, match="claims to be 40 x 30"):
+        folder.read_image(root / "a.png", 3, fit.WHOLE, 8)
+
+
+def test_factors(root, data):
+    make_groups(root)
+    lines = ["path,height,pose"]
+    lines += [f"{n}/{i}.png,{i / 10},{'up' if i % 2 else 'down'}" for n in "abc" for i in range(10)]
+    (root / "factors.csv").write_text("\n".join(lines))
+    train = open_split(data, "train")
+    assert train.factors.names == ("height",)
+    assert train.factors.kinds == {"pose": ("down", "up")}
+    number = train.image[:, 8, 8, 1]
+    np.testing.assert_allclose(train.factors.values[:, 0], number / 10, rtol=1e-6)
+    np.testing.assert_array_equal(train.factors.categories[:, 0], number % 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,x\na/0.png,1", "lacks a row for a/1.png"),
+        ("path,x\na/0.png,1\na/1.png,2\nz/9.png,3", "no image of the folder, z/9.png"),
+        ("path,x\na/0.png\na/1.png,2", "line 2: 1 cells"),
+        ("path,x\na/0.png,1\na/1.png,2\na/1.png,2", "twice"),
+        ("", "lacks a row"),
+    ],
+)
+def test_factors_that_do_not_match(root, data, text, message):
+    make_groups(root, count=2, names=("a",))
+    (root / "factors.csv").write_text(text)
+    assert message in fails(data)
+
+
+def test_bad_folders(root, data):
+    assert "There is no folder" in fails(data)
+    root.mkdir()
+    assert "holds no images" in fails(data)
+    make_groups(root / "reference")
+    assert "unlabelled" in fails(data)
+    data.dir = ""
+    assert "--config.data.dir" in fails(data)
+
+
+def test_link_loop_and_name_not_in_utf8(root, data):
+    make_groups(root)
+    os.symlink(root, root / "a" / "again")
+    assert "symbolic link" in fails(data)
+    (root / "a" / "again").unlink()
+    os.makedirs(os.fsencode(root) + b"/\xff")
+    assert "UTF-8" in fails(data)
+
+
+def test_copies_in_both_sets_are_told(root, data, capsys):
+    make_groups(root / "unlabelled")
+    make_groups(root / "reference", count=1, names=("a",))
+    open_split(data, "train")
+    assert "1 images are both in train and in reference" in capsys.readouterr().out
