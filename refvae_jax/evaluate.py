@@ -17,6 +17,7 @@ from refvae_jax.inference import Model, build_method, posterior_sample
 from refvae_jax.logs import say, write_json
 from refvae_jax.train import initial_variables
 
+NUM_CODES = 10_000  # Training images, at most, whose codes the aggregate is fitted to.
 # What the mixture paper reports for (method, data set), in the words of results.json; `table.py`
 # has the reference paper's.
 PAPER_SCORES = {
@@ -137,23 +138,34 @@ def one_of_each(labels):
     return np.lexsort((labels, rank))
 
 
-def draw(config, workdir, step="best", num_codes=10_000):
-    """Draws the papers' figures and animations into `figures/`, see `pictures.py`.
+def figure_inputs(config, workdir, step="best"):
+    """What the figures of a checkpoint are drawn from.
 
     Args:
       config: of the run; says where the data are.
       workdir: the run's folder.
       step: of the checkpoint, see `checkpoint.load`.
-      num_codes: training images, at most, whose codes the aggregate is fitted to.
+
+    Returns:
+      model: the Model.
+      images: uint8 [N, H, W, C], up to 100 test images, neighbours of different labels.
+      codes: {latent: [N', D]}, posterior samples of up to NUM_CODES training images.
     """
-    workdir = Path(workdir)
-    variables, record, _ = checkpoint.load(workdir, step)
+    variables, record, _ = checkpoint.load(Path(workdir), step)
     model = Model(build_method(record), variables, record["image_shape"])
     train, test = (cache.open_split(config.data, name) for name in ("train", "test"))
     codes = {
         name: posterior_sample(q, config.seed, name)
-        for name, q in model.encode(train.image[:num_codes]).items()
+        for name, q in model.encode(train.image[:NUM_CODES]).items()
     }
-    images = test.image[one_of_each(test.label)[:100]]
-    paths = pictures.draw_figures(model, images, codes, workdir / "figures", seed=config.seed)
+    return model, test.image[one_of_each(test.label)[:100]], codes
+
+
+def draw(config, workdir, step="best"):
+    """Draws the papers' figures and animations into `figures/`, see `pictures.py`.
+
+    Arguments as for `figure_inputs`.
+    """
+    inputs = figure_inputs(config, workdir, step)
+    paths = pictures.draw_figures(*inputs, Path(workdir, "figures"), seed=config.seed)
     say("\n".join(f"wrote {path}" for path in paths))

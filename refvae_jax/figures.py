@@ -10,6 +10,7 @@ from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 BACKGROUND = 235  # light, so that black images keep their edges
 
@@ -31,6 +32,22 @@ def grid(images, *, empty=None, pad=2, max_size=1200):
             picture[y : y + height, x : x + width] = images[row, column]  # grey becomes RGB
     scale = max(1, max_size // max(picture.shape[:2]))
     return picture.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def beside(pictures):
+    """Pictures of the same height next to each other, each under its title.
+
+    pictures: {title: uint8 [H, W, 3]}. Returns uint8 [H', W', 3].
+    """
+    height = next(iter(pictures.values())).shape[0]
+    size = max(12, height // 30)  # Of the letters, in pixels.
+    font = ImageFont.load_default(size=size)
+    panels = []
+    for title, picture in pictures.items():
+        head = Image.new("RGB", (picture.shape[1], 2 * size), (BACKGROUND,) * 3)
+        ImageDraw.Draw(head).text((size, size), title, fill="black", font=font, anchor="lm")
+        panels.append(np.concatenate([np.asarray(head), picture]))
+    return np.concatenate(panels, axis=1)
 
 
 def save_png(image, path):

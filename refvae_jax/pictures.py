@@ -145,44 +145,60 @@ def walk_frames(model, images, *, moved, steps, seed, stops=4):
     return _frames(cells)
 
 
-def draw_figures(model, images, train_codes, folder, *, seed):
-    """Draws every figure that the model's latents allow.
+def still_pictures(model, images, train_codes, *, seed):
+    """Every still figure that the model's latents allow, {name: picture uint8 [H', W', 3]}.
 
-    images: uint8 [N, H, W, C], test images; the first 10 are swapped, the first two interpolated,
-    up to 36 walked through. N at least 2; neighbours should differ in content.
-    train_codes: {name: [N', D]} of the training images, for the aggregate. Returns the paths.
+    images: uint8 [N, H, W, C], test images; the first 10 are swapped, the first two interpolated.
+    N at least 2; neighbours should differ in content. train_codes: {name: [N', D]} of the training
+    images, for the aggregate. Raises UserError if there are too few images.
     """
     if len(images) < 2:
         raise UserError(f"The figures need at least 2 test images, but there is {len(images)}.")
-    folder = Path(folder)
     pictures = {
-        "samples_prior.png": sample_grid(model, model.prior_codes(100, seed), rows=10),
-        "samples_aggregate.png": sample_grid(
-            model, aggregate_codes(train_codes, 100, seed), rows=10
-        ),
+        "samples_prior": sample_grid(model, model.prior_codes(100, seed), rows=10),
+        "samples_aggregate": sample_grid(model, aggregate_codes(train_codes, 100, seed), rows=10),
     }
+    for kept, moved in _kept_and_moved(model):
+        pictures |= {
+            "swaps": swap_grid(model, images[:10], kept=kept),
+            "interpolation": interpolation_grid(model, *images[:2], n=10, kept=kept),
+            "synthesis": synthesis_grid(model, images[:10], moved=moved, n=8, seed=seed),
+            "samples_crossed": crossed_sample_grid(
+                model, kept=kept, rows=10, columns=10, seed=seed
+            ),
+        }
+    return pictures
+
+
+def animations(model, images, *, seed):
+    """Every animation that the model's latents allow, {name: frames uint8 [T, H', W', 3]}.
+
+    images: as for `still_pictures`; up to 36 are walked through, the first 9 walk themselves.
+    """
     walks = min(9, max(1, len(images) // 4))
-    frames = {
-        "interpolation.gif": interpolation_frames(model, images[: 4 * walks], steps=12, walks=walks)
+    loops = {
+        "interpolation": interpolation_frames(model, images[: 4 * walks], steps=12, walks=walks)
     }
-    for kept, moved in OTHER.items():
-        if kept in model.latent_names:
-            pictures |= {
-                "swaps.png": swap_grid(model, images[:10], kept=kept),
-                "interpolation.png": interpolation_grid(model, *images[:2], n=10, kept=kept),
-                "synthesis.png": synthesis_grid(model, images[:10], moved=moved, n=8, seed=seed),
-                "samples_crossed.png": crossed_sample_grid(
-                    model, kept=kept, rows=10, columns=10, seed=seed
-                ),
-            }
-            frames[f"{moved}.gif"] = walk_frames(
-                model, images[:9], moved=moved, steps=12, seed=seed
-            )
-    for name, picture in pictures.items():
-        save_png(picture, folder / name)
-    for name, loop in frames.items():
-        save_gif(loop, folder / name, fps=12)
-    return [folder / name for name in (*pictures, *frames)]
+    for _, moved in _kept_and_moved(model):
+        loops[moved] = walk_frames(model, images[:9], moved=moved, steps=12, seed=seed)
+    return loops
+
+
+def draw_figures(model, images, train_codes, folder, *, seed):
+    """Writes the `still_pictures` and the `animations` into a folder; returns their paths."""
+    stills = still_pictures(model, images, train_codes, seed=seed)
+    loops = animations(model, images, seed=seed)
+    for name, picture in stills.items():
+        save_png(picture, Path(folder, f"{name}.png"))
+    for name, frames in loops.items():
+        save_gif(frames, Path(folder, f"{name}.gif"), fps=12)
+    names = [f"{name}.png" for name in stills] + [f"{name}.gif" for name in loops]
+    return [Path(folder, name) for name in names]
+
+
+def _kept_and_moved(model):
+    """The model's pair of latents, [(what a swap keeps, what it exchanges)], or []."""
+    return [pair for pair in OTHER.items() if pair[0] in model.latent_names]
 
 
 def _check_kept(model, kept):
