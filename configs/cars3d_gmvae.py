@@ -1,7 +1,7 @@
 """GM-VAE on Cars3D, as in the mixture paper: groups are the cars.
 
 python launch.py --config=configs/cars3d_gmvae.py         # the paper's size
-python launch.py --config=configs/cars3d_gmvae.py:cpu     # a quarter of its width, 1,500 steps
+python launch.py --config=configs/cars3d_gmvae.py:cpu     # an eighth of its width, 1,500 steps
 
 160 cars train, 23 are never seen in training. The archive nips2015-analogy-data.tar.gz is
 downloaded, or taken from downloads/manual/ in $TFDS_DATA_DIR.

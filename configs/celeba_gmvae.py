@@ -1,7 +1,7 @@
 """GM-VAE on CelebA, as in the mixture paper: groups are the identities.
 
 python launch.py --config=configs/celeba_gmvae.py         # the paper's size
-python launch.py --config=configs/celeba_gmvae.py:cpu     # a quarter of its width, 1,500 steps
+python launch.py --config=configs/celeba_gmvae.py:cpu     # an eighth of its width, 1,500 steps
 
 TFDS downloads CelebA (1.4 GB) or finds it in $TFDS_DATA_DIR. Identities of the test split are never
 seen in training.

@@ -34,11 +34,10 @@ def make(method, dataset, *, num_images, epochs=200, latent_size=32, groups_a_ba
 
 
 def cpu(config):
-    """A quarter of the widths, 1,500 steps, cosine decay."""
-    network = config.network
-    network.encoder_widths = tuple(width // 4 for width in network.encoder_widths)
-    network.decoder_start_width //= 4
-    network.decoder_widths = tuple(width // 4 for width in network.decoder_widths)
+    """The narrow widths of MNIST's `cpu`, 1,500 steps, cosine decay."""
+    doublings = len(config.network.decoder_widths)
+    default.narrow(config)
+    config.network.decoder_widths = (32, 16, 8)[:doublings]
     config.num_train_steps = 1_500
     config.optimizer.schedule = "cosine"
     config.log_every_steps = 50

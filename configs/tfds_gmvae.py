@@ -1,7 +1,7 @@
 """GM-VAE on further sets that TFDS has, named behind the colon.
 
 python launch.py --config=configs/tfds_gmvae.py:lfw
-python launch.py --config=configs/tfds_gmvae.py:lfw-cpu      # a quarter of the width, 1,500 steps
+python launch.py --config=configs/tfds_gmvae.py:lfw-cpu      # narrow, 1,500 steps
 
 Sets: lfw, dsprites, shapes3d, smallnorb, fashion_mnist, emnist/balanced, mnist, celeb_a, cars3d;
 how each is read is in refvae_jax/data/known.py.
