@@ -1,5 +1,6 @@
 """The results table: numbers against hand calculations, the layout line by line."""
 
+import functools
 import json
 import re
 
@@ -26,6 +27,15 @@ def errors(latent, values, chance=0.2):
     found = {f"{latent}/{f}/mae": score(v, chance, better) for f, v in values.items()}
     sample = {f"{latent}/{f}/mae/sample": score(9.0, 9.0) for f in values}
     return found | sample | {f"{latent}/label/linear_accuracy": score(0.9, 0.1, "higher")}
+
+
+def accuracies(names, latent, values):
+    """Scores of a linear classifier, of each class and over all."""
+    key = f"{latent}/label/linear_accuracy"
+    found = {key: score(float(np.mean(values)), 0.143, "higher")}
+    found |= {f"{key}/sample": score(9.0, 0.143, "higher")}
+    pairs = zip(names, values, strict=True)
+    return found | {f"{key}/{n}": score(v, 0.143, "higher") for n, v in pairs}
 
 
 @pytest.fixture
@@ -102,14 +112,7 @@ def test_seeds_are_averaged_and_best_is_bold_where_lower_is_better(make_run):
 
 def test_best_is_bold_where_higher_is_better(make_run):
     names = ("happiness", "sadness", "neutral")
-
-    def classes(latent, values):
-        key = f"{latent}/label/linear_accuracy"
-        found = {key: score(float(np.mean(values)), 0.143, "higher")}
-        found |= {f"{key}/sample": score(9.0, 0.143, "higher")}
-        pairs = zip(names, values, strict=True)
-        return found | {f"{key}/{n}": score(v, 0.143, "higher") for n, v in pairs}
-
+    classes = functools.partial(accuracies, names)
     make_run("s", "srbvae", classes("target", [0.6, 0.4, 0.3]), dataset="affectnet")
     folder = make_run("v", "vae", classes("z", [0.5, 0.5, 0.3]), dataset="affectnet")
     text = text_of(folder.parent)
@@ -119,6 +122,24 @@ def test_best_is_bold_where_higher_is_better(make_run):
     assert row_of(text, "majority class")[3:] == [".143"] * 4
     papers = [row[3:] for row in lines_of(text) if row[0] == "*paper*"]
     assert papers == [["*.554*", "*.279*", "", "*.383*"], ["*.587*", "*.405*", "", "*.422*"]]
+
+
+def test_affectnet_has_the_papers_columns_and_rows_and_what_common_knows(make_run):
+    *seven, average = published.TABLE["affectnet"].split()[:8]
+    classes = functools.partial(accuracies, seven)
+    for method in ("vae", "rbvae", "srbvae"):
+        scores = classes("z", [0.4] * 7)
+        if method != "vae":
+            scores = classes("target", [0.4] * 7) | classes("common", [0.2] * 7)
+        folder = make_run(method, method, scores, dataset="affectnet")
+    text = text_of(folder.parent)
+    assert lines_of(text)[0][3:] == [*seven, average] and average == "average"
+    papers = [row[3:] for row in lines_of(text) if row[0] == "*paper*"]
+    known = [published.figures("affectnet", m) for m in ("vae", "rbvae", "srbvae")]
+    shown = [[f"*{figures[name]:.3f}*".replace("0.", ".") for name in seven] for figures in known]
+    assert [row[:7] for row in papers] == [*shown, [""] * 7, [""] * 7]
+    assert [row[7] for row in papers] == ["*.383*", "*.392*", "*.422*", "*.349*", "*.335*"]
+    assert row_of(text, "*from* `common`") and lines_of(text)[-3][3:] == [".200"] * 8
 
 
 def test_rows_in_the_papers_order_with_its_figures_and_common_below(make_run):

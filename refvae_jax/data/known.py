@@ -37,6 +37,12 @@ SETS = {
     # 250 x 250; groups are persons, most of whom have one image only.
     "lfw": _UNSEEN_GROUPS | {"crop": 150},
     "cars3d": _UNSEEN_GROUPS | {"factors": ("azimuth", "elevation")},
+    # Aligned faces; the label is the expression, see builders/affectnet.py.
+    "affectnet": {
+        "train_split": "unlabelled",
+        "fit_split": "probe_fit",
+        "test_split": "probe_test",
+    },
     "dsprites": {
         "label": "label_shape",
         "factors": ("value_scale", "value_orientation", "value_x_position", "value_y_position"),

@@ -16,6 +16,7 @@ from refvae_jax.errors import UserError
 
 # Builders of this package, which TFDS knows once their module is imported.
 _OWN_BUILDERS = {
+    "affectnet": "refvae_jax.data.builders.affectnet",
     "cars3d": "refvae_jax.data.builders.cars3d",
     "digits5k": "refvae_jax.data.builders.digits5k",
     "reference_mnist": "refvae_jax.data.builders.reference_mnist",

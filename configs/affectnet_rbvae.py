@@ -1,0 +1,44 @@
+"""Rb-VAE and the baselines on AffectNet, as in the reference paper.
+
+python launch.py --config=configs/affectnet_rbvae.py          # the paper's networks and epochs
+python launch.py --config=configs/affectnet_rbvae.py:cpu      # narrow, 3,000 steps
+python launch.py --config=configs/affectnet_rbvae.py:vae      # a baseline, ...
+python launch.py --config=configs/affectnet_rbvae.py:vae-cpu  # ... narrow
+
+Baselines: vae, betavae, betatcvae, dipvae1, dipvae2, svae, mathieu. Where the data go is in
+affectnet_srbvae.py. The paper's average accuracy over seven expressions is .392, from `common`
+.349; published.py has the baselines'. Neither the numbers that this gives on the real images nor
+its time are known yet.
+"""
+
+from configs import reference
+
+UNLABELLED_IMAGES = 150_000
+# Their constants, which are those of reference MNIST: the paper tried several and does not say
+# which were best.
+BASELINES = {
+    "vae": {},
+    "betavae": {"beta": 4.0},
+    "betatcvae": {"beta": 4.0},
+    "dipvae1": {"w_off_diagonal": 10.0, "w_diagonal": 100.0},
+    "dipvae2": {"w_off_diagonal": 10.0, "w_diagonal": 10.0},
+    "svae": {},
+    "mathieu": {},
+}
+
+
+def get_config(arg=""):
+    """20 epochs; forms: "", "cpu", "smoke"; of a baseline METHOD, METHOD-cpu, METHOD-smoke."""
+    method, _, form = arg.partition("-")
+    if method not in BASELINES:
+        return reference.form(make("rbvae"), arg)
+    config = make(method)
+    config.method.update(BASELINES[method])
+    return reference.form(config, form)
+
+
+def make(method):
+    """The config of a method: 20 epochs of the unlabelled images, as the paper's."""
+    config = reference.make(method, "affectnet", num_train_steps=0)
+    config.num_train_steps = -(-20 * UNLABELLED_IMAGES // config.batch_size)
+    return config
