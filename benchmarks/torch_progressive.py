@@ -92,7 +92,8 @@ class Discriminator(nn.Module):
         self.image = Trunk(channels, widths, normalise=False)
         self.image_features = nn.Linear(self.image.features, features)
         self.code_features = nn.ModuleList(nn.Linear(a, features) for a in (size, features))
-        self.logit = nn.Linear(2 * features, 1)
+        self.joint_features = nn.Linear(2 * features, features)
+        self.logit = nn.Linear(features, 1)
 
     def forward(self, x, codes, keep):
         """`keep` [B, 2] of 0 and 1: whether an example keeps its image and its codes."""
@@ -100,4 +101,4 @@ class Discriminator(nn.Module):
         for layer in self.code_features:
             codes = leaky_relu(layer(codes))
         blocks = torch.stack([image, codes], dim=1) * keep[..., None]
-        return self.logit(blocks.flatten(1))[:, 0]
+        return self.logit(leaky_relu(self.joint_features(blocks.flatten(1))))[:, 0]

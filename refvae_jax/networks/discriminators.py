@@ -24,13 +24,16 @@ def keep_blocks(rng, batch_size, rate):
 class Discriminator(nn.Module):
     """A logit for images [B, H, W, C] in [0, 1] with codes {name: [B, D]}.
 
-    The encoder's trunk without pixel norm gives one block of features, the codes another; in the
-    last layer a block of an example is hidden at random, so that the critic cannot learn to ignore
-    the codes (reference paper, implementation details).
+    The encoder's trunk without pixel norm gives one block of features, the codes another, and a
+    hidden layer judges them together: without it the logit would be f(x) + g(codes), which cannot
+    be log q(x, codes) / p(x, codes) of equation 7, only match images and codes each on their own.
+    On its way into that layer a block of an example is hidden at random, so that the critic cannot
+    learn to ignore the codes (reference paper, implementation details, which do not say how many
+    layers follow).
 
     Attributes:
       widths: of the image's `Trunk`.
-      features: size of each block.
+      features: size of each block, and of the hidden layer.
       block_dropout: chance that an example loses one of its blocks.
       dtype: of the computation; the logit is float32.
     """
@@ -56,7 +59,8 @@ class Discriminator(nn.Module):
         if rng is not None:
             keep = keep_blocks(rng, len(x), self.block_dropout)
             blocks = blocks * keep[..., None].astype(self.dtype)
-        return dense(1, "logit", blocks.reshape(len(x), -1))[:, 0].astype(jnp.float32)
+        joint = leaky_relu(dense(self.features, "joint_features", blocks.reshape(len(x), -1)))
+        return dense(1, "logit", joint)[:, 0].astype(jnp.float32)
 
 
 class LatentCritic(nn.Module):

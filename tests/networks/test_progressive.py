@@ -97,3 +97,13 @@ def test_nothing_is_hidden_without_an_rng_and_at_rate_0():
         logits.append(np.asarray(critic.apply(params, x, z, rng)))
     np.testing.assert_array_equal(*logits)
     assert logits[0].shape == (5,)
+
+
+def test_the_critic_judges_an_image_and_its_codes_together():
+    """The mixed difference of f(x) + g(z) is zero; of a log-density ratio of pairs it is not."""
+    critic = discriminators.Discriminator((4, 6), features=8, block_dropout=0.0)
+    x, z = random(2, 8, 8, 3), random(2, 3, seed=1)
+    params = critic.init(jax.random.key(0), x, {"common": z})
+    rows = np.array([(0, 0), (1, 1), (0, 1), (1, 0)])
+    d = np.asarray(critic.apply(params, x[rows[:, 0]], {"common": z[rows[:, 1]]}))
+    assert abs(d[0] + d[1] - d[2] - d[3]) > 1e-3
