@@ -10,5 +10,5 @@ from configs import reference_mnist
 def get_config(arg=""):
     """The shared setting of `reference_mnist`; forms: "", "cpu", "smoke"."""
     config = reference_mnist.make("factorvae", arg, gamma=10.0)
-    config.critic_optimizer.b2 = 0.9  # With its rate of 1e-4 and b1 of 0.5, the paper's own.
+    config.critic_optimizer.b2 = 0.9  # With b1 0.5, the paper's own; its rate is 1e-4, but `cpu`'s.
     return config

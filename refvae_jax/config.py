@@ -152,6 +152,16 @@ def check(config):
             "mathieu keeps codes of images, which replicas cannot average: "
             "take --config.parallel.map=jit."
         )
+    if flat["method.name"] == "factorvae" and flat["batch_size"] % 2:
+        raise UserError(
+            f"factorvae compares one half of the batch with the other: batch_size is "
+            f"{flat['batch_size']}, set --config.batch_size to an even number."
+        )
+    if flat["method.name"] == "betatcvae" and flat["batch_size"] < 2:
+        raise UserError(
+            "betatcvae estimates q(z) from the other images of the batch: set --config.batch_size "
+            "to 2 or more."
+        )
     widths = flat["network.encoder_widths"] + flat["network.decoder_widths"]
     if not all(isinstance(width, int) for width in widths):
         raise UserError(f"The widths of config.network must be whole numbers, not {widths}.")

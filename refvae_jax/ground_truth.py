@@ -8,6 +8,7 @@ share belongs to `content`, the rest to `style`; what is constant among referenc
 factor and belongs to `target`, the rest to `common`. A lone latent `z` should carry everything.
 """
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ def comparable(splits):
     validation. Test images of groups that `fit` lacks are left out.
 
     Raises:
-      UserError: `fit` and test have no group in common.
+      UserError: `fit` and test have no group in common, or only one image of each.
     """
     known = np.isin(splits.test.label, splits.fit.label)
     if not known.any():
@@ -54,11 +55,15 @@ def comparable(splits):
         test = take(test, np.flatnonzero(known))
     if not np.isin(validation.label, fit.label).all():
         place, size = place_in_group(fit.label, make_rng(0, "probe validation"))
-        held = place < np.floor(VALIDATION_SHARE * size)
-        if held.any():
-            fit, validation = take(fit, np.flatnonzero(~held)), take(fit, np.flatnonzero(held))
-        else:
-            validation = fit  # Groups too small to divide.
+        # One image at least, for a probe must not be chosen on what it has learned from.
+        held = (place < np.maximum(1, np.floor(VALIDATION_SHARE * size))) & (size > 1)
+        if not held.any():
+            raise UserError(
+                "Each test group has a single image in the split that probes learn from, and two "
+                "are needed, to learn from one and to choose the probes on the other: take groups "
+                "with more images, or a larger share of them in data.fit_split."
+            )
+        fit, validation = take(fit, np.flatnonzero(~held)), take(fit, np.flatnonzero(held))
     if not np.isin(test.label, train.label).all():
         train = fit
     parts = [train, fit, validation, test]
@@ -141,7 +146,8 @@ def lower_is_better(name, carrier):
 class Chance(NamedTuple):
     """What knowing nothing scores."""
 
-    accuracy: dict  # {class: of its majority}
+    accuracy: dict  # {label or kind: of its majority class}
+    recall: dict  # {label or kind: of one of its classes, one over their number}
     mae: dict  # {factor: of the mean of fit}, with "average".
     mse: float  # Of the mean training image.
 
@@ -153,7 +159,8 @@ class Chance(NamedTuple):
             return 0.0
         if name == "reconstruction/mse":
             return self.mse
-        known = self.accuracy | self.mae
+        one_class = re.search(r"/linear_accuracy/(?!sample$)", name)
+        known = (self.recall if one_class else self.accuracy) | self.mae
         return next(known[factor] for factor in known if f"/{factor}/" in name)
 
 
@@ -167,5 +174,6 @@ def chance_levels(splits):
         mae = dict(zip(names, map(float, errors), strict=True)) | {"average": float(errors.mean())}
     of_fit = {name: column for name, (column, _) in classes(fit).items()}
     accuracy = {n: chance(of_fit[n], column) for n, (column, _) in classes(test).items()}
+    recall = {n: 1 / len(np.unique(column)) for n, (column, _) in classes(test).items()}
     mse = np.mean((test.image / 255 - mean_image) ** 2)
-    return Chance(accuracy=accuracy, mae=mae, mse=float(mse))
+    return Chance(accuracy=accuracy, recall=recall, mae=mae, mse=float(mse))

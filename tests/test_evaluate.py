@@ -130,7 +130,7 @@ def test_table_shows_what_is_known():
     table = evaluate.assemble(
         values,
         {"content/label/paper_accuracy": 0.2},
-        Chance(accuracy={"label": 0.1}, mae={}, mse=0.07),
+        Chance(accuracy={"label": 0.1}, recall={}, mae={}, mse=0.07),
         evaluate.PAPER_SCORES["gmvae", "mnist"],
         {"label": "content"},
     )

@@ -6,7 +6,13 @@ import pytest
 from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.source import Factors
 from refvae_jax.errors import UserError
-from refvae_jax.ground_truth import Splits, carriers, comparable, lower_is_better
+from refvae_jax.ground_truth import (
+    Splits,
+    carriers,
+    chance_levels,
+    comparable,
+    lower_is_better,
+)
 
 GROUP = {"label": "content", "pose": "style"}
 TARGETS = dict.fromkeys(("red", "size", "width", "average"), "target")
@@ -82,6 +88,29 @@ def test_unseen_groups_are_compared_among_themselves():
     np.testing.assert_array_equal(parts.train.label, parts.fit.label)
     images = np.concatenate([parts.fit.image, parts.validation.image])[:, 0, 0, 0]
     assert sorted(images) == [70] * 10 + [90] * 10
+
+
+def test_probes_are_never_chosen_on_what_they_learn_from():
+    train, validation, fit = make_set([1, 1]), make_set([3]), make_set([7] * 3 + [9] * 2 + [11])
+    fit = fit._replace(image=np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1))
+    parts = comparable(Splits(train, fit, validation, make_set([7, 9])))
+    learned, held = (set(p.image.ravel().tolist()) for p in (parts.fit, parts.validation))
+    assert not learned & held and learned | held == set(range(6))
+    np.testing.assert_array_equal(np.bincount(parts.validation.label), [1, 1])
+
+
+def test_groups_of_a_single_image_leave_nothing_to_choose_probes_on():
+    with pytest.raises(UserError, match=r"a single image.*fit_split"):
+        comparable(Splits(make_set([1]), make_set([7, 9]), make_set([3]), make_set([7, 9])))
+
+
+def test_chance_of_a_class_is_one_over_their_number():
+    part = make_set([0, 1, 1, 1, 2], ("a", "b", "c"))
+    known = chance_levels(same_splits(part))
+    assert known.of("target/label/linear_accuracy") == 3 / 5
+    assert known.of("target/label/linear_accuracy/sample") == 3 / 5
+    assert known.of("target/label/linear_accuracy/b") == 1 / 3
+    assert known.of("target/label/linear_accuracy/b/sample") == 1 / 3
 
 
 def test_seen_groups_keep_their_splits():
