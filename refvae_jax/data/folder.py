@@ -19,8 +19,9 @@ from PIL import Image, ImageOps
 
 from refvae_jax.data import fit
 from refvae_jax.data.factors_file import no_factors, read_factors
-from refvae_jax.data.listing import FACTORS_FILE, File, digest, list_images, list_splits
+from refvae_jax.data.listing import File, list_splits
 from refvae_jax.data.partition import parse, resolve, select
+from refvae_jax.data.scan import FACTORS_FILE, scan
 from refvae_jax.data.source import Reader, Source
 from refvae_jax.errors import UserError
 from refvae_jax.logs import say
@@ -58,9 +59,9 @@ def open_folder(source: Source) -> Reader:
     factors = no_factors(len(rows))
     if (root / FACTORS_FILE).exists() and base != "reference":
         needed = [f.path for name, files in splits.items() if name != "reference" for f in files]
-        allowed = list_images(root)
+        allowed = scan(root).files
         factors = read_factors(root / FACTORS_FILE, paths, needed=needed, allowed=allowed)
-    channels = _num_channels(root, digest(root))
+    channels = _num_channels(root, scan(root).digest)
     return Reader(
         num_channels=channels,
         label=label[rows],
@@ -120,7 +121,7 @@ def _num_channels(root: Path, state: str) -> int:
     """1 if all readable images of the folder are grey, else 3; another `state` asks again."""
     del state
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        answers = list(pool.map(lambda path: _is_grey(root / path), list_images(root)))
+        answers = list(pool.map(lambda path: _is_grey(root / path), scan(root).files))
     grey = [answer for answer in answers if answer is not None]
     if any(grey) and not all(grey):
         say(f"{sum(grey)} of {len(grey)} images of {root} are grey: all are read as colour")
