@@ -1,24 +1,21 @@
 """Reads the images of a folder: any sizes, grey or colour, laid out as `listing.py` says.
 
-An image that cannot be read is left out, and named, as long as few are. For ground truth see
-`factors_file.py`.
+Images that cannot be read are dealt with in `images.py`. For ground truth see `factors_file.py`.
 """
 
 import functools
 import hashlib
-import math
 import os
-import warnings
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from refvae_jax.data import fit
 from refvae_jax.data.factors_file import no_factors, read_factors
+from refvae_jax.data.images import BAD_IMAGE, load_image, read_each
 from refvae_jax.data.listing import File, list_splits
 from refvae_jax.data.partition import parse, resolve, select
 from refvae_jax.data.scan import FACTORS_FILE, scan
@@ -26,13 +23,7 @@ from refvae_jax.data.source import Reader, Source
 from refvae_jax.errors import UserError
 from refvae_jax.logs import say
 
-MAX_UNREADABLE = 0.01  # Share of a split's images that may be left out.
-MAX_PIXELS = 100_000_000  # Of one image; a header that claims more is taken for a lie.
-_BATCH = 1024  # Images decoded at a time: bounds the memory.
-_NAMED = 5  # Unreadable images named in a message.
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
-# What Pillow raises for damaged files; its bomb is a plain Exception.
-_BAD_IMAGE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
 
 
 def open_folder(source: Source) -> Reader:
@@ -62,13 +53,17 @@ def open_folder(source: Source) -> Reader:
         allowed = scan(root).files
         factors = read_factors(root / FACTORS_FILE, paths, needed=needed, allowed=allowed)
     channels = _num_channels(root, scan(root).digest)
+
+    def read(row):
+        return read_image(root / paths[row], channels, source.crop, source.resolution)
+
     return Reader(
         num_channels=channels,
         label=label[rows],
         class_names=tuple(names),
         factors=factors,
         data_path=str(root),
-        batches=lambda: _read_images(root, paths, channels, source),
+        batches=lambda: read_each(paths, read, root),
     )
 
 
@@ -133,14 +128,12 @@ def _is_grey(path: Path) -> bool | None:
     try:
         with Image.open(path) as image:
             return image.mode in _GREY_MODES
-    except _BAD_IMAGE:
+    except BAD_IMAGE:
         return None
 
 
 def read_image(path: Path, channels: int, crop: int, resolution: int) -> np.ndarray:
-    """Decodes an image as it is meant to be looked at.
-
-    The first frame, turned as its camera says; what is transparent is black.
+    """Decodes an image and brings it to size.
 
     Args:
       path: of the file.
@@ -151,56 +144,6 @@ def read_image(path: Path, channels: int, crop: int, resolution: int) -> np.ndar
       uint8 [R, R, channels].
 
     Raises:
-      OSError, ValueError and others of _BAD_IMAGE: it cannot be read.
+      OSError, ValueError and others of images.BAD_IMAGE: it cannot be read.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Ours is stricter.
-        with Image.open(path) as file:
-            if math.prod(file.size) > MAX_PIXELS:
-                raise ValueError("it claims to be {} x {} pixels".format(*file.size))
-            image = ImageOps.exif_transpose(file)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    return fit.fit(image.convert("L" if channels == 1 else "RGB"), crop, resolution)
-
-
-def _read_images(
-    root: Path, paths: list[str], channels: int, source: Source
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """See `Reader.batches`."""
-    bad = []
-
-    def read(path):
-        try:
-            return read_image(root / path, channels, source.crop, source.resolution)
-        except _BAD_IMAGE as error:
-            return f"{path} ({str(error) or type(error).__name__})"
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(paths), _BATCH):
-            found = list(pool.map(read, paths[start : start + _BATCH]))
-            bad += [answer for answer in found if isinstance(answer, str)]
-            _check_unreadable(bad, len(paths), root)
-            good = [row for row, answer in enumerate(found) if not isinstance(answer, str)]
-            if good:
-                yield start + np.array(good), np.stack([found[row] for row in good])
-    if bad:
-        say(
-            f"warning: {_count_of(bad, len(paths), root)} cannot be read and are left out: "
-            f"{'; '.join(bad[:_NAMED])}"
-        )
-
-
-def _check_unreadable(bad: list[str], count: int, root: Path) -> None:
-    if len(bad) > math.ceil(MAX_UNREADABLE * count):
-        raise UserError(
-            f"At least {_count_of(bad, count, root)} cannot be read, more than one in a hundred: "
-            f"mend or remove them. {'; '.join(bad[:_NAMED])}"
-        )
-
-
-def _count_of(bad: list[str], count: int, root: Path) -> str:
-    return f"{len(bad)} of {count} images of {root}"
+    return fit.fit(load_image(path, "L" if channels == 1 else "RGB"), crop, resolution)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from configs import default
-from refvae_jax.data import fit, folder, known
+from refvae_jax.data import fit, folder, images, known
 from refvae_jax.data.cache import open_split
 from refvae_jax.errors import UserError
 
@@ -148,7 +148,7 @@ def test_few_unreadable_images_are_named_many_are_an_error(root, data, capsys):
 
 def test_image_that_lies_about_its_size(root, monkeypatch):
     save(root / "a.png", size=(40, 30))
-    monkeypatch.setattr(folder, "MAX_PIXELS", 1000)
+    monkeypatch.setattr(images, "MAX_PIXELS", 1000)
     with pytest.raises(ValueError, match="claims to be 40 x 30"):
         folder.read_image(root / "a.png", 3, fit.WHOLE, 8)
 

@@ -1,0 +1,104 @@
+"""Decodes image files, and bears with a few that cannot be read.
+
+image = load_image(Path("a.jpg"), "RGB")
+for rows, found in read_each(paths, lambda row: np.asarray(load_image(paths[row], "L")), "x"):
+    ...
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from refvae_jax.errors import UserError
+from refvae_jax.logs import say
+
+MAX_UNREADABLE = 0.01  # Share of a split's images that may be left out.
+MAX_PIXELS = 100_000_000  # Of one image; a header that claims more is taken for a lie.
+# What Pillow raises for damaged files; its bomb is a plain Exception.
+BAD_IMAGE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+_BATCH = 1024  # Images decoded at a time: bounds the memory.
+_NAMED = 5  # Unreadable images named in a message.
+
+
+def load_image(path: Path, mode: str) -> Image.Image:
+    """Decodes an image as it is meant to be looked at.
+
+    The first frame, turned as its camera says; what is transparent is black.
+
+    Args:
+      path: of the file.
+      mode: "L" or "RGB".
+
+    Raises:
+      OSError, ValueError and others of BAD_IMAGE: it cannot be read.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Ours is stricter.
+        with Image.open(path) as file:
+            if math.prod(file.size) > MAX_PIXELS:
+                raise ValueError("it claims to be {} x {} pixels".format(*file.size))
+            image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    return image.convert(mode)
+
+
+def read_each(
+    paths: Sequence[str], read: Callable[[int], np.ndarray], where: str | Path
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Reads images in parallel and in order; names those that cannot be read at the end.
+
+    Args:
+      paths: of the N images, for messages.
+      read: from the row in [0, N) to the image, uint8 [R, R, C]; any of BAD_IMAGE leaves it out.
+      where: they lie, for messages.
+
+    Yields:
+      (int [b], rows that could be read; uint8 [b, R, R, C]), b > 0 and bounded.
+
+    Raises:
+      UserError: more than MAX_UNREADABLE of them cannot be read.
+    """
+    bad = []
+
+    def attempt(row):
+        try:
+            return read(row)
+        except BAD_IMAGE as error:
+            return f"{paths[row]} ({str(error) or type(error).__name__})"
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(paths), _BATCH):
+            rows = range(start, min(start + _BATCH, len(paths)))
+            found = dict(zip(rows, pool.map(attempt, rows), strict=True))
+            bad += [answer for answer in found.values() if isinstance(answer, str)]
+            _check_unreadable(bad, len(paths), where)
+            good = [row for row, answer in found.items() if not isinstance(answer, str)]
+            if good:
+                yield np.array(good), np.stack([found[row] for row in good])
+    if bad:
+        say(
+            f"warning: {_count_of(bad, len(paths), where)} cannot be read and are left out: "
+            f"{'; '.join(bad[:_NAMED])}"
+        )
+
+
+def _check_unreadable(bad: list[str], count: int, where: str | Path) -> None:
+    if len(bad) > math.ceil(MAX_UNREADABLE * count):
+        raise UserError(
+            f"At least {_count_of(bad, count, where)} cannot be read, more than one in a hundred: "
+            f"mend or remove them. {'; '.join(bad[:_NAMED])}"
+        )
+
+
+def _count_of(bad: list[str], count: int, where: str | Path) -> str:
+    return f"{len(bad)} of {count} images of {where}"
