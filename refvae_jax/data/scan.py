@@ -38,7 +38,8 @@ def scan(folder: Path) -> Scan:
     written in place is noticed by the next process.
 
     Raises:
-      UserError: a symbolic link that leads back to a folder around it, or a name not in UTF-8.
+      UserError: a symbolic link that leads back to a folder around it or to itself, or a name not
+        in UTF-8.
       OSError: if the folder is gone.
     """
     known = _scans.get(folder)
@@ -64,7 +65,7 @@ def _scan(folder: str) -> Scan:
     total, files, times = hashlib.sha256(), [], {}
     prefix = len(os.path.join(folder, ""))
     for entry in _walk(folder, (), times):
-        info = entry.stat()
+        info = entry.stat(follow_symlinks=os.path.exists(entry.path))  # A link may lead nowhere.
         total.update(f"{entry.path}\n{info.st_size} {info.st_mtime_ns}\n".encode())
         path = entry.path[prefix:].replace(os.sep, "/")
         if path == FACTORS_FILE:
@@ -97,7 +98,16 @@ def _walk(
             raise UserError(
                 f"The name {os.fsencode(entry.name)!r} in {folder} is not in UTF-8: rename it."
             ) from None
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(entry.path, (*around, identity), times)
         elif entry.name.lower().endswith(SUFFIXES) or (entry.name == FACTORS_FILE and not around):
             yield entry
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        raise UserError(
+            f"{entry.path} cannot be followed ({error.strerror}): remove or mend the link."
+        ) from error
