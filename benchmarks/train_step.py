@@ -24,26 +24,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import os
-
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
+from benchmarks import command
 from benchmarks.batches import made_batch
-from benchmarks.worker import Worker, WorkerError
-from refvae_jax import config as configs
+from benchmarks.command import ROUNDS, STEPS, THREADS
 from refvae_jax.errors import UserError
 
 PEERS = {"torch": "benchmarks.torch_peer"}  # name -> module
 
-CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
 PEER = flags.DEFINE_enum("peer", "", ["", *PEERS], "What to compare with; nothing by default.")
 PEER_PYTHON = flags.DEFINE_string("peer_python", sys.executable, "The Python that has the peer.")
 CHANNELS = flags.DEFINE_integer("channels", 1, "Of the made images: 1 or 3.", 1)
 GROUPS = flags.DEFINE_integer("groups", 10, "Groups among the made images.", 1)
-ROUNDS = flags.DEFINE_integer("rounds", 10, "Blocks of steps of each side.", 1)
-STEPS = flags.DEFINE_integer("steps", 5, "Steps in a block.", 1)
-THREADS = flags.DEFINE_integer("threads", 0, "CPUs that both may use; 0 = all.", 0)
 WARM_UP = 3  # Steps before the first block.
 
 
@@ -81,15 +75,6 @@ def prepare(settings):
     return run, info | {"compile_seconds": compile_seconds}
 
 
-def available_cpus(wanted):
-    """The CPUs both sides may use: `wanted` of those of this process, 0 for all."""
-    cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    cpus = cpus or list(range(os.cpu_count()))
-    if wanted > len(cpus):
-        raise UserError(f"--threads={wanted}, but this process has {len(cpus)} CPUs.")
-    return cpus[: wanted or None]
-
-
 def check_peer(config):
     """Raises UserError unless torch_peer.py has the training step of this config."""
     method = config.method
@@ -106,18 +91,12 @@ def check_peer(config):
 
 def start(python, module, settings, cpus):
     """A Worker that has compiled and warmed up."""
-    try:
-        worker = Worker(python, module, settings, cpus)
-    except OSError as error:
-        raise UserError(f"Cannot run {python}: {error.strerror}.") from error
-    except WorkerError as error:
-        message = str(error) if error.kind == "UserError" else f"{module}: {error}"
-        if error.kind == "ModuleNotFoundError" and module in PEERS.values():
-            message = (
-                f"--peer=torch needs PyTorch and numpy ({error}): pip install -e '.[benchmark]', "
-                f"or name a Python that has both with --peer_python=PATH."
-            )
-        raise UserError(message) from error
+    missing = (
+        "--peer=torch needs PyTorch and numpy: pip install -e '.[benchmark]', or name a Python "
+        "that has both with --peer_python=PATH."
+    )
+    hint = missing if module in PEERS.values() else ""
+    worker = command.start(python, module, settings, cpus, hint)
     worker.run(WARM_UP)
     return worker
 
@@ -136,10 +115,9 @@ def report(name, worker, seconds, batch_size):
 
 def measure(config):
     """Runs both sides in turn and prints the report."""
-    configs.check(config)
     if PEER.value:
         check_peer(config)
-    cpus = available_cpus(THREADS.value)
+    cpus = command.available_cpus(THREADS.value)
     shape = [config.data.resolution] * 2 + [CHANNELS.value]
     settings = {"config": config.to_dict(), "shape": shape, "num_groups": GROUPS.value}
     # The peer first: where it is missing, say so before ours compiles.
@@ -161,15 +139,5 @@ def measure(config):
         print(f"ratio {statistics.median(ratios):.3f}")
 
 
-def main(argv):
-    """Parses the command line and measures; returns the exit status."""
-    try:
-        measure(configs.from_command_line(argv, CONFIG))
-    except UserError as error:
-        print(f"\nerror: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(command.run(sys.argv, measure))

@@ -4,6 +4,7 @@
     worker.info                # {"version": "2.13.0", "compile_seconds": 0.0, ...}
     worker.run(5)              # seconds
     worker.peak_memory()       # MB
+    worker.private_memory()    # MB
 
 where the module offers `prepare(settings) -> (run(num_steps), info)`; settings, which also get
 "cpus", and info are dicts that JSON can hold.
@@ -58,6 +59,10 @@ class Worker:
         """The most memory the process has held so far, in MB."""
         return self._ask(0)["peak_mb"]
 
+    def private_memory(self):
+        """The memory that is its own now, in MB: without the files that it maps."""
+        return self._ask(0)["private_mb"]
+
     def close(self):
         """Ends the process."""
         self._process.communicate()
@@ -99,15 +104,20 @@ def serve(module, questions, answers):
     for question in questions:
         since = time.perf_counter()
         run(int(question))
-        say(seconds=time.perf_counter() - since, peak_mb=_peak_memory())
+        seconds = time.perf_counter() - since
+        say(seconds=seconds, peak_mb=memory("VmHWM"), private_mb=memory("RssAnon"))
 
 
-def _peak_memory():
-    """Peak resident memory of this process in MB."""
+def memory(kind):
+    """Resident memory of this process in MB; where there is no /proc, its peak whatever the kind.
+
+    Args:
+      kind: "VmHWM", the peak, or "RssAnon", what is there now without the files that it maps.
+    """
     # Not ru_maxrss where there is better: it counts what the parent held at the start.
     status = Path("/proc/self/status")
     if status.exists():
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        line = next(x for x in status.read_text().splitlines() if x.startswith(kind))
         return int(line.split()[1]) / 1024
     unit = 1024**2 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -27,7 +27,7 @@ from ml_collections import ConfigDict
 from refvae_jax.data.source import FOLDER, Factors, Reader, Source, fingerprint, open_source
 from refvae_jax.errors import UserError
 
-_FORMAT = 3  # Raise it when the bytes written for the same source change.
+_FORMAT = 4  # Raise it when the bytes written for the same source change.
 _SAME_NAME = (
     "name",
     "resolution",

@@ -34,15 +34,10 @@ def read_factors(
       allowed: those of the images that may have one.
 
     Raises:
-      UserError: rows and images do not match, or a row has more or fewer cells than the first.
+      UserError: it is no CSV in UTF-8, rows and images do not match, a row has more or fewer
+        cells than the first, or two columns have the same name.
     """
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        header, *lines = list(csv.reader(file)) or [[]]
-    for number, line in enumerate(lines, 2):
-        if len(line) != len(header):
-            raise UserError(
-                f"{path}, line {number}: {len(line)} cells where the first line has {len(header)}."
-            )
+    header, *lines = _read_table(path)
     row_of = {Path(line[0]).as_posix(): row for row, line in enumerate(lines)}
     _check_rows(path, row_of.keys(), len(lines), set(needed), set(allowed))
     rows = np.array([row_of[name] for name in wanted], int)
@@ -56,6 +51,26 @@ def read_factors(
             codes, kinds[name] = categorise(column)
             places[name] = codes[rows]
     return _assemble(numbers, places, kinds, len(rows))
+
+
+def _read_table(path: Path) -> list[list[str]]:
+    """The cells of all lines but empty ones; each has as many as the first, the names."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            lines = [(reader.line_num, line) for line in reader if line] or [(1, [])]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as CSV in UTF-8 ({error}): save it so.") from error
+    header = lines[0][1]
+    for number, line in lines:
+        if len(line) != len(header):
+            raise UserError(
+                f"{path}, line {number}: {len(line)} cells where the first line has {len(header)}."
+            )
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise UserError(f"{path} has two columns {twice[0]!r}: rename one.")
+    return [line for _, line in lines]
 
 
 def _assemble(numbers: dict, places: dict, kinds: dict, count: int) -> Factors:

@@ -3,11 +3,11 @@
 Images that cannot be read are dealt with in `images.py`. For ground truth see `factors_file.py`.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ from PIL import Image
 
 from refvae_jax.data import fit
 from refvae_jax.data.factors_file import no_factors, read_factors
-from refvae_jax.data.images import BAD_IMAGE, load_image, read_each
-from refvae_jax.data.listing import FACTORS_FILE, File, digest, list_images, list_splits
+from refvae_jax.data.images import BAD_IMAGE, in_parallel, load_image, read_each
+from refvae_jax.data.listing import File, list_splits
 from refvae_jax.data.partition import parse, resolve, select
+from refvae_jax.data.scan import FACTORS_FILE, scan
 from refvae_jax.data.source import Reader, Source
 from refvae_jax.errors import UserError
 from refvae_jax.logs import say
@@ -49,9 +50,9 @@ def open_folder(source: Source) -> Reader:
     factors = no_factors(len(rows))
     if (root / FACTORS_FILE).exists() and base != "reference":
         needed = [f.path for name, files in splits.items() if name != "reference" for f in files]
-        allowed = list_images(root)
+        allowed = scan(root).files
         factors = read_factors(root / FACTORS_FILE, paths, needed=needed, allowed=allowed)
-    channels = _num_channels(root, digest(root))
+    channels = _num_channels(root, scan(root).digest)
 
     def read(row):
         return read_image(root / paths[row], channels, source.crop, source.resolution)
@@ -82,7 +83,7 @@ def _known(source: Source, names: list[str]) -> tuple[str, ...]:
 
 def _warn_of_copies(root: Path, splits: dict[str, list[File]]) -> None:
     """Says which images of train are in another split too."""
-    for other in splits.keys() - {"train"}:
+    for other in sorted(splits.keys() - {"train"}):
         pairs = copies(root, [[f.path for f in splits[name]] for name in ("train", other)])
         if pairs:
             say(
@@ -96,26 +97,31 @@ def copies(root: Path, sets: list[list[str]]) -> list[tuple[str, str]]:
     by_size = [defaultdict(list) for _ in sets]
     for sizes, paths in zip(by_size, sets, strict=True):
         for path in paths:
-            sizes[os.path.getsize(root / path)].append(path)
+            with contextlib.suppress(OSError):  # Told when the image cannot be read either.
+                sizes[os.path.getsize(root / path)].append(path)
     pairs = []
     for size in by_size[0].keys() & by_size[1].keys():
         first = {_hash(root / path): path for path in by_size[0][size]}
+        first.pop(None, None)
         seconds = ((first.get(_hash(root / path)), path) for path in by_size[1][size])
         pairs += [pair for pair in seconds if pair[0]]
     return sorted(pairs)
 
 
-def _hash(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "blake2b").digest()
+def _hash(path: Path) -> bytes | None:
+    """Of the contents; None if they cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()
+    except OSError:
+        return None
 
 
 @functools.lru_cache(maxsize=1)
 def _num_channels(root: Path, state: str) -> int:
     """1 if all readable images of the folder are grey, else 3; another `state` asks again."""
     del state
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        answers = list(pool.map(lambda path: _is_grey(root / path), list_images(root)))
+    answers = list(in_parallel(lambda path: _is_grey(root / path), scan(root).files))
     grey = [answer for answer in answers if answer is not None]
     if any(grey) and not all(grey):
         say(f"{sum(grey)} of {len(grey)} images of {root} are grey: all are read as colour")

@@ -7,10 +7,10 @@ for rows, found in read_each(paths, lambda row: np.asarray(load_image(paths[row]
 
 import math
 import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -19,10 +19,11 @@ from refvae_jax.errors import UserError
 from refvae_jax.logs import say
 
 MAX_UNREADABLE = 0.01  # Share of a split's images that may be left out.
-MAX_PIXELS = 100_000_000  # Of one image; a header that claims more is taken for a lie.
+# Of one image; a header that claims more is taken for a lie. Pillow only warns from here on.
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS
 # What Pillow raises for damaged files; its bomb is a plain Exception.
 BAD_IMAGE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
-_BATCH = 1024  # Images decoded at a time: bounds the memory.
+_BATCH = 1024  # Images at a time: bounds the memory.
 _NAMED = 5  # Unreadable images named in a message.
 
 
@@ -38,18 +39,23 @@ def load_image(path: Path, mode: str) -> Image.Image:
     Raises:
       OSError, ValueError and others of BAD_IMAGE: it cannot be read.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Ours is stricter.
-        with Image.open(path) as file:
-            if math.prod(file.size) > MAX_PIXELS:
-                raise ValueError("it claims to be {} x {} pixels".format(*file.size))
-            image = ImageOps.exif_transpose(file)
+    with Image.open(path) as file:
+        if math.prod(file.size) > MAX_PIXELS:
+            raise ValueError("it claims to be {} x {} pixels".format(*file.size))
+        image = ImageOps.exif_transpose(file)
     if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     return image.convert(mode)
+
+
+def in_parallel(function: Callable[[Any], Any], items: Sequence) -> Iterable:
+    """Yields function(item) of each of the items, in order, computed in threads."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(items), _BATCH):  # Each that waits costs a kilobyte.
+            yield from pool.map(function, items[start : start + _BATCH])
 
 
 def read_each(

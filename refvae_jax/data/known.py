@@ -59,6 +59,8 @@ SETS = {
         ),
         "hold_out": 0.02,
     },
+    # The first image of each stereo pair. The ten toys of a category are five in train and five in
+    # test, so which one it is cannot be scored.
     "smallnorb": {
         "label": "label_category",
         "factors": ("label_azimuth", "label_elevation", "label_lighting"),
@@ -66,7 +68,7 @@ SETS = {
     },
     "mnist": {"resolution": 32},
     "fashion_mnist": {"resolution": 32},
-    "emnist": {"resolution": 32},  # Letters and digits lie on their side in TFDS.
+    "emnist": {"resolution": 32},
 }
 
 

@@ -9,17 +9,14 @@ train are the reference and the other splits do without it.
 """
 
 import difflib
-import hashlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from refvae_jax.data.scan import SUFFIXES, scan
 from refvae_jax.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 SPLITS = ("train", "validation", "test")
-FACTORS_FILE = "factors.csv"
+Parts = tuple[str, ...]  # Of a path: folders and a name.
 
 
 class File(NamedTuple):
@@ -27,61 +24,6 @@ class File(NamedTuple):
 
     path: str  # Relative to the folder, with forward slashes.
     kind: str  # Its class, "" if it has none.
-
-
-def walk(folder: Path) -> Iterator[os.DirEntry]:
-    """Yields the images below a folder, and its factors.csv, through symbolic links too.
-
-    Hidden files and folders are left out.
-
-    Raises:
-      UserError: a symbolic link that leads back to a folder around it, or a name not in UTF-8.
-    """
-    yield from _walk(folder, ())
-
-
-def _walk(folder: Path, around: tuple[tuple[int, int], ...]) -> Iterator[os.DirEntry]:
-    info = os.stat(folder)
-    identity = (info.st_dev, info.st_ino)
-    if identity in around:
-        raise UserError(
-            f"{folder} is a symbolic link to a folder that it lies in, so its images never end: "
-            f"remove the link."
-        )
-    with os.scandir(folder) as entries:
-        found = sorted(entries, key=lambda entry: entry.name)
-    for entry in found:
-        if entry.name.startswith((".", "__MACOSX")):
-            continue
-        try:
-            entry.name.encode()
-        except UnicodeEncodeError:
-            raise UserError(
-                f"The name {os.fsencode(entry.name)!r} in {folder} is not in UTF-8: rename it."
-            ) from None
-        if entry.is_dir():
-            yield from _walk(Path(entry.path), (*around, identity))
-        elif entry.name.lower().endswith(SUFFIXES) or (entry.name == FACTORS_FILE and not around):
-            yield entry
-
-
-def digest(folder: Path) -> str:
-    """Returns what changes when a file is added, removed or written.
-
-    Raises:
-      OSError: if the folder is gone.
-    """
-    total = hashlib.sha256()
-    for entry in walk(folder):
-        info = entry.stat()
-        total.update(f"{entry.path}\n{info.st_size} {info.st_mtime_ns}\n".encode())
-    return total.hexdigest()
-
-
-def list_images(folder: Path) -> list[str]:
-    """Returns the paths of all images, relative to the folder, in a fixed order."""
-    paths = (Path(entry.path).relative_to(folder).as_posix() for entry in walk(folder))
-    return [path for path in paths if path != FACTORS_FILE]
 
 
 def list_splits(folder: Path, reference_class: str) -> dict[str, list[File]]:
@@ -98,31 +40,31 @@ def list_splits(folder: Path, reference_class: str) -> dict[str, list[File]]:
         raise UserError(
             f"There is no folder {folder}: set --config.data.dir to that of the images."
         )
-    paths = [Path(path) for path in list_images(folder)]
+    paths = [tuple(path.split("/")) for path in scan(folder).files]
     if not paths:
         raise UserError(f"{folder} holds no images ({', '.join(s[1:] for s in SUFFIXES)}).")
-    tops = {path.parts[0] for path in paths if len(path.parts) > 1}
+    tops = {path[0] for path in paths if len(path) > 1}
     if tops & {"reference", "unlabelled"}:
         return _two_sets(folder, paths, tops, reference_class)
     if "train" in tops and tops <= set(SPLITS):
         splits = {top: _files(paths, top) for top in SPLITS if top in tops}
     else:
-        inside = [path for path in paths if len(path.parts) > 1]
+        inside = [path for path in paths if len(path) > 1]
         splits = {"train": [_file(path, 0) for path in inside or paths]}
     return _divide_reference(folder, splits, reference_class) if reference_class else splits
 
 
-def _file(path: Path, depth: int) -> File:
+def _file(path: Parts, depth: int) -> File:
     """The class is the name of the folder at that depth."""
-    return File(path.as_posix(), path.parts[depth] if len(path.parts) > depth + 1 else "")
+    return File("/".join(path), path[depth] if len(path) > depth + 1 else "")
 
 
-def _files(paths: list[Path], top: str) -> list[File]:
-    return [_file(path, 1) for path in paths if path.parts[0] == top and len(path.parts) > 1]
+def _files(paths: list[Parts], top: str) -> list[File]:
+    return [_file(path, 1) for path in paths if path[0] == top and len(path) > 1]
 
 
 def _two_sets(
-    folder: Path, paths: list[Path], tops: set[str], reference_class: str
+    folder: Path, paths: list[Parts], tops: set[str], reference_class: str
 ) -> dict[str, list[File]]:
     missing = {"reference", "unlabelled"} - tops
     if missing:

@@ -76,7 +76,7 @@ def fingerprint(name: str, data_path: str) -> str | None:
     """Returns what changes when the data do; None if they are gone or remote."""
     try:
         if name == FOLDER:
-            return importlib.import_module("refvae_jax.data.listing").digest(Path(data_path))
+            return importlib.import_module("refvae_jax.data.scan").scan(Path(data_path)).digest
         info = Path(data_path, "dataset_info.json").stat()
     except OSError:
         return None  # A cache outlives the data that it was made from.

@@ -21,6 +21,7 @@ _OWN_BUILDERS = {
     "digits5k": "refvae_jax.data.builders.digits5k",
     "reference_mnist": "refvae_jax.data.builders.reference_mnist",
 }
+MANUAL = "downloads/manual"  # Where, below TFDS's directory, an archive of theirs may be put.
 _OFFLINE = ("digits5k", "reference_mnist")  # Those of them that may need no download.
 # The disk's errors stay OSErrors; the others of a download are the network's.
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
@@ -88,17 +89,34 @@ def _prepare(builder: Any, source: Source) -> None:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             raise
         raise UserError(
-            f"Data set '{source.name}' is not in {source.data_dir} and could not be prepared: run "
-            f"`tfds build {source.name} --data_dir={source.data_dir}` where it can be downloaded, "
-            "or set TFDS_DATA_DIR or --config.data.dir to a directory that holds it. "
-            f"({_reason(error)})"
+            f"Data set '{source.name}' is not in {source.data_dir} and could not be prepared: "
+            f"{_advice(builder, source)}, or set TFDS_DATA_DIR or --config.data.dir to a directory "
+            f"that holds it. ({_reason(error)})"
         ) from error
+
+
+def _advice(builder: Any, source: Source) -> str:
+    missing = [f"{name} from {url}" for name, url in _archives(builder).items()]
+    if missing:
+        return f"put {', '.join(missing)} into {source.data_dir}/{MANUAL} and run this again"
+    build = f"tfds build {source.name} --data_dir={source.data_dir}"
+    return f"run `{build}` where it can be downloaded"
+
+
+def _archives(builder: Any) -> dict[str, str]:
+    """{file: URL} of what one of our builders reads, unless the file is where it is looked for."""
+    archives = getattr(builder, "ARCHIVES", {})
+    manual = Path(builder.data_dir_root, MANUAL)
+    return {name: url for name, url in archives.items() if not (manual / name).exists()}
 
 
 def _check_reachable(builder: Any, data_dir: str) -> None:
     """Raises ConnectionError if a download is bound to fail; TFDS would retry for minutes."""
-    hosts = sorted({urlsplit(url).hostname or "" for url in builder.url_infos or {}} - {""})
-    downloaded = list(Path(data_dir).glob("downloads/*"))
+    urls = (*(builder.url_infos or {}), *_archives(builder).values())
+    hosts = sorted({urlsplit(url).hostname or "" for url in urls} - {""})
+    patterns = ("downloads/*", f"downloads/{builder.name}/*")  # Older and newer versions of TFDS.
+    found = [path for pattern in patterns for path in Path(data_dir).glob(pattern)]
+    downloaded = any(path.is_file() for path in found)  # Aborted ones are in folders.
     if not hosts or downloaded or urllib.request.getproxies():
         return  # Nothing to ask for, or an earlier download or a proxy may serve it.
     for host in hosts:

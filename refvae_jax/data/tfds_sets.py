@@ -20,6 +20,7 @@ from refvae_jax.errors import UserError
 from refvae_jax.logs import say
 
 _OF_0_AND_1 = ("dsprites",)  # Sets whose white is 1, not 255.
+_TRANSPOSED = ("emnist",)  # Sets whose rows are columns.
 _BATCH = 1024  # Images decoded at a time: bounds the memory.
 
 
@@ -197,7 +198,10 @@ def _read_images(
 
     def decode(example, _):
         image = image_feature.decode_example(example["image"])
-        image = image * np.uint8(255) if builder.name in _OF_0_AND_1 else image
+        if builder.name in _OF_0_AND_1:
+            image = image * np.uint8(255)
+        if builder.name in _TRANSPOSED:
+            image = tf.transpose(image, (1, 0, 2))
         return _fitted(tf, image, source), tf.shape(image)[:2]
 
     examples = _examples(tfds, builder, base, decoders)

@@ -1,6 +1,7 @@
 """The builder on an archive of three cars whose pixels say what they show."""
 
 import io
+import socket
 import tarfile
 
 import numpy as np
@@ -94,3 +95,15 @@ def test_truncated_archive(files, tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(UserError, match=r"incomplete or damaged"):
         open_split(data_config(tmp_path), "train")
+
+
+def test_missing_archive(tmp_path, monkeypatch):
+    def no_address(host, port):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_address)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    with pytest.raises(UserError) as caught:
+        open_split(data_config(tmp_path), "train")
+    put = f"put {cars3d.ARCHIVE} from {cars3d.URL} into {tmp_path}/downloads/manual and run"
+    assert put in str(caught.value) and "no network" in str(caught.value)

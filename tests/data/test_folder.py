@@ -1,13 +1,15 @@
 """Anyone's images: layouts, formats, ground truth, and everything that can be wrong with them."""
 
 import os
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from configs import default
-from refvae_jax.data import fit, folder, images, known
+from refvae_jax.data import cache, fit, folder, images, known
 from refvae_jax.data.cache import open_split
 from refvae_jax.errors import UserError
 
@@ -53,6 +55,13 @@ def test_one_pool_is_divided_and_every_image_used_once(root, data):
     for part in parts:
         assert part.class_names == ("a", "b", "c")
         np.testing.assert_array_equal(part.image[:, 8, 8, 0], 10 * part.label + 5)
+
+
+def test_second_opening_reads_no_image(root, data, monkeypatch):
+    make_groups(root)
+    first = open_split(data, "train")
+    monkeypatch.setattr(cache, "open_source", None)
+    np.testing.assert_array_equal(open_split(data, "train").image, first.image)
 
 
 def test_splits_of_its_own(root, data):
@@ -153,6 +162,23 @@ def test_image_that_lies_about_its_size(root, monkeypatch):
         folder.read_image(root / "a.png", 3, fit.WHOLE, 8)
 
 
+@pytest.mark.parametrize("side", [10_000, 50_000])  # Pillow warns of the one, refuses the other.
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_decompression_bombs_and_truncated_photographs_are_left_out(root, data, capsys, side):
+    make_groups(root, count=60)
+    data.hold_out = 0.0
+    save(root / "a" / "cut.jpg", size=(200, 200))
+    photograph = (root / "a" / "cut.jpg").read_bytes()
+    (root / "a" / "cut.jpg").write_bytes(photograph[: len(photograph) // 2])
+    bomb = bytearray((root / "b" / "0.png").read_bytes())
+    bomb[16:24] = struct.pack(">2I", side, side)
+    bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
+    (root / "b" / "0.png").write_bytes(bomb)
+    assert len(open_split(data, "train").label) == 179
+    said = capsys.readouterr().out
+    assert "2 of 181 images" in said and "a/cut.jpg" in said and "b/0.png" in said
+
+
 def test_factors(root, data):
     make_groups(root)
     lines = ["path,height,pose"]
@@ -174,12 +200,23 @@ def test_factors(root, data):
         ("path,x\na/0.png\na/1.png,2", "line 2: 1 cells"),
         ("path,x\na/0.png,1\na/1.png,2\na/1.png,2", "twice"),
         ("", "lacks a row"),
+        ("path,x,x\na/0.png,1,1\na/1.png,2,2", "two columns 'x'"),
+        ("path,x\na/0.png,\xe9\na/1.png,2", "CSV in UTF-8"),
+        ("path,x\na/0.png,1\na/1.png," + "1" * 200_000, "CSV in UTF-8"),
     ],
 )
 def test_factors_that_do_not_match(root, data, text, message):
     make_groups(root, count=2, names=("a",))
-    (root / "factors.csv").write_text(text)
+    (root / "factors.csv").write_text(text, encoding="latin-1")
     assert message in fails(data)
+
+
+def test_empty_lines_among_the_factors(root, data):
+    make_groups(root, count=10, names=("a",))
+    rows = [f"a/{i}.png,{i}" for i in range(10)]
+    (root / "factors.csv").write_text("path,x\n\n" + "\n".join(rows) + "\n\n")
+    train = open_split(data, "train")
+    np.testing.assert_array_equal(train.factors.values[:, 0], train.image[:, 8, 8, 1])
 
 
 def test_bad_folders(root, data):
@@ -197,12 +234,32 @@ def test_link_loop_and_name_not_in_utf8(root, data):
     os.symlink(root, root / "a" / "again")
     assert "symbolic link" in fails(data)
     (root / "a" / "again").unlink()
+    os.symlink("itself.png", root / "a" / "itself.png")
+    assert "cannot be followed" in fails(data)
+    (root / "a" / "itself.png").unlink()
     os.makedirs(os.fsencode(root) + b"/\xff")
     assert "UTF-8" in fails(data)
 
 
-def test_copies_in_both_sets_are_told(root, data, capsys):
-    make_groups(root / "unlabelled")
-    make_groups(root / "reference", count=1, names=("a",))
+def test_a_link_to_nothing_is_an_unreadable_image(root, data, capsys):
+    for split in ("train", "test"):
+        make_groups(root / split)
+        os.symlink("nothing.png", root / split / "a" / "gone.png")
+    data.hold_out = 0.0
+    assert len(open_split(data, "train").label) == 30
+    assert "1 of 31 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reference_class"),
+    [("unlabelled", "reference", ""), ("train", "test", ""), (".", "neutral", "neutral")],
+)
+def test_copies_in_both_sets_are_told(root, data, capsys, first, second, reference_class):
+    make_groups(root / first)
+    make_groups(root / second, count=1, names=("a",))
+    data.reference_class = reference_class
     open_split(data, "train")
-    assert "1 images are both in train and in reference" in capsys.readouterr().out
+    other = "test" if second == "test" else "reference"
+    said = capsys.readouterr().out
+    assert f"1 images are both in train and in {other}, such as" in said
+    assert f"a/0.png and {second}/a/0.png" in said

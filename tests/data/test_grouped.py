@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from refvae_jax.data.grouped import known_groups
+from refvae_jax.data.grouped import check_groups, known_groups
 from refvae_jax.errors import UserError
 
 
@@ -27,3 +27,20 @@ def test_known_groups_depend_on_the_seed_only():
 def test_bad_fraction(fraction):
     with pytest.raises(UserError, match="grouped_fraction"):
         known_groups(np.zeros(5, int), fraction, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        ([-1, -1, -1], "0 known groups"),
+        ([4, 4, -1], "1 known groups"),
+        ([0, 1, 2, -1, -1], "single image"),
+    ],
+)
+def test_too_few_groups(group, message):
+    with pytest.raises(UserError, match=message):
+        check_groups(np.array(group))
+
+
+def test_two_groups_are_enough():
+    check_groups(np.array([3, 3, 5, -1]))

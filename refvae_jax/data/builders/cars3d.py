@@ -17,7 +17,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -25,6 +25,7 @@ from PIL import Image
 from scipy import io as scipy_io
 
 from refvae_jax.data.fit import WHOLE, fit
+from refvae_jax.data.tfds_builders import MANUAL
 from refvae_jax.errors import UserError
 
 ARCHIVE = "nips2015-analogy-data.tar.gz"
@@ -43,6 +44,7 @@ class Cars3d(tfds.core.GeneratorBasedBuilder):
     The label is the car's place in list.txt; azimuths are 15 degrees apart.
     """
 
+    ARCHIVES: ClassVar = {ARCHIVE: URL}  # Where it can be had, for messages.
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
 
@@ -58,7 +60,7 @@ class Cars3d(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        own = Path(self.data_dir_root, "downloads", "manual", ARCHIVE)
+        own = Path(self.data_dir_root, MANUAL, ARCHIVE)
         path = own if own.exists() else Path(dl_manager.download(URL))
         names = read_names(path)
         test = test_cars(len(names))

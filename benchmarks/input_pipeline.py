@@ -1,0 +1,92 @@
+"""Images a second of the input pipeline, and how many times those of the training step that is.
+
+python benchmarks/input_pipeline.py --config=configs/celeba_gmvae.py                # its own data
+python benchmarks/input_pipeline.py --config=configs/celeba_gmvae.py --made=10000   # made pictures
+
+The pipeline is what train.py's loop waits for: data.settings.training_batches over the
+memory-mapped cache, each batch put on the devices by parallel.put_batch. The step is the one of
+train_step.py, always given the same batch. Each runs in a process of its own on the same CPUs;
+blocks of batches and of steps alternate, so that whatever else the machine does hits both alike.
+
+The last line is `ratio <number>`: the pipeline's images a second over the step's, the median over
+the rounds. Memory is that of the pipeline's process without the cache that it maps, whose pages
+belong to the system and go when they are needed.
+"""
+
+import statistics
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from benchmarks import command
+from benchmarks.command import ROUNDS, STEPS, THREADS
+from benchmarks.pictures import own_or_made
+
+BATCHES = flags.DEFINE_integer("batches", 400, "Batches of the pipeline in a block.", 1)
+NO_END = 10**9  # Steps of a run that the benchmark never sees the end of.
+
+
+def prepare(settings):
+    """The pipeline's end of the benchmark, see worker.py; its steps are batches."""
+    import jax
+
+    from refvae_jax import parallel, train
+    from refvae_jax.data.settings import training_batches
+
+    config = ConfigDict(settings["config"])
+    built = train.build(config)
+    config.num_train_steps = NO_END
+    batches = training_batches(built.training_sets, config, first_step=0)
+    mesh, how = parallel.make_mesh(), config.parallel.map
+
+    def run(num_batches):
+        for _ in range(num_batches):
+            jax.block_until_ready(parallel.put_batch(next(batches), mesh, how))
+
+    info = {"shape": built.data_info.image_shape, "num_images": built.data_info.num_train_images}
+    return run, info
+
+
+def measure(config):
+    """Runs both sides in turn and prints the report."""
+    cpus = command.available_cpus(THREADS.value)
+    with own_or_made(config) as config:
+        # The data first: where they are missing, say so before the step compiles.
+        settings = {"config": config.to_dict()}
+        pipeline = command.start(sys.executable, "benchmarks.input_pipeline", settings, cpus)
+        settings |= {"shape": pipeline.info["shape"], "num_groups": 10}
+        step = command.start(sys.executable, "benchmarks.train_step", settings, cpus)
+        num_images, size = pipeline.info["num_images"], config.batch_size
+        pipeline.run(-(-num_images // size))  # An epoch, for a warm-up.
+        step.run(1)
+        before = pipeline.private_memory()
+        rounds = []
+        for _ in range(ROUNDS.value):
+            seconds = pipeline.run(BATCHES.value) / BATCHES.value
+            rounds.append((seconds, step.run(STEPS.value) / STEPS.value))
+        after, peak = pipeline.private_memory(), pipeline.peak_memory()
+        pipeline.close()
+        step.close()
+
+    shape = " x ".join(map(str, pipeline.info["shape"]))
+    print(f"{len(cpus)} CPUs, batches of {size}, {num_images:,} training images {shape}")
+    for name, seconds in zip(("pipeline", "step"), zip(*rounds, strict=True), strict=True):
+        median, fastest = statistics.median(seconds), min(seconds)
+        print(f"{name}: {1e3 * median:.2f} ms a batch (fastest block {1e3 * fastest:.2f})")
+        print(f"{name}: {size / median:.0f} images/s")
+    epochs = ROUNDS.value * BATCHES.value * size / num_images
+    print(
+        f"pipeline: memory {before:.0f} MB after an epoch, {after:.0f} MB after {epochs:.1f} more; "
+        f"peak {peak:.0f} MB with the cache that it maps"
+    )
+    ratios = sorted(step_seconds / seconds for seconds, step_seconds in rounds)
+    print(f"ratio within a round: {ratios[0]:.1f} to {ratios[-1]:.1f}")
+    print(f"ratio {statistics.median(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(sys.argv, measure))
