@@ -13,16 +13,44 @@ from configs import quickstart
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_configure():
+    # The workers of pytest-xdist fill the cores. Their threads would only wait for each other, and
+    # those of OpenMP and OpenBLAS spin while they wait. Libraries read it when they are loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_caches(tmp_path_factory):
-    """Decoded data, prepared data and compiled programs of the tests, apart from the user's."""
+    """Decoded data, prepared data and compiled programs of the tests, apart from the user's.
+
+    All workers of pytest-xdist and the commands they start have them in common.
+    """
+    from refvae_jax.run import use_compilation_cache
+
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     before = dict(os.environ)
-    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
-    os.environ["TFDS_DATA_DIR"] = str(tmp_path_factory.mktemp("tfds"))
+    os.environ["XDG_CACHE_HOME"] = str(root / "cache")
+    os.environ["TFDS_DATA_DIR"] = str(root / "prepared")
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    (root / "prepared").mkdir(exist_ok=True)
+    use_compilation_cache()
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture
+def quick_compile():
+    """Halves the time of compiling, for tests that run a program once or twice.
+
+    It is XLA's program as ever, but LLVM does not optimise the machine code.
+    """
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

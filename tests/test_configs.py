@@ -41,6 +41,7 @@ def use_folder(config, folder):
     config.data.dir = str(folder)
 
 
+@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_builds_and_takes_two_steps_in_its_smoke_form(name, tmp_path, folders):
     config = CONFIGS[name].get_config("smoke")

@@ -19,6 +19,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPRegressor
+from threadpoolctl import threadpool_limits
 
 from refvae_jax.metrics.probes import moments, unstandardise
 
@@ -101,15 +102,17 @@ def strong_errors(
     unseen = np.concatenate(others)
     mean, scale = moments(np.asarray(fit.factors))
     factors = ((fit.factors - mean) * scale).astype(np.float32)
-    candidates = np.stack(
-        [
-            np.zeros((len(unseen), len(mean))),  # The mean of `fit`.
-            _linear(codes.astype(np.float64), factors, unseen.astype(np.float64)),
-            *_neighbours(codes, factors, unseen),
-            *_boosted_trees(codes, factors, unseen),
-            *_network(codes, factors, unseen, seed),
-        ]
-    )  # [K, V + M, F]
+    # Threads spin while they wait for each other: beside other work two take ten times as long.
+    with threadpool_limits(1):
+        candidates = np.stack(
+            [
+                np.zeros((len(unseen), len(mean))),  # The mean of `fit`.
+                _linear(codes.astype(np.float64), factors, unseen.astype(np.float64)),
+                *_neighbours(codes, factors, unseen),
+                *_boosted_trees(codes, factors, unseen),
+                *_network(codes, factors, unseen, seed),
+            ]
+        )  # [K, V + M, F]
     on_validation, on_test = np.split(candidates, [len(validation.codes)], axis=1)
     errors = np.square(on_validation - (validation.factors - mean) * scale).mean(axis=1)  # [K, F]
     chosen = errors.argmin(axis=0)  # [F]

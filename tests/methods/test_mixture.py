@@ -14,6 +14,7 @@ from refvae_jax.methods import METHODS, gmvae, mlvae
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.train import initial_variables
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 CONSTANTS = {"k": 2.0, "w_rep": 7.0, "w_cent": 0.05, "delta": 0.1}
 GROUPS = {
     "singletons and pairs": [7, 7, 3, 5, 3, 7],

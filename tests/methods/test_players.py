@@ -14,6 +14,7 @@ from refvae_jax.methods import METHODS, factorvae, mathieu, rbvae
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.update import make_update
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 NAMES = [name for name in METHODS if name not in ("gmvae", "mlvae")]
 WITH_CRITIC = ["srbvae", "svae", "factorvae", "mathieu"]
 SHAPE, BATCH = (8, 8, 3), 6

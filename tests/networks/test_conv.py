@@ -8,6 +8,7 @@ import pytest
 from refvae_jax.networks import conv as convs
 from refvae_jax.networks.conv import Conv, ConvTranspose, Form, conv, conv_transpose, form
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
 FUNCTIONS = {"conv": convs._conv, "conv_transpose": convs._conv_transpose}
 
 

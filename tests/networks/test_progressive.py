@@ -8,6 +8,8 @@ import pytest
 from refvae_jax.errors import UserError
 from refvae_jax.networks import discriminators, progressive
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def random(*shape, seed=0):
     return np.random.default_rng(seed).uniform(size=shape).astype(np.float32)
