@@ -151,3 +151,20 @@ def test_optimizer_is_adam_with_the_configs_constants(config):
     got, _ = tx.update(grads, tx.init(params), params)
     want, _ = expected.update(grads, expected.init(params), params)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), got, want)
+
+
+def test_each_player_has_adam_with_its_own_constants(config):
+    config.optimizer.schedule = "step"
+    config.optimizer.update({"learning_rate": 1e-3, "b1": 0.7, "b2": 0.99})
+    config.critic_optimizer.update({"learning_rate": 4e-3, "b1": 0.3, "b2": 0.8})
+    got = train.make_optimizers(config, ("critic", "model"))
+    want = {"critic": optax.adam(4e-3, b1=0.3, b2=0.8), "model": optax.adam(1e-3, b1=0.7, b2=0.99)}
+    assert got.keys() == want.keys()
+    for player, expected in want.items():
+        tx, params = got[player], np.zeros(2)
+        state, expected_state = tx.init(params), expected.init(params)
+        # The first update of Adam is the rate whatever its constants, the second is not.
+        for grads in (np.array([0.1, -2.0]), np.array([3.0, 0.4])):
+            update, state = tx.update(grads, state, params)
+            expected_update, expected_state = expected.update(grads, expected_state, params)
+            np.testing.assert_allclose(update, expected_update, rtol=1e-5)

@@ -49,6 +49,29 @@ def test_pixel_norm_gives_features_of_unit_mean_square():
     np.testing.assert_allclose(y / x, np.broadcast_to((y / x)[..., :1], y.shape), rtol=1e-4)
 
 
+def test_leaky_relu_has_slope_a_fifth_below_zero():
+    x = np.array([-5.0, -1.0, 0.0, 2.0], np.float32)
+    np.testing.assert_allclose(progressive.leaky_relu(x), [-1, -0.2, 0, 2], rtol=1e-6)
+
+
+def test_a_trunk_of_no_blocks_is_linear_in_the_image_from_minus_one_to_one():
+    trunk, x = progressive.Trunk((5,)), random(2, 4, 4, 3)
+    params = trunk.init(jax.random.key(0), x)
+    layer = params["params"]["from_image"]
+    layer["bias"] = random(5)
+    expected = (2 * x - 1) @ np.asarray(layer["kernel"])[0, 0] + layer["bias"]
+    np.testing.assert_allclose(trunk.apply(params, x), expected.reshape(2, -1), atol=1e-5)
+
+
+def test_a_decoders_image_is_a_tanh_moved_to_zero_to_one():
+    decoder, code = progressive.Decoder(5, (), channels=3), {"z": random(2, 4)}
+    params = decoder.init(jax.random.key(0), code)
+    first, last = (params["params"][name] for name in ("from_codes", "to_image"))
+    x = (code["z"] @ np.asarray(first["kernel"])).reshape(2, 4, 4, 5)
+    expected = (np.tanh(x @ np.asarray(last["kernel"])[0, 0]) + 1) / 2
+    np.testing.assert_allclose(decoder.apply(params, code), expected, atol=1e-5)
+
+
 def test_double_repeats_every_pixel():
     x = random(2, 3, 5, 4)
     expected = x.repeat(2, axis=1).repeat(2, axis=2)

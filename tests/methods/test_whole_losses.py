@@ -1,0 +1,361 @@
+"""Every method's `losses` as a whole, weights and signs and labels, against equations in numpy.
+
+The networks are the package's; the draws repeat its calls of jax.random; the rest is written anew.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from refvae_jax.distributions import Gaussian
+from refvae_jax.methods import backbone, srbvae
+from refvae_jax.networks.discriminators import LatentCritic
+from tests.small_methods import (
+    BATCH,
+    INFO,
+    NAMES,
+    SHAPE,
+    build,
+    make_batch,
+    make_config,
+    quick_jit,
+    variables_of,
+)
+
+# Chosen so that every term is seen beside the others, and no two weights are the same.
+WEIGHTS = {
+    "scale": 20.0,
+    "beta": 3.0,
+    "gamma": 7.0,
+    "w_off_diagonal": 40.0,
+    "w_diagonal": 13.0,
+    "w_kl": 0.3,
+    "w_adversarial": 0.7,
+    "w_image": 5.0,
+    "w_latent": 0.4,
+    "block_dropout": 0.5,
+}
+RNG = jax.random.key(5)
+N = BATCH
+
+
+@functools.cache
+def small(name, **changes):
+    return build(name, **WEIGHTS | changes)
+
+
+@functools.cache
+def parameters(name):
+    method = small(name)
+    variables = variables_of(method)
+    if name == "factorvae":  # Noise in layers of 1000 makes logits of hundreds.
+        critic = quick_jit(method.init)(jax.random.key(0))["params"][backbone.CRITIC]
+        variables["params"][backbone.CRITIC] = critic
+    return jax.tree.map(lambda a: np.asarray(a, np.float32), variables)
+
+
+@functools.cache
+def networks(latents):
+    """Encoder and decoder, compiled for BATCH rows, on any multiple of them in float64."""
+    net = backbone.build(make_config("rbvae"), INFO, latents)
+    encode, decode = quick_jit(net.encode), quick_jit(net.decode)
+
+    def in_batches(function, params, inputs):
+        parts = len(jax.tree.leaves(inputs)[0]) // BATCH
+        found = [
+            function(params, jax.tree.map(lambda a, i=i: np.float32(np.split(a, parts)[i]), inputs))
+            for i in range(parts)
+        ]
+        return jax.tree.map(lambda *a: np.concatenate(a).astype(np.float64), *found)
+
+    return functools.partial(in_batches, encode), functools.partial(in_batches, decode)
+
+
+@functools.cache
+def critic_network(sizes, rate):
+    config = make_config("rbvae")
+    return quick_jit(backbone.build_critic(config, INFO, dict(sizes), rate)[1])
+
+
+def normal(rng, *shape):
+    return np.asarray(jax.random.normal(rng, shape), np.float64)
+
+
+def drawn(rng, q):
+    return q.mean + np.exp(q.logvar / 2) * normal(rng, *q.mean.shape)
+
+
+def joined(q, other):
+    return jax.tree.map(lambda *pair: np.concatenate(pair), q, other)
+
+
+def sp(x):
+    return np.logaddexp(0, np.asarray(x, np.float64))
+
+
+def kl(q):
+    return 0.5 * (np.exp(q.logvar) + q.mean**2 - 1 - q.logvar).sum(axis=1).mean()
+
+
+def total_error(x, recon):
+    """|x - recon|_1 in [-1, 1], summed over the image, averaged over the batch."""
+    x, recon = 2 * x.astype(np.float64) - 1, 2 * recon - 1
+    return np.abs(x - recon).reshape(len(x), -1).sum(axis=1).mean()
+
+
+def mean_error(x, recon):
+    return total_error(x, recon) / np.prod(SHAPE)
+
+
+def of_vae(params, x, rng):
+    encode, decode = networks(("z",))
+    q = encode(params, x)["z"]
+    z = drawn(rng, q)
+    return q, z, total_error(x, decode(params, {"z": z})) / WEIGHTS["scale"]
+
+
+def penalty(cov):
+    diagonal = np.diag(cov)
+    off = cov - np.diag(diagonal)
+    return 40.0 * (off**2).sum() + 13.0 * ((diagonal - 1) ** 2).sum()
+
+
+def expected_vae(name, params, batch):
+    q, z, recon = of_vae(params["model"], batch["image"], RNG)
+    cov = np.cov(q.mean.T, bias=True)
+    if name == "betatcvae":
+        m, total = N - 1, INFO.num_train_images
+        weight = np.full((N, N), 1 / m)
+        for i in range(N):
+            weight[i, i], weight[i, (i + 1) % N] = 1 / total, (total - m) / (total * m)
+        density = stats.norm.pdf(z[:, None], q.mean, np.exp(q.logvar / 2))  # [z, q, dimension]
+        log_qz = np.log((weight * density.prod(axis=2)).sum(axis=1))
+        log_product = np.log((weight[:, :, None] * density).sum(axis=1)).sum(axis=1)
+        log_qzx = np.log(density[np.arange(N), np.arange(N)]).sum(axis=1)
+        log_p = stats.norm.logpdf(z).sum(axis=1)
+        terms = (log_qzx - log_qz) + 3.0 * (log_qz - log_product) + (log_product - log_p)
+        return {"model": recon + terms.mean()}
+    return {
+        "model": recon
+        + {
+            "vae": lambda: kl(q),
+            "betavae": lambda: 3.0 * kl(q),
+            "dipvae1": lambda: kl(q) + penalty(cov),
+            "dipvae2": lambda: kl(q) + penalty(cov + np.diag(np.exp(q.logvar).mean(axis=0))),
+        }[name]()
+    }
+
+
+def expected_factorvae(params, batch):
+    rng_z, rng_permutation = jax.random.split(RNG)
+    q, z, recon = of_vae(params["model"], batch["image"], rng_z)
+    z = np.float32(z)
+    joint, others = z[: N // 2], z[N // 2 :]
+    permuted = jax.random.permutation(rng_permutation, others, axis=0, independent=True)
+
+    def critic(z):
+        return np.asarray(LatentCritic().apply({"params": params["critic"]}, z), np.float64)
+
+    return {
+        "critic": (sp(-critic(joint)) + sp(critic(permuted))).mean(),
+        "model": recon + kl(q) + 7.0 * critic(z).mean(),
+    }
+
+
+def judged(params, real, made, rng, rate=WEIGHTS["block_dropout"]):
+    """The logits of real and of made pairs (image, {name: code})."""
+    image = np.float32(np.concatenate([real[0], made[0]]))
+    codes = {k: np.float32(np.concatenate([real[1][k], made[1][k]])) for k in real[1]}
+    sizes = tuple((k, code.shape[1]) for k, code in codes.items())
+    logits = critic_network(sizes, rate)(params, image, codes, rng)
+    return np.split(np.asarray(logits, np.float64), 2)
+
+
+def half_square(z, q):
+    return 0.5 * ((z - q.mean) ** 2).sum(axis=1).mean()
+
+
+def floored_nats(z, q):
+    std = np.exp(np.maximum(q.logvar, -4.0) / 2)
+    return -stats.norm.logpdf(z, q.mean, std).sum(axis=1).mean()
+
+
+LATENT_ERRORS = {"squared": half_square, "likelihood": floored_nats}
+
+
+def expected_svae(params, batch, latent_error=half_square):
+    rng_prior, rng_z, rng_critic = jax.random.split(RNG, 3)
+    encode, decode = networks(("z",))
+    x, model = batch["image"], params["model"]
+    z1 = normal(rng_prior, N, 4)
+    g = decode(model, {"z": z1})
+    z = drawn(rng_z, encode(model, x)["z"])
+    d_q, d_p = judged(params["critic"], (x, {"z": z}), (g, {"z": z1}), rng_critic)
+    image = mean_error(x, decode(model, {"z": z}))
+    latent = latent_error(z1, encode(model, g)["z"])
+    return {
+        "critic": (sp(-d_q) + sp(d_p)).mean(),
+        "model": d_q.mean() - d_p.mean() + 5.0 * image + 0.4 * latent,
+    }
+
+
+def reference_pair(batch):
+    return batch["unlabelled"]["image"], batch["reference"]["image"]
+
+
+def expected_rbvae(params, batch):
+    rng_common, rng_target = jax.random.split(RNG)
+    encode, decode = networks(("common", "target"))
+    (xu, xr), model = reference_pair(batch), params["model"]
+    of_u, of_r = encode(model, xu), encode(model, xr)
+    both = joined(of_u["common"], of_r["common"])
+    z, e = drawn(rng_common, both), drawn(rng_target, of_u["target"])
+    e_ref = np.tile(model["e_ref"], (N, 1))
+    error_u = total_error(xu, decode(model, {"common": z[:N], "target": e}))
+    error_r = total_error(xr, decode(model, {"common": z[N:], "target": e_ref}))
+    return {
+        "model": kl(of_u["common"])
+        + kl(of_u["target"])
+        + kl(of_r["common"])
+        + (error_u + error_r) / 20.0
+    }
+
+
+def expected_srbvae(params, batch, latent_error=half_square):
+    rng_play, rng_critic = jax.random.split(RNG)
+    rngs, (rng_u, rng_r) = jax.random.split(rng_play, 5), jax.random.split(rng_critic)
+    encode, decode = networks(("common", "target"))
+    (xu, xr), model, critic = reference_pair(batch), params["model"], params["critic"]
+    e_ref = np.tile(model["e_ref"], (N, 1))
+    (z1, z2), e1 = np.split(normal(rngs[0], 2 * N, 3), 2), normal(rngs[1], N, 2)
+    gu = decode(model, {"common": z1, "target": e1})
+    gr = decode(model, {"common": z2, "target": e_ref})
+    of_u, of_r = encode(model, xu), encode(model, xr)
+    both = joined(of_u["common"], of_r["common"])
+    (zu, zr), eu = np.split(drawn(rngs[3], both), 2), drawn(rngs[4], of_u["target"])
+
+    real_u, made_u = (xu, {"common": zu, "target": eu}), (gu, {"common": z1, "target": e1})
+    du_q, du_p = judged(critic["unlabelled"], real_u, made_u, rng_u)
+    dr_q, dr_p = judged(critic["reference"], (xr, {"common": zr}), (gr, {"common": z2}), rng_r)
+    image = mean_error(xu, decode(model, {"common": zu, "target": eu}))
+    image += mean_error(xr, decode(model, {"common": zr, "target": e_ref}))
+    of_gu, of_gr = encode(model, gu), encode(model, gr)
+    latent = latent_error(z1, of_gu["common"]) + latent_error(e1, of_gu["target"])
+    latent += latent_error(z2, of_gr["common"])
+    return {
+        "critic": (sp(-du_q) + sp(du_p) + sp(-dr_q) + sp(dr_p)).mean(),
+        "model": (du_q - du_p + dr_q - dr_p).mean() + 5.0 * image + 0.4 * latent,
+    }
+
+
+def expected_mathieu(params, batch):
+    encode, decode = networks(("common", "target"))
+    (xu, xr), model = reference_pair(batch), params["model"]
+    of_u, of_r = encode(model, xu), encode(model, xr)
+    both = joined(of_u["common"], of_r["common"])
+    zu, zr = np.split(drawn(RNG, both), 2)
+    eu, er = of_u["target"].mean, of_r["target"].mean
+    other = er[[N - 1, *range(N - 1)]]
+
+    def image(z, e):
+        return decode(model, {"common": z, "target": e})
+
+    u, r = ({"set": np.tile(row, (N, 1))} for row in np.eye(2))
+    real_u, made_u = judged(params["critic"], (xu, u), (image(zr, eu), u), None, 0.0)
+    real_r, made_r = judged(params["critic"], (xr, r), (image(zu, er), r), None, 0.0)
+    errors = mean_error(xu, image(zu, eu)) + mean_error(xr, image(zr, er))
+    errors += mean_error(xr, image(zr, other))
+    return {
+        "critic": (sp(-real_u) + sp(-real_r) + sp(made_u) + sp(made_r)).mean(),
+        "model": errors + 0.3 * kl(both) + 0.7 * (sp(-made_u) + sp(-made_r)).mean(),
+    }
+
+
+EXPECTED = {
+    "factorvae": expected_factorvae,
+    "svae": expected_svae,
+    "rbvae": expected_rbvae,
+    "srbvae": expected_srbvae,
+    "mathieu": expected_mathieu,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_losses_are_those_of_the_equations(name):
+    method, variables = small(name), parameters(name)
+    batch = make_batch(method.setting)
+    found = quick_jit(method.losses)(variables, batch, RNG)
+    values = {player: value for player, (value, _) in found.items()}
+    expected = EXPECTED.get(name, functools.partial(expected_vae, name))
+    want = expected(variables["params"], batch)
+    assert values.keys() == want.keys()
+    for player, value in values.items():
+        np.testing.assert_allclose(value, want[player], rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [(name, how) for name in ("svae", "srbvae") for how in ("paper", "stopped")]
+    + [("factorvae", "paper")],
+)
+def test_which_parts_of_the_model_each_term_reaches(name, how):
+    method, variables = small(name, reconstruction_gradient=how), parameters(name)
+    batch = make_batch(method.setting)
+    kinds = ("recon", "total_correlation" if name == "factorvae" else "latent_error")
+
+    def terms(model):
+        moved = variables | {"params": variables["params"] | {"model": model}}
+        scalars = method.losses(moved, batch, RNG)["model"][1][1]
+        return [sum(v for k, v in scalars.items() if k.startswith(kind)) for kind in kinds]
+
+    @quick_jit
+    def gradients(model):
+        _, pull_back = jax.vjp(terms, model)
+        return {kinds[0]: pull_back([1.0, 0.0])[0], kinds[1]: pull_back([0.0, 1.0])[0]}
+
+    found = gradients(variables["params"]["model"])
+    reached = {
+        (kind, part)
+        for kind, by_part in found.items()
+        for part, gradient in by_part.items()
+        if any(np.any(g != 0) for g in jax.tree.leaves(gradient))
+    }
+    want = {("recon", "decoder"), (kinds[1], "encoder")}
+    if how == "paper":  # The codes that are decoded, and the images that are encoded.
+        want |= {("recon", "encoder")}
+        want |= {("latent_error", "decoder")} if name != "factorvae" else set()
+    if name == "srbvae":
+        want |= {("recon", "e_ref")}
+        want |= {("latent_error", "e_ref")} if how == "paper" else set()
+    assert reached == want
+
+
+def test_likelihood_of_codes_is_floored_at_a_log_variance_of_minus_4():
+    rng = np.random.default_rng(0)
+    mean, z = rng.normal(size=(2, 5, 3)).astype(np.float32)
+    logvar = np.float32(rng.uniform(-9, 1, size=(5, 3)))
+    assert (logvar < -4.5).any() and (logvar > -3.5).any()
+    got = jnp.mean(srbvae.LATENT_ERRORS["likelihood"](z, Gaussian(mean, logvar)))
+    np.testing.assert_allclose(got, floored_nats(z, Gaussian(mean, logvar)), rtol=1e-5)
+
+
+def test_equation_7_has_its_minimum_at_the_log_ratio_of_encoder_and_generator():
+    """q = N(1, .7^2), p = N(-.5, 1.3^2); the mean gradient by the coefficients of 1, x, x^2."""
+    q, p = stats.norm(1.0, 0.7), stats.norm(-0.5, 1.3)
+    quantiles = (np.arange(20_000) + 0.5) / 20_000
+    basis = {side: np.stack([side.ppf(quantiles) ** k for k in range(3)]) for side in (q, p)}
+    # log q/p = -(x - 1)^2 / (2 .7^2) + (x + .5)^2 / (2 1.3^2) + log(1.3 / .7)
+    a, b = 1 / (2 * 0.7**2), 1 / (2 * 1.3**2)
+    truth = np.array([-a + 0.25 * b + np.log(1.3 / 0.7), 2 * a + b, b - a])
+
+    def objective(coefficients):
+        pair = coefficients @ jnp.float32(basis[q]), coefficients @ jnp.float32(basis[p])
+        return srbvae.critic_objective({"unlabelled": pair})[0]
+
+    gradient = jax.grad(objective)
+    np.testing.assert_allclose(gradient(jnp.float32(truth)), 0, atol=2e-3)
+    assert np.abs(gradient(jnp.float32(-truth))).max() > 0.5
