@@ -55,8 +55,10 @@ def test_each_loss_moves_all_parameters_of_its_player_and_of_no_other(name, orde
         assert scalars[f"grad_norm/{moving}"] > 0
 
 
-@pytest.mark.parametrize("order", ["simultaneous", "alternating"])
-@pytest.mark.parametrize("name", WITH_CRITIC)
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [("svae", "simultaneous"), ("svae", "alternating"), ("factorvae", "simultaneous")],
+)
 def test_players_that_move_together_follow_their_own_losses_only(name, order):
     method, rate = build(name), 1e-2
     batch, variables = make_batch(method.setting), variables_of(method)
@@ -81,11 +83,11 @@ def test_players_that_move_together_follow_their_own_losses_only(name, order):
         found = gradients(seen)
         moved = jax.tree.map(lambda a, b: (a - b) / rate, seen[player], new.params[player])
         own, others = (flat(found[p][player]) for p in (player, *({"critic", "model"} - {player})))
-        assert np.linalg.norm(flat(moved) - own) < 0.01 * np.linalg.norm(own)
+        assert np.linalg.norm(flat(moved) - own) < 0.002 * np.linalg.norm(own)
         if (name, player) == ("factorvae", "model"):  # Its critic sees codes that are stopped.
             np.testing.assert_array_equal(others, 0)
         else:
-            assert np.linalg.norm(others) > 0.01 * np.linalg.norm(own), "or it shows nothing"
+            assert np.linalg.norm(others) > 0.005 * np.linalg.norm(own), "or it shows nothing"
         if order == "alternating":
             seen = seen | {player: new.params[player]}
 
