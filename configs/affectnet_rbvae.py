@@ -12,6 +12,7 @@ its time are known yet.
 """
 
 from configs import reference
+from refvae_jax.errors import UserError
 
 UNLABELLED_IMAGES = 150_000
 # Their constants, which are those of reference MNIST: the paper tried several and does not say
@@ -31,6 +32,12 @@ def get_config(arg=""):
     """20 epochs; forms: "", "cpu", "smoke"; of a baseline METHOD, METHOD-cpu, METHOD-smoke."""
     method, _, form = arg.partition("-")
     if method not in BASELINES:
+        if arg not in ("", "cpu", "smoke"):
+            known = ", ".join(BASELINES)
+            raise UserError(
+                f"The config has no form {arg!r}, only cpu, smoke, METHOD, METHOD-cpu and "
+                f"METHOD-smoke of {known}."
+            )
         return reference.form(make("rbvae"), arg)
     config = make(method)
     config.method.update(BASELINES[method])

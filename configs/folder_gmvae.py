@@ -14,13 +14,13 @@ STEPS = 20_000
 
 
 def get_config(arg=""):
-    """Members of a group in tens; forms: "", "cpu", "unseen", "unseen-cpu", "smoke"."""
+    """Members of a group in tens; forms: "", "cpu", "smoke", "unseen", "unseen-cpu" and -smoke."""
     config = groups.make("gmvae", "folder", num_images=STEPS, epochs=256)
     config.data.group_chunk = 10
-    if arg.startswith("unseen"):
-        unseen(config)
-        arg = arg.removeprefix("unseen").removeprefix("-")
-    return groups.form(config, arg)
+    forms = {"unseen": unseen}
+    for name, shrink in (("cpu", groups.cpu), ("smoke", groups.smoke)):
+        forms[f"unseen-{name}"] = lambda config, shrink=shrink: (unseen(config), shrink(config))
+    return groups.form(config, arg, **forms)
 
 
 def unseen(config):

@@ -57,6 +57,6 @@ def smoke(config):
         config.network.decoder_widths = (8, 4, 4)
 
 
-def form(config, arg):
-    """The forms "", "cpu" and "smoke" of a config of this setting."""
-    return default.form(config, arg, cpu=cpu, smoke=smoke)
+def form(config, arg, **forms):
+    """The forms "", "cpu" and "smoke" of a config of this setting, and further ones."""
+    return default.form(config, arg, **{"cpu": cpu, "smoke": smoke} | forms)

@@ -178,6 +178,12 @@ def validation_errors(workdir):
     return found
 
 
+def read_record(workdir, step):
+    """What was saved beside the parameters of a checkpoint: its config and the images' shape."""
+    folder = Path(workdir) / FOLDER / str(step)
+    return json.loads((folder / "record" / "metadata").read_text())
+
+
 def load(workdir, step="best"):
     """Reads a checkpoint for inference, as numpy, whatever devices wrote it.
 
@@ -213,8 +219,7 @@ def load(workdir, step="best"):
             tree = reader.metadata(folder / "variables").item_metadata.tree
             template = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
             variables = reader.restore(folder / "variables", template)
-        record = json.loads((folder / "record" / "metadata").read_text())
-        return variables, record, candidate
+        return variables, read_record(workdir, candidate), candidate
     have = f"it has {', '.join(map(str, present))}" if present else "it has none"
     raise UserError(
         f"{workdir} has no usable checkpoint {step!r} ({have}): train there first, with "

@@ -15,6 +15,7 @@ from pathlib import Path
 import ml_collections
 from absl import flags
 
+from refvae_jax.data.source import FOLDER
 from refvae_jax.errors import UserError
 from refvae_jax.logs import write_json
 from refvae_jax.methods import METHODS
@@ -192,6 +193,9 @@ def same_run(old, new, workdir):
         for name in old.keys() | new.keys()
         if name not in FREE_FIELDS and old.get(name) != new.get(name)
     )
+    # Elsewhere data.dir only says where the named set lies; here it is all that names it.
+    if new["data.name"] == FOLDER and len({_place(flat["data.dir"]) for flat in (old, new)}) > 1:
+        names.append("data.dir")
     changes = [f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names]
     if set(names) - WARN_FIELDS.keys():
         raise UserError(
@@ -199,6 +203,11 @@ def same_run(old, new, workdir):
             f"take another --workdir, or the old values."
         )
     return "; ".join(f"{c}: {WARN_FIELDS[n]}" for n, c in zip(names, changes, strict=True))
+
+
+def _place(folder):
+    """A folder's path, however it was written."""
+    return Path(folder).expanduser().resolve()
 
 
 def explain(error):

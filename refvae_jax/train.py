@@ -57,6 +57,8 @@ def build(config):
     """Opens the data and makes the method and one optimiser for each of its players."""
     train_images = cache.open_split(config.data, "train")
     validation_images = cache.open_split(config.data, "validation")
+    for name in ("fit", "test"):  # What is wrong with them should not be told after training.
+        cache.open_split(config.data, name)
     info = DataInfo(tuple(train_images.image.shape[1:]), len(train_images.image))
     order.check_batch_size(config.batch_size, info.num_train_images)
     method = METHODS[config.method.name](config, info)
@@ -145,6 +147,17 @@ def start(config, workdir, built, mesh, checkpoints):
         return step_fn, current, batches.result()
 
 
+def check_same_images(record, data_info):
+    """Raises UserError if a checkpoint's record is of other training images than the DataInfo."""
+    for name, value in data_info._asdict().items():
+        old, new = ([*v] if isinstance(v, list | tuple) else v for v in (record[name], value))
+        if old != new:
+            raise UserError(
+                f"The images are not those that this run was trained on: {name} was {old}, is "
+                f"{new}. Restore the images, or take another --workdir."
+            )
+
+
 def train(config, workdir):
     """Trains to `config.num_train_steps`, from the newest checkpoint if there is one.
 
@@ -169,7 +182,9 @@ def train(config, workdir):
 
     # SIGTERM is held back until the last save is on disk.
     with stop_on_sigterm() as asked, contextlib.closing(checkpoints), contextlib.closing(board):
-        if checkpoints.latest_step() == num_steps:
+        if saved := checkpoints.latest_step():
+            check_same_images(checkpoint.read_record(workdir, saved), built.data_info)
+        if saved == num_steps:
             return True
         step_fn, current, batches = start(config, workdir, built, mesh, checkpoints)
         first = int(current.step)

@@ -66,6 +66,17 @@ def test_free_fields_may_change_and_others_are_named(config):
     assert "method.k was 2.0, is 3.0" in str(error.value)
 
 
+def test_the_users_own_images_are_named_by_their_folder(config, tmp_path, monkeypatch):
+    config.data.name, config.data.dir = "folder", str(tmp_path / "pics")
+    new = config.copy_and_resolve_references()
+    monkeypatch.chdir(tmp_path)
+    new.data.dir = "pics/../pics/"
+    assert configs.same_run(config, new, "run") == ""
+    new.data.dir = "other"
+    with pytest.raises(UserError, match=r"data\.dir was '.*/pics', is 'other'"):
+        configs.same_run(config, new, "run")
+
+
 def test_every_free_field_exists(config):
     assert set(configs.FREE_FIELDS) <= configs.flatten(config).keys()
 

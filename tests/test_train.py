@@ -168,3 +168,15 @@ def test_each_player_has_adam_with_its_own_constants(config):
             update, state = tx.update(grads, state, params)
             expected_update, expected_state = expected.update(grads, expected_state, params)
             np.testing.assert_allclose(update, expected_update, rtol=1e-5)
+
+
+def test_other_images_than_those_trained_on_are_refused(workdir, config):
+    config.data.train_split = "train[:500]"
+    with pytest.raises(UserError, match="num_train_images was 512, is 500"):
+        train.train(config, workdir)
+
+
+def test_what_is_wrong_with_the_test_split_is_told_before_training(config, tmp_path):
+    config.data.test_split = "test[:0]"
+    with pytest.raises(UserError, match="empty"):
+        train.build(config)

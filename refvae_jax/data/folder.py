@@ -45,7 +45,11 @@ def open_folder(source: Source) -> Reader:
     kept = np.flatnonzero(~np.isin(label, [names.index(n) for n in _known(source, names)]))
     rows = kept[select(label[kept], parts)]
     if not len(rows):
-        raise UserError(f"Split '{source.split}' of {root} is empty: check data.hold_out.")
+        raise UserError(
+            f"Split '{source.split}' of {root} is empty: its {len(label)} images in {len(names)} "
+            f"groups are too few to divide so; try a larger --config.data.hold_out, now "
+            f"{source.hold_out:g}, or make folders train/ and test/."
+        )
     paths = [splits[base][row].path for row in rows]
     factors = no_factors(len(rows))
     if (root / FACTORS_FILE).exists() and base != "reference":

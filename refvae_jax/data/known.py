@@ -80,6 +80,8 @@ def choose(data: ConfigDict, name: str) -> None:
     """
     base = name.split(":")[0].split("/")[0]
     if base not in SETS:
+        if "/" in name:
+            raise UserError(f"There is no folder {name}, nor a set of that name.")
         near = difflib.get_close_matches(base, SETS, n=1, cutoff=0.0)[0]
         raise UserError(
             f"How to read '{name}' is not known, but of {', '.join(SETS)}: did you mean '{near}'? "
