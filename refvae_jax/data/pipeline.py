@@ -5,6 +5,8 @@ for batch in indexed_batches(sets, batch_size=36, seed=0, first_step=0, num_step
     batch["unlabelled"]["image"], batch["reference"]["image"]
 """
 
+import atexit
+import weakref
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -88,7 +90,19 @@ def indexed_batches(
         num_parallel_calls=2,
         deterministic=True,
     )
-    return (_nested(keys, flat) for flat in batches.prefetch(4).as_numpy_iterator())
+    found = (_nested(keys, flat) for flat in batches.prefetch(4).as_numpy_iterator())
+    _open.add(found)
+    return found
+
+
+_open = weakref.WeakSet()  # The iterators over batches that somebody still holds.
+
+
+@atexit.register
+def _close_all() -> None:
+    """Ends them while Python runs: TensorFlow would wait for ever for calls into an ended one."""
+    for batches in list(_open):
+        batches.close()
 
 
 def _nested(keys: list[tuple[str, str]], flat: tuple[np.ndarray, ...]) -> dict:

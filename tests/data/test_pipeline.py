@@ -1,5 +1,9 @@
 """Batches as a function of the step, from sets of different sizes."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -87,3 +91,15 @@ def test_batch_size_that_processes_cannot_share(sets):
 def test_batch_larger_than_the_smallest_set(sets):
     with pytest.raises(UserError, match=r"21.*20 images"):
         batches(sets, batch_size=21)
+
+
+def test_a_process_can_end_in_the_middle_of_a_run():
+    code = (
+        "import numpy as np\n"
+        "from refvae_jax.data.pipeline import indexed_batches\n"
+        "sets = {'a': {'image': np.zeros((2000, 64, 64, 3), np.uint8)}}\n"  # Batches take a while.
+        "batches = indexed_batches(sets, batch_size=2000, seed=0, first_step=0, num_steps=99)\n"
+        "next(batches)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=env, timeout=120)
