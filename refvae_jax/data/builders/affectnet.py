@@ -53,7 +53,7 @@ from refvae_jax.data.alignment import mean_shape, place, procrustes, warp
 from refvae_jax.data.builders import affectnet_lists as lists
 from refvae_jax.data.builders.affectnet_lists import EXPRESSIONS, Faces
 from refvae_jax.data.images import load_image, read_each
-from refvae_jax.data.listing import list_images
+from refvae_jax.data.scan import scan
 from refvae_jax.errors import UserError
 
 FOLDER = Path("downloads", "manual", "affectnet")
@@ -183,7 +183,7 @@ def reference(root: Path, images: Path, neutral: Faces, shape: np.ndarray) -> Pi
         faces = lists.read_reference(own / "landmarks.csv")
         found = aligned(own, faces.take(lists.drawn(faces.path)[: lists.REFERENCE]), shape)
     else:
-        paths = list_images(own)
+        paths = list(scan(own).files)
         found = cropped(own, [paths[row] for row in lists.drawn(paths)[: lists.REFERENCE]])
     if not found.path:
         raise UserError(
