@@ -45,8 +45,8 @@ def official(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def prepared(official):
-    folder = official[0].parent / "prepared"
+def prepared(official, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("affectnet") / "data"
     shutil.copytree(official[0], folder)
     return folder, open_all(folder)
 
