@@ -28,12 +28,12 @@ def own_caches(tmp_path_factory):
     from refvae_jax.run import use_compilation_cache
 
     root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "own_caches"
     before = dict(os.environ)
-    os.environ["XDG_CACHE_HOME"] = str(root / "cache")
-    os.environ["TFDS_DATA_DIR"] = str(root / "prepared")
+    os.environ["XDG_CACHE_HOME"] = str(root / "xdg")
+    os.environ["TFDS_DATA_DIR"] = str(root / "tfds")
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    (root / "prepared").mkdir(exist_ok=True)
+    (root / "tfds").mkdir(parents=True, exist_ok=True)
     use_compilation_cache()
     yield
     os.environ.clear()

@@ -79,7 +79,11 @@ print(json.dumps({
 def run(devices, how, method="gmvae"):
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, how, method],
-        env=os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
+        env=os.environ
+        | {
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the fixture quick_compile.
+        },
         capture_output=True,
         text=True,
         timeout=300,
