@@ -4,10 +4,9 @@ The other configs hold differences only. A field is set from the command line as
 `--config.batch_size=128`, `--config.method.k=3`, `--config.network.encoder_widths="(8, 16)"`.
 """
 
-import difflib
-
 import ml_collections
 
+from refvae_jax.config import nearest
 from refvae_jax.errors import UserError
 
 
@@ -119,10 +118,9 @@ def form(config, arg, **forms):
     forms = {"smoke": smoke} | forms
     if arg:
         if arg not in forms:
-            near = difflib.get_close_matches(arg, forms, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             raise UserError(
-                f"The config has no form {arg!r}, only {', '.join(sorted(forms))}.{hint}"
+                f"The config has no form {arg!r}, only {', '.join(sorted(forms))}."
+                f"{nearest(arg, forms)}"
             )
         forms[arg](config)
     return config

@@ -21,14 +21,19 @@ from refvae_jax.table import METHODS
 
 def check_same_data(runs):
     """Raises UserError unless all of {workdir: config} show a model the same images."""
-    (first, wanted), *others = ((path, configs.flatten(c.data)) for path, c in runs.items())
-    for path, data in others:
-        for name in sorted(wanted.keys() & data.keys() - {"dir", "cache_dir", "grouped_fraction"}):
-            if data[name] != wanted[name]:
-                raise UserError(
-                    f"{first} and {path} saw other images, config.data.{name} is "
-                    f"{wanted[name]!r} and {data[name]!r}: compare runs on the same data."
-                )
+    (first, wanted), *others = ((path, configs.flatten(c)) for path, c in runs.items())
+    for path, flat in others:
+        shared = {name for name in wanted.keys() & flat.keys() if name.startswith("data.")}
+        names = sorted(shared - {"data.grouped_fraction", *configs.FREE_FIELDS})
+        differing = [name for name in names if flat[name] != wanted[name]]
+        if configs.other_folder(wanted, flat):
+            differing.append("data.dir")
+        if differing:
+            name = differing[0]
+            raise UserError(
+                f"{first} and {path} saw other images, config.{name} is {wanted[name]!r} and "
+                f"{flat[name]!r}: compare runs on the same data."
+            )
 
 
 def titles(runs):

@@ -193,8 +193,7 @@ def same_run(old, new, workdir):
         for name in old.keys() | new.keys()
         if name not in FREE_FIELDS and old.get(name) != new.get(name)
     )
-    # Elsewhere data.dir only says where the named set lies; here it is all that names it.
-    if new["data.name"] == FOLDER and len({_place(flat["data.dir"]) for flat in (old, new)}) > 1:
+    if other_folder(old, new):
         names.append("data.dir")
     changes = [f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names]
     if set(names) - WARN_FIELDS.keys():
@@ -205,9 +204,13 @@ def same_run(old, new, workdir):
     return "; ".join(f"{c}: {WARN_FIELDS[n]}" for n, c in zip(names, changes, strict=True))
 
 
-def _place(folder):
-    """A folder's path, however it was written."""
-    return Path(folder).expanduser().resolve()
+def other_folder(old, new):
+    """Whether two flat configs are of the user's own images in different folders.
+
+    Of other sets data.dir only says where they lie; of these it is all that names them.
+    """
+    folders = {Path(flat["data.dir"]).expanduser().resolve() for flat in (old, new)}
+    return new["data.name"] == FOLDER and len(folders) > 1
 
 
 def explain(error):

@@ -72,6 +72,12 @@ def test_runs_on_other_data_cannot_be_compared(make_run, tmp_path, capsys):
     assert "config.data.name is 'digits5k' and 'mnist'" in capsys.readouterr().err
 
 
+def test_runs_on_other_folders_of_own_images_cannot_be_compared(make_run, tmp_path, capsys):
+    runs = [make_run(f, "gmvae", name="folder", dir=f"/pics/{f}") for f in ("a", "b")]
+    assert compare.main([*runs, f"--out={tmp_path}"]) == 2
+    assert "config.data.dir is '/pics/a' and '/pics/b'" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_run_is_named(make_run, tmp_path, capsys):
     assert compare.main([make_run("a", "gmvae"), str(tmp_path)]) == 2
     assert f"{tmp_path} holds no run" in capsys.readouterr().err
