@@ -2,6 +2,7 @@
 
 python launch.py --config=configs/folder_srbvae.py --config.data.dir=DIR
 python launch.py --config=configs/folder_srbvae.py:cpu --config.data.dir=DIR     # narrow
+python launch.py --config=configs/folder_srbvae.py:cpu32 --config.data.dir=DIR   # and at 32x32
 python launch.py --config=configs/folder_srbvae.py --config.data.dir=DIR --config.method.name=rbvae
 
 DIR/reference/** and DIR/unlabelled/**, whose subfolders, if any, are labels to score by; or class
@@ -13,6 +14,6 @@ from configs import reference
 
 
 def get_config(arg=""):
-    """64x64, 60,000 steps of 36 images of each set; forms: "", "cpu", "smoke"."""
+    """64x64, 60,000 steps of 36 images of each set; forms: "", "cpu", "cpu32", "smoke"."""
     config = reference.make("srbvae", "folder", num_train_steps=60_000)
-    return reference.form(config, arg)
+    return reference.form(config, arg, cpu32=reference.cpu32)

@@ -38,8 +38,7 @@ def make(name, arg, **method):
 
 
 def narrow(config):
-    """32x32 images, an eighth to a quarter of the widths."""
-    config.data.name = "reference_mnist/32x32"
+    """Networks for 32x32 images, an eighth to a quarter of the widths."""
     config.data.resolution = 32
     config.network.encoder_widths = (8, 16, 32, 32)
     config.network.decoder_start_width = 32
@@ -50,6 +49,7 @@ def narrow(config):
 def cpu(config):
     """Narrow, 10,000 steps: under six epochs."""
     narrow(config)
+    config.data.name = "reference_mnist/32x32"
     config.num_train_steps = 10_000
     config.eval_every_steps = config.checkpoint_every_steps = 500
     config.optimizer.learning_rate = config.critic_optimizer.learning_rate = 2e-4

@@ -12,6 +12,7 @@ import numpy as np
 
 from refvae_jax import checkpoint, ground_truth, pictures, scores
 from refvae_jax.data import cache
+from refvae_jax.data.order import make_rng, place_in_group
 from refvae_jax.errors import UserError
 from refvae_jax.inference import Model, build_method, posterior_sample
 from refvae_jax.logs import say, write_json
@@ -62,7 +63,8 @@ def assemble(values, untrained, chance, paper, carrier):
 
 def format_table(table):
     """The scores as lines of text, one a score, beside chance, an untrained model and the paper."""
-    columns = ("value", "chance", "untrained", "paper")
+    known = set().union(*table.values())
+    columns = [c for c in ("value", "chance", "untrained", "paper") if c in known]
     width = max(map(len, table))
     lines = [f"{'score':<{width}}" + "".join(f"{c:>11}" for c in columns) + "  better"]
     for name, row in table.items():
@@ -131,11 +133,12 @@ def images_per_second(workdir):
 
 
 def one_of_each(labels):
-    """An order of the images in which neighbours differ in label: first of each, second of each."""
-    seen, rank = {}, np.empty(len(labels), int)
-    for index, label in enumerate(labels.tolist()):
-        rank[index] = seen[label] = seen.get(label, -1) + 1
-    return np.lexsort((labels, rank))
+    """An order of the images in which neighbours differ in label: one of each, another of each.
+
+    Members are drawn, since often the first image of every group shows the same pose.
+    """
+    place, _ = place_in_group(labels, make_rng(0, "figures"))
+    return np.lexsort((labels, place))
 
 
 def figure_inputs(config, workdir, step="best"):

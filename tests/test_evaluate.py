@@ -140,6 +140,13 @@ def test_table_shows_what_is_known():
     assert cells == ["0.9000", "0.1000", "0.2000", "0.9920", "higher"]
     _, *cells = evaluate.format_table(table).splitlines()[2].split()
     assert cells == ["0.3000", "0.1000", "0.1390", "lower"]
+    del table["content/label/paper_accuracy"], table["style/label/paper_accuracy"]
+    assert evaluate.format_table(table).split("\n")[0].split() == [
+        "score",
+        "value",
+        "chance",
+        "better",
+    ]
 
 
 def test_neighbouring_pictures_differ_in_label():
@@ -147,6 +154,8 @@ def test_neighbouring_pictures_differ_in_label():
     order = evaluate.one_of_each(labels)
     np.testing.assert_array_equal(labels[order], [0, 1, 2, 0, 1, 1])
     assert sorted(order) == list(range(6))
+    firsts = evaluate.one_of_each(np.repeat(np.arange(20), 10))[:20] % 10
+    assert len(set(firsts)) > 5, "the same place in every group"
 
 
 def test_what_knowing_nothing_scores(images):
