@@ -215,10 +215,14 @@ def load(workdir, step="best"):
             active_processes={jax.process_index()},
             barrier_sync_key_prefix=f"load{jax.process_index()}",
         )
-        with ocp.StandardCheckpointer(multiprocessing_options=alone) as reader:
-            tree = reader.metadata(folder / "variables").item_metadata.tree
+        # A Checkpointer would warn that a part of a checkpoint has no metadata of a whole one.
+        handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+        with contextlib.closing(handler) as reader:
+            tree = reader.metadata(folder / "variables").tree
             template = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
-            variables = reader.restore(folder / "variables", template)
+            variables = reader.restore(
+                folder / "variables", args=ocp.args.StandardRestore(template)
+            )
         return variables, read_record(workdir, candidate), candidate
     have = f"it has {', '.join(map(str, present))}" if present else "it has none"
     raise UserError(

@@ -22,6 +22,11 @@ def images(trained):
     return np.array(open_split(quickstart.get_config("smoke").data, "test").image[:20])
 
 
+def test_loading_warns_of_nothing(trained, caplog):
+    refvae_jax.load(trained)
+    assert not caplog.records
+
+
 def test_attributes(model):
     assert model.image_shape == (32, 32, 1)
     assert sorted(model.latent_names) == ["content", "style"]
