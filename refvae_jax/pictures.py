@@ -148,9 +148,10 @@ def walk_frames(model, images, *, moved, steps, seed, stops=4):
 def still_pictures(model, images, train_codes, *, seed):
     """Every still figure that the model's latents allow, {name: picture uint8 [H', W', 3]}.
 
-    images: uint8 [N, H, W, C], test images; the first 10 are swapped, the first two interpolated.
-    N at least 2; neighbours should differ in content. train_codes: {name: [N', D]} of the training
-    images, for the aggregate. Raises UserError if there are too few images.
+    images: uint8 [N, H, W, C], test images; the first 10 are swapped, and the first of them and
+    the one least like it interpolated. N at least 2; neighbours should differ in content.
+    train_codes: {name: [N', D]} of the training images, for the aggregate. Raises UserError if
+    there are too few images.
     """
     if len(images) < 2:
         raise UserError(f"The figures need at least 2 test images, but there is {len(images)}.")
@@ -158,16 +159,23 @@ def still_pictures(model, images, train_codes, *, seed):
         "samples_prior": sample_grid(model, model.prior_codes(100, seed), rows=10),
         "samples_aggregate": sample_grid(model, aggregate_codes(train_codes, 100, seed), rows=10),
     }
+    ends = images[0], least_like(images[0], images[1:10])
     for kept, moved in _kept_and_moved(model):
         pictures |= {
             "swaps": swap_grid(model, images[:10], kept=kept),
-            "interpolation": interpolation_grid(model, *images[:2], n=10, kept=kept),
+            "interpolation": interpolation_grid(model, *ends, n=10, kept=kept),
             "synthesis": synthesis_grid(model, images[:10], moved=moved, n=8, seed=seed),
             "samples_crossed": crossed_sample_grid(
                 model, kept=kept, rows=10, columns=10, seed=seed
             ),
         }
     return pictures
+
+
+def least_like(image, others):
+    """The one of `others`, uint8 [N, H, W, C], whose pixels are farthest from those of `image`."""
+    distance = np.square(others.astype(float) - image).mean(axis=(1, 2, 3))
+    return others[distance.argmax()]
 
 
 def animations(model, images, *, seed):

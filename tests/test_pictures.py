@@ -83,6 +83,13 @@ def test_aggregate_codes_bear_a_collapsed_latent_of_one_dimension():
     )
 
 
+def test_least_like():
+    greys = np.array([110, 180, 90], np.uint8)[:, None, None, None]
+    others = np.broadcast_to(greys, (3, 4, 4, 1))
+    assert (pictures.least_like(np.full((4, 4, 1), 120, np.uint8), others) == 180).all()
+    assert (pictures.least_like(np.full((4, 4, 1), 140, np.uint8), others) == 90).all()
+
+
 def test_interpolation_frames_pass_through_every_image_in_a_closed_loop():
     model, images = HalvesModel(), random_images(6)
     frames = pictures.interpolation_frames(model, images, steps=8, walks=2)
