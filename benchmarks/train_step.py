@@ -2,7 +2,7 @@
 
 python benchmarks/train_step.py --config=configs/mnist_gmvae.py                # ours alone
 python benchmarks/train_step.py --config=configs/mnist_gmvae.py --peer=torch   # and the ratio
-python benchmarks/train_step.py --config=configs/mnist_srbvae.py:cpu --channels=3 --peer=torch
+python benchmarks/train_step.py --config=configs/mnist_srbvae.py:cpu --peer=torch
 
 Ours is the function that train.py compiles (losses, batch norm, Adam, donated state), fed with
 uint8 batches of made images through parallel.put_batch. The peer (torch_peer.py) has the same
@@ -36,8 +36,9 @@ PEERS = {"torch": "benchmarks.torch_peer"}  # name -> module
 
 PEER = flags.DEFINE_enum("peer", "", ["", *PEERS], "What to compare with; nothing by default.")
 PEER_PYTHON = flags.DEFINE_string("peer_python", sys.executable, "The Python that has the peer.")
-CHANNELS = flags.DEFINE_integer("channels", 1, "Of the made images: 1 or 3.", 1)
+CHANNELS = flags.DEFINE_integer("channels", None, "Of the made images; default: the data's.", 1)
 GROUPS = flags.DEFINE_integer("groups", 10, "Groups among the made images.", 1)
+GREY = ("digits5k", "mnist", "fashion_mnist", "emnist", "dsprites", "smallnorb")  # Data sets.
 WARM_UP = 3  # Steps before the first block.
 
 
@@ -61,7 +62,8 @@ def prepare(settings):
     current = jax.jit(fresh, out_shardings=parallel.replicated(mesh))()
     batch = made_batch(method.setting, size, settings["shape"], settings["num_groups"])
     since = time.perf_counter()
-    update = parallel.map_update(method, optimizers, config.seed, mesh, how)
+    order = config.optimizer.updates
+    update = parallel.map_update(method, optimizers, config.seed, mesh, how, order)
     step = update.lower(current, parallel.put_batch(batch, mesh, how)).compile()
     compile_seconds = time.perf_counter() - since
 
@@ -118,7 +120,8 @@ def measure(config):
     if PEER.value:
         check_peer(config)
     cpus = command.available_cpus(THREADS.value)
-    shape = [config.data.resolution] * 2 + [CHANNELS.value]
+    channels = CHANNELS.value or (1 if config.data.name.split("/")[0] in GREY else 3)
+    shape = [config.data.resolution] * 2 + [channels]
     settings = {"config": config.to_dict(), "shape": shape, "num_groups": GROUPS.value}
     # The peer first: where it is missing, say so before ours compiles.
     sides = {PEER.value: (PEER_PYTHON.value, PEERS[PEER.value])} if PEER.value else {}

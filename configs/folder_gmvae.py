@@ -15,7 +15,7 @@ STEPS = 20_000
 
 def get_config(arg=""):
     """Members of a group in tens; forms: "", "cpu", "smoke", "unseen", "unseen-cpu" and -smoke."""
-    config = groups.make("gmvae", "folder", num_images=STEPS, epochs=256)
+    config = groups.make("gmvae", "folder", num_train_steps=STEPS)
     config.data.group_chunk = 10
     forms = {"unseen": unseen}
     for name, shrink in (("cpu", groups.cpu), ("smoke", groups.smoke)):

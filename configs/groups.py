@@ -7,21 +7,27 @@ by 5 after a quarter and after half of them.
 from configs import default
 from refvae_jax.data import known
 
+BATCH_SIZE = 256
 
-def make(method, dataset, *, num_images, epochs=200, latent_size=32, groups_a_batch=26):
+
+def steps(num_images, epochs):
+    """The steps that so many passes over so many images take."""
+    return -(-epochs * num_images // BATCH_SIZE)
+
+
+def make(method, dataset, *, num_train_steps, latent_size=32, groups_a_batch=26):
     """The config of a method on a set of `known.SETS`.
 
     Args:
       method: "gmvae" or "mlvae".
       dataset: a key of known.SETS, with its TFDS config if it has some.
-      num_images: that train, which with `epochs` makes the steps.
-      epochs: passes over them.
+      num_train_steps: of BATCH_SIZE images.
       latent_size: of content and of style.
       groups_a_batch: G in w_rep = w_cent 2 D_c^2 G / (G - 1), see `gmvae.py`.
     """
     config = default.get_config()
     known.choose(config.data, dataset)
-    config.num_train_steps = -(-epochs * num_images // config.batch_size)
+    config.batch_size, config.num_train_steps = BATCH_SIZE, num_train_steps
     config.method.name = method
     config.latents.content = config.latents.style = latent_size
     squared = 2 * config.method.w_cent * latent_size**2

@@ -1,4 +1,4 @@
-"""What the reference setting on pictures at 64x64 in colour has in common; no command."""
+"""What the reference setting on further pictures has in common; no command."""
 
 from configs import default, reference_mnist
 from refvae_jax.data import known
@@ -16,29 +16,27 @@ def make(method, dataset, *, num_train_steps):
     known.choose(config.data, dataset)
     config.data.reference_split = "reference"
     config.num_train_steps = num_train_steps
+    if config.data.resolution == 32:
+        config.network.encoder_widths = (32, 64, 128, 256)
+        config.network.decoder_widths = (256, 128, 64)
     return config
 
 
 def cpu(config):
-    """Narrow, 3,000 steps."""
-    config.network.encoder_widths = (8, 16, 32, 32, 32)
-    config.network.decoder_start_width = 32
-    config.network.decoder_widths = (32, 32, 16, 8)
-    config.network.critic_features = 128
-    short(config)
-
-
-def cpu32(config):
-    """Images at 32x32, narrow, 3,000 steps: a quarter of the pixels of `cpu`."""
+    """Narrow, 3,000 steps, at twice the learning rate."""
     reference_mnist.narrow(config)
-    short(config)
-
-
-def short(config):
-    """3,000 steps, at twice the learning rate."""
+    if config.data.resolution == 64:
+        config.network.encoder_widths = (8, 16, 32, 32, 32)
+        config.network.decoder_widths = (32, 32, 16, 8)
     config.num_train_steps = 3_000
     config.eval_every_steps = config.checkpoint_every_steps = 500
     config.optimizer.learning_rate = config.critic_optimizer.learning_rate = 2e-4
+
+
+def cpu32(config):
+    """`cpu` of images at 32x32: a quarter of the pixels."""
+    config.data.resolution = 32
+    cpu(config)
 
 
 def smoke(config):
@@ -47,9 +45,9 @@ def smoke(config):
     config.num_train_steps = 20
     config.batch_size = 8
     config.log_every_steps = config.eval_every_steps = config.checkpoint_every_steps = 10
-    config.network.encoder_widths = (4, 4, 4, 8, 8)
+    config.network.encoder_widths = (4, 4, 4, 8, 8)[: len(config.network.encoder_widths)]
     config.network.decoder_start_width = 8
-    config.network.decoder_widths = (8, 4, 4, 4)
+    config.network.decoder_widths = (8, 4, 4, 4)[: len(config.network.decoder_widths)]
     config.network.critic_features = 16
     config.latents.common = config.latents.target = config.latents.z = 8
 

@@ -39,17 +39,22 @@ def make(name, arg, **method):
 
 def narrow(config):
     """Networks for 32x32 images, an eighth to a quarter of the widths."""
-    config.data.resolution = 32
     config.network.encoder_widths = (8, 16, 32, 32)
     config.network.decoder_start_width = 32
     config.network.decoder_widths = (32, 16, 8)
     config.network.critic_features = 128
 
 
+def small(config):
+    """The set at 32x32, and narrow networks."""
+    config.data.name = "reference_mnist/32x32"
+    config.data.resolution = 32
+    narrow(config)
+
+
 def cpu(config):
     """Narrow, 10,000 steps: under six epochs."""
-    narrow(config)
-    config.data.name = "reference_mnist/32x32"
+    small(config)
     config.num_train_steps = 10_000
     config.eval_every_steps = config.checkpoint_every_steps = 500
     config.optimizer.learning_rate = config.critic_optimizer.learning_rate = 2e-4
@@ -62,7 +67,7 @@ def offline(config):
 
 def smoke(config):
     """Shrinks a run to seconds: does it run at all?"""
-    narrow(config)
+    small(config)
     offline(config)
     config.num_train_steps = 20
     config.batch_size = 8

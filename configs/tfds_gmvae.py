@@ -17,6 +17,6 @@ def get_config(arg=""):
     dataset, _, form = arg.partition("-")
     if dataset in ("", "cpu", "smoke"):
         dataset, form = "fashion_mnist", dataset
-    config = groups.make("gmvae", dataset, num_images=STEPS, epochs=256)
+    config = groups.make("gmvae", dataset, num_train_steps=STEPS)
     config.data.group_chunk = 10
     return groups.form(config, form)

@@ -3,8 +3,8 @@
 python launch.py --config=configs/tfds_vae.py:dsprites
 python launch.py --config=configs/tfds_vae.py:dsprites-cpu   # narrow, 3,000 steps
 
-Sets: dsprites, shapes3d, smallnorb, lfw, celeb_a, cars3d; how each is read is in
-refvae_jax/data/known.py. Another method: --config.method.name=betatcvae.
+Sets: dsprites, shapes3d, smallnorb, lfw, celeb_a, cars3d, fashion_mnist, emnist/balanced, mnist;
+how each is read is in refvae_jax/data/known.py. Another method: --config.method.name=betatcvae.
 """
 
 from configs import reference

@@ -4,7 +4,7 @@ A checkpoint is the folder `checkpoints/<step>` with the items
 
     variables  {"params", "mutable"}: all that inference needs
     rest       the rest of the TrainState (step, optimiser)
-    record     JSON: {"config", "image_shape", "num_train_images"}
+    record     JSON: {"config", "image_shape", "num_train_images", "train_digest"}
     metrics    JSON: {"recon"}, the validation error, where this step was validated
 
 and MANIFEST.json, the SHA-256 of each file, written before Orbax renames the folder into place.

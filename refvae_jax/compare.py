@@ -18,13 +18,15 @@ from refvae_jax import evaluate, figures, pictures
 from refvae_jax.errors import UserError
 from refvae_jax.table import METHODS
 
+SUPERVISION = {"data.grouped_fraction", "data.group_chunk"}  # The images are the same.
+
 
 def check_same_data(runs):
     """Raises UserError unless all of {workdir: config} show a model the same images."""
     (first, wanted), *others = ((path, configs.flatten(c)) for path, c in runs.items())
     for path, flat in others:
         shared = {name for name in wanted.keys() & flat.keys() if name.startswith("data.")}
-        names = sorted(shared - {"data.grouped_fraction", *configs.FREE_FIELDS})
+        names = sorted(shared - {*SUPERVISION, *configs.FREE_FIELDS})
         differing = [name for name in names if flat[name] != wanted[name]]
         if configs.other_folder(wanted, flat):
             differing.append("data.dir")
@@ -39,8 +41,9 @@ def check_same_data(runs):
 def titles(runs):
     """{workdir: the name of its method}; its folder too, where another run has the same method."""
     names = {path: METHODS.get(c.method.name, c.method.name) for path, c in runs.items()}
-    every = list(names.values())
-    return {p: n if every.count(n) == 1 else f"{n} ({p.name})" for p, n in names.items()}
+    every, folders = list(names.values()), [path.name for path in runs]
+    shown = {path: path.name if folders.count(path.name) == 1 else path for path in runs}
+    return {p: n if every.count(n) == 1 else f"{n} ({shown[p]})" for p, n in names.items()}
 
 
 def compare(workdirs, out):

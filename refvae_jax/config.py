@@ -45,6 +45,9 @@ FREE_FIELDS = (
     "keep_every_steps",
 )
 
+# What may change because training does not look at it: what is scored, and by which probes.
+SCORING_FIELDS = ("data.fit_split", "data.test_split", "data.factors")
+
 # What may change too, but not without a word.
 WARN_FIELDS = {
     "num_train_steps": "the schedule of the learning rate changes with it",
@@ -153,19 +156,26 @@ def check(config):
             "mathieu keeps codes of images, which replicas cannot average: "
             "take --config.parallel.map=jit."
         )
-    if flat["method.name"] == "factorvae" and flat["batch_size"] % 2:
-        raise UserError(
-            f"factorvae compares one half of the batch with the other: batch_size is "
-            f"{flat['batch_size']}, set --config.batch_size to an even number."
-        )
-    if flat["method.name"] == "betatcvae" and flat["batch_size"] < 2:
-        raise UserError(
-            "betatcvae estimates q(z) from the other images of the batch: set --config.batch_size "
-            "to 2 or more."
-        )
+    check_images_a_replica(config, flat["batch_size"])
     widths = flat["network.encoder_widths"] + flat["network.decoder_widths"]
     if not all(isinstance(width, int) for width in widths):
         raise UserError(f"The widths of config.network must be whole numbers, not {widths}.")
+
+
+def check_images_a_replica(config, count):
+    """Raises UserError if a loss cannot be computed from `count` images: the batch, or with pmap
+    the share of it that a device has."""
+    name = config.method.name
+    if name == "factorvae" and count % 2:
+        raise UserError(
+            f"factorvae compares one half of the images with the other, but has {count} (a device, "
+            f"if parallel.map is pmap): set --config.batch_size so that they are even."
+        )
+    if name == "betatcvae" and count < 2:
+        raise UserError(
+            "betatcvae estimates q(z) from the other images (of a device, if parallel.map is "
+            "pmap): set --config.batch_size so that there are two or more."
+        )
 
 
 def read(path):
@@ -191,7 +201,7 @@ def same_run(old, new, workdir):
     names = sorted(
         name
         for name in old.keys() | new.keys()
-        if name not in FREE_FIELDS and old.get(name) != new.get(name)
+        if name not in FREE_FIELDS + SCORING_FIELDS and old.get(name) != new.get(name)
     )
     if other_folder(old, new):
         names.append("data.dir")
@@ -257,4 +267,4 @@ def from_command_line(argv, flag):
 def default_workdir(flag):
     """`runs/<name>[-<arg>]` of a --config flag's value; the seed is added by the caller."""
     path, _, arg = flag.partition(":")
-    return Path("runs") / "-".join(filter(None, (Path(path).stem, arg)))
+    return Path("runs") / "-".join(filter(None, (Path(path).stem, arg.replace("/", "-"))))

@@ -16,10 +16,11 @@ from pathlib import Path
 import ml_collections
 from absl import logging
 
-from refvae_jax import checkpoint, evaluate, figures, logs, scores
+from refvae_jax import checkpoint, figures, logs, scores
 from refvae_jax.errors import UserError
-from refvae_jax.ground_truth import comparable
 from refvae_jax.inference import Model, build_method
+from refvae_jax.splits import comparable, open_splits
+from refvae_jax.train import check_same_images, make_record
 
 SHOWN = (
     "content/label/paper_accuracy",
@@ -45,7 +46,9 @@ def score(workdir, path):
     config = ml_collections.ConfigDict(record["config"])
     method = build_method(record)
     model = Model(method, variables, record["image_shape"])
-    splits = comparable(evaluate.open_splits(config))
+    parts = open_splits(config)
+    check_same_images(record, make_record(config, parts.train))
+    splits = comparable(parts)
     splits = splits._replace(test=splits.validation)
     judges = scores.make_judges(splits.train, config.seed)
     for step in sorted(missing):

@@ -13,10 +13,10 @@ import numpy as np
 from refvae_jax import checkpoint, ground_truth, pictures, scores
 from refvae_jax.data import cache
 from refvae_jax.data.order import make_rng, place_in_group
-from refvae_jax.errors import UserError
 from refvae_jax.inference import Model, build_method, posterior_sample
 from refvae_jax.logs import say, write_json
-from refvae_jax.train import initial_variables
+from refvae_jax.splits import comparable, open_splits
+from refvae_jax.train import check_same_images, initial_variables, make_record
 
 NUM_CODES = 10_000  # Training images, at most, whose codes the aggregate is fitted to.
 # What the mixture paper reports for (method, data set), in the words of results.json; `table.py`
@@ -31,13 +31,6 @@ PAPER_SCORES = {
         "style/label/paper_accuracy": 0.166,
     },
 }
-
-
-def open_splits(config):
-    """All parts of the config's data, ground_truth.Splits."""
-    reference = ("reference",) if config.data.reference_split else ()
-    names = ("train", "fit", "validation", "test", *reference)
-    return ground_truth.Splits(*(cache.open_split(config.data, name) for name in names))
 
 
 def assemble(values, untrained, chance, paper, carrier):
@@ -92,15 +85,21 @@ def evaluate(config, workdir, step="best"):
       The contents of results.json.
 
     Raises:
-      UserError: no checkpoint, or a test split too small to exchange anything.
+      UserError: no checkpoint, other images than it was trained on, or none that can be scored.
     """
     workdir = Path(workdir)
     variables, record, step = checkpoint.load(workdir, step)
     method, seed = build_method(record), config.seed
-    splits = ground_truth.comparable(open_splits(config))
+    parts = open_splits(config)
+    check_same_images(record, make_record(config, parts.train))
+    splits = comparable(parts)
+    scored, count = len(splits.test.label), len(parts.test.label)
+    if scored < count:
+        say(
+            f"{scored} of {count} test images are scored: data.fit_split has no image of the "
+            f"groups of the others, to learn from"
+        )
     carrier = ground_truth.carriers(method.setting, splits)
-    if len(splits.test.label) < 2:
-        raise UserError("The test split has a single image: --config.data.test_split needs two.")
     say(f"evaluating checkpoint {step}: probes, judges, swaps")
     judges, chance = scores.make_judges(splits.train, seed), ground_truth.chance_levels(splits)
     model = Model(method, variables, record["image_shape"])
@@ -157,6 +156,7 @@ def figure_inputs(config, workdir, step="best"):
     variables, record, _ = checkpoint.load(Path(workdir), step)
     model = Model(build_method(record), variables, record["image_shape"])
     train, test = (cache.open_split(config.data, name) for name in ("train", "test"))
+    check_same_images(record, make_record(config, train))
     codes = {
         name: posterior_sample(q, config.seed, name)
         for name, q in model.encode(train.image[:NUM_CODES]).items()

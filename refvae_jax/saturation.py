@@ -24,6 +24,6 @@ class SaturationWatch:
             say(
                 f"warning: step {step}: the discriminator has told {ACCURACY:.0%} of its inputs "
                 f"apart in the last {LINES} log lines, so the model learns little from it: try a "
-                f"lower --config.critic_optimizer.learning_rate or a larger "
+                f"lower --config.critic_optimizer.learning_rate, or for srbvae and svae a larger "
                 f"--config.method.block_dropout."
             )

@@ -81,11 +81,11 @@ LAYOUTS = {
         "from `common` the constant predictor's is best.",
     ),
     "classes": Layout(
-        "(?:target|common|z)/(label/linear_accuracy(?:/(?!sample$)[^/]+)?)",
+        "(?:target|common|z)/(label/(?:balanced_accuracy|linear_accuracy/(?!sample$)[^/]+))",
         LATENTS,
-        "majority class",
-        "Accuracy of a linear classifier of the posterior means, on each class and on average: "
-        "higher is better, but from `common` the majority class's is best.",
+        "chance",
+        "Accuracy of a linear classifier of the posterior means, on each class and their average: "
+        "higher is better, but from `common` chance is best.",
     ),
 }
 
@@ -99,15 +99,16 @@ def layout_of(run):
     ]
     if not names:
         raise UserError(
-            f"{run.folder} has none of the scores of a table: score it again with "
-            f"launch.py --mode=eval."
+            f"{run.folder} has none of the scores of a table: leave it out if nothing is known of "
+            f"its images, or else score it again with launch.py --mode=eval."
         )
     return names[0]
 
 
 def title(column):
     """The heading of a column: a factor, a class, `average`, or as in GROUP_COLUMNS."""
-    words = column.removesuffix("/mae").removeprefix("label/linear_accuracy").removeprefix("/")
+    words = column.removesuffix("/mae").removeprefix("label/linear_accuracy/")
+    words = words.removeprefix("label/balanced_accuracy")
     return GROUP_COLUMNS.get(column, words or "average")
 
 

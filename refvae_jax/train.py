@@ -13,12 +13,14 @@ import optax
 from jax.experimental import multihost_utils
 
 from refvae_jax import checkpoint, logs, parallel, state
+from refvae_jax import config as configs
 from refvae_jax.data import cache, order, settings
 from refvae_jax.errors import UserError
 from refvae_jax.logs import say
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.saturation import SaturationWatch
+from refvae_jax.splits import classes, comparable, open_splits
 from refvae_jax.validate import make_validate
 
 INIT_STREAM = 0xFFFFFFFF  # fold_in's number for the initial parameters; steps count from 0.
@@ -29,7 +31,7 @@ class Built(NamedTuple):
 
     training_sets: settings.Sets
     validation_images: cache.ImageSet
-    data_info: DataInfo
+    record: dict
     method: object
     optimizers: dict
 
@@ -55,16 +57,20 @@ def make_optimizers(config, players):
 
 def build(config):
     """Opens the data and makes the method and one optimiser for each of its players."""
-    train_images = cache.open_split(config.data, "train")
-    validation_images = cache.open_split(config.data, "validation")
-    for name in ("fit", "test"):  # What is wrong with them should not be told after training.
-        cache.open_split(config.data, name)
-    info = DataInfo(tuple(train_images.image.shape[1:]), len(train_images.image))
-    order.check_batch_size(config.batch_size, info.num_train_images)
+    splits = open_splits(config)
+    comparable(splits)  # What is wrong with the test part should not be told after training.
+    if not classes(splits.train) and not splits.train.factors.names:
+        say(
+            "warning: nothing is known of these images to score by, so only pictures and "
+            "reconstructions will tell how well it went: make class folders or a factors.csv."
+        )
+    info = DataInfo(tuple(splits.train.image.shape[1:]), len(splits.train.image))
+    order.check_batch_size(config.batch_size, info.num_train_images, "training")
     method = METHODS[config.method.name](config, info)
     training_sets = settings.training_sets(config, method.setting)
     optimizers = make_optimizers(config, method.players)
-    return Built(training_sets, validation_images, info, method, optimizers)
+    record = make_record(config, splits.train)
+    return Built(training_sets, splits.validation, record, method, optimizers)
 
 
 def initial_variables(method, seed):
@@ -97,7 +103,7 @@ def _check_finite(nonfinite_step, checkpoints):
         kept = f"The last checkpoint, of step {saved}, is good. " if saved else ""
         raise UserError(
             f"The loss or its gradient was not finite at step {int(nonfinite_step)}. {kept}Try a "
-            f"lower --config.optimizer.learning_rate, or a larger --config.method.delta."
+            f"lower --config.optimizer.learning_rate, or for gmvae a larger --config.method.delta."
         )
 
 
@@ -147,14 +153,24 @@ def start(config, workdir, built, mesh, checkpoints):
         return step_fn, current, batches.result()
 
 
-def check_same_images(record, data_info):
-    """Raises UserError if a checkpoint's record is of other training images than the DataInfo."""
-    for name, value in data_info._asdict().items():
-        old, new = ([*v] if isinstance(v, list | tuple) else v for v in (record[name], value))
-        if old != new:
+def make_record(config, train_images):
+    """What a checkpoint keeps beside the parameters, see `checkpoint.py`."""
+    count, *shape = train_images.image.shape
+    return {
+        "config": config.to_dict(),
+        "image_shape": shape,
+        "num_train_images": count,
+        "train_digest": cache.digest(train_images),
+    }
+
+
+def check_same_images(record, now):
+    """Raises UserError unless two records of `make_record` are of the same training images."""
+    for name in ("image_shape", "num_train_images", "train_digest"):
+        if record[name] != now[name]:
             raise UserError(
-                f"The images are not those that this run was trained on: {name} was {old}, is "
-                f"{new}. Restore the images, or take another --workdir."
+                f"The images are not those that this run was trained on: {name} was "
+                f"{record[name]}, is {now[name]}. Restore the images, or take another --workdir."
             )
 
 
@@ -171,19 +187,20 @@ def train(config, workdir):
     built = build(config)
     mesh = parallel.make_mesh()
     parallel.check_batch_size(config.batch_size, mesh.size)
+    if config.parallel.map == "pmap":
+        configs.check_images_a_replica(config, config.batch_size // mesh.size)
     num_steps, how = config.num_train_steps, config.parallel.map
     main = jax.process_index() == 0
     if main:
         checkpoint.set_damaged_aside(workdir)
     checkpoints = checkpoint.Checkpoints(workdir, config.keep_last, config.keep_every_steps)
-    record = {"config": config.to_dict(), **built.data_info._asdict()}
     board = logs.TensorBoard(workdir)
     validate = make_validate(built.method, mesh, config.batch_size)
 
     # SIGTERM is held back until the last save is on disk.
     with stop_on_sigterm() as asked, contextlib.closing(checkpoints), contextlib.closing(board):
         if saved := checkpoints.latest_step():
-            check_same_images(checkpoint.read_record(workdir, saved), built.data_info)
+            check_same_images(checkpoint.read_record(workdir, saved), built.record)
         if saved == num_steps:
             return True
         step_fn, current, batches = start(config, workdir, built, mesh, checkpoints)
@@ -229,7 +246,7 @@ def train(config, workdir):
                         row = {f"validation/{name}": value for name, value in row.items()}
                         logs.append(workdir / "metrics.jsonl", {"step": step} | row)
                         board.write(step, row)
-                checkpoints.save(current, record, metrics)
+                checkpoints.save(current, built.record, metrics)
                 progress.pause(time.perf_counter() - since)
             if stop:
                 say(

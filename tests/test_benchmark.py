@@ -23,7 +23,7 @@ SMALL = (
     "--config.network.encoder_widths=(4, 4)",
     "--config.network.decoder_widths=(4,)",
 )
-SRBVAE = ("--config=configs/mnist_srbvae.py:smoke", "--channels=3")
+SRBVAE = ("--config=configs/mnist_srbvae.py:smoke",)
 
 
 def benchmark(*arguments):
@@ -224,9 +224,7 @@ def test_the_srbvae_peer_is_the_same_computation():
             near(player.get_parameter(parameter).grad, value, 1e-3)
 
 
-@pytest.mark.parametrize(
-    "arguments", [SMALL, ("--config=configs/mnist_rbvae.py:smoke", "--channels=3")]
-)
+@pytest.mark.parametrize("arguments", [SMALL, ("--config=configs/mnist_rbvae.py:smoke",)])
 def test_measures_our_step(arguments):
     done = benchmark(*arguments, "--rounds=2", "--steps=2")
     assert done.returncode == 0, done.stderr

@@ -64,6 +64,16 @@ def test_runs_of_one_method_are_titled_by_their_folders(make_run, tmp_path):
         make_run(path.name, method)
     runs = {path: configs.read(path / "config.json") for path in paths}
     assert list(compare.titles(runs).values()) == ["GM-VAE (a)", "GM-VAE (b)", "ML-VAE"]
+    (tmp_path / "more").mkdir()
+    make_run("more/a", "gmvae")
+    paths = [tmp_path / "a", tmp_path / "more" / "a"]
+    runs = {path: configs.read(path / "config.json") for path in paths}
+    assert list(compare.titles(runs).values()) == [f"GM-VAE ({path})" for path in paths]
+
+
+def test_supervision_does_not_change_the_images(make_run, tmp_path):
+    runs = [make_run("a", "gmvae", grouped_fraction=0.1), make_run("b", "mlvae", group_chunk=10)]
+    assert compare.main([*runs, f"--out={tmp_path}"]) == 0
 
 
 def test_runs_on_other_data_cannot_be_compared(make_run, tmp_path, capsys):

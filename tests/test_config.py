@@ -38,7 +38,7 @@ def test_check_refuses_in_one_sentence(config, field, value, words):
 
 @pytest.mark.parametrize(
     ("method", "batch_size", "words"),
-    [("factorvae", 9, "to an even number"), ("betatcvae", 1, "to 2 or more")],
+    [("factorvae", 9, "so that they are even"), ("betatcvae", 1, "so that .* two or more")],
 )
 def test_a_batch_that_a_method_cannot_use(config, method, batch_size, words):
     config.method.name, config.batch_size = method, batch_size
@@ -77,8 +77,15 @@ def test_the_users_own_images_are_named_by_their_folder(config, tmp_path, monkey
         configs.same_run(config, new, "run")
 
 
+def test_what_only_scoring_looks_at_may_change(config):
+    new = config.copy_and_resolve_references()
+    new.data.test_split, new.data.fit_split = "test@members[50%:]", "test@members[:50%]"
+    assert configs.same_run(config, new, "run") == ""
+
+
 def test_every_free_field_exists(config):
-    assert set(configs.FREE_FIELDS) <= configs.flatten(config).keys()
+    free = {*configs.FREE_FIELDS, *configs.SCORING_FIELDS}
+    assert free <= configs.flatten(config).keys()
 
 
 def test_unknown_form_names_the_known():
@@ -89,6 +96,8 @@ def test_unknown_form_names_the_known():
 def test_default_workdir():
     assert str(configs.default_workdir("configs/mnist_gmvae.py:cpu")) == "runs/mnist_gmvae-cpu"
     assert str(configs.default_workdir("configs/quickstart.py")) == "runs/quickstart"
+    letters = configs.default_workdir("configs/tfds_gmvae.py:emnist/balanced-cpu")
+    assert str(letters) == "runs/tfds_gmvae-emnist-balanced-cpu"
 
 
 def test_repulsion_weight_follows_the_formula():

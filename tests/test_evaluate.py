@@ -9,7 +9,8 @@ from refvae_jax import evaluate, ground_truth, scores
 from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.source import Factors
 from refvae_jax.distributions import Gaussian
-from refvae_jax.ground_truth import Chance, Splits
+from refvae_jax.ground_truth import Chance
+from refvae_jax.splits import Splits
 
 NAMES = [
     f"{z}/label/{p}_accuracy{s}"
@@ -112,6 +113,16 @@ def test_perfect_separation_of_the_codes(splits, setting, linear):
     assert found["style/style/r2"] == pytest.approx(1, abs=1e-3)
     assert found["content/style/mae"] == pytest.approx(constant, rel=0.05)
     assert found["content/average/strong_mae"] > 0.8 * constant
+
+
+def test_classes_are_listed_while_they_are_few(splits):
+    codes = [np.eye(4)[part.label] for part in splits[1:4]]
+    labels = [np.where(part.label == 3, 0, part.label) for part in splits[1:4]]
+    few = scores.class_scores(codes, labels, tuple("abcd"), 0, "reference")
+    assert {name for name in few if "/" in name} == {f"linear_accuracy/{c}" for c in "abc"}
+    assert few["balanced_accuracy"] == pytest.approx(1)
+    many = scores.class_scores(codes, labels, tuple(map(str, range(30))), 0, "reference")
+    assert many.keys() == {"linear_accuracy", "balanced_accuracy", "strong_accuracy"}
 
 
 def test_an_ignored_style_is_seen_through_the_decoder_only(images):

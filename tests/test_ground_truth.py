@@ -6,13 +6,8 @@ import pytest
 from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.source import Factors
 from refvae_jax.errors import UserError
-from refvae_jax.ground_truth import (
-    Splits,
-    carriers,
-    chance_levels,
-    comparable,
-    lower_is_better,
-)
+from refvae_jax.ground_truth import carriers, chance_levels, lower_is_better
+from refvae_jax.splits import Splits, comparable
 
 GROUP = {"label": "content", "pose": "style"}
 TARGETS = dict.fromkeys(("red", "size", "width", "average"), "target")
@@ -109,6 +104,8 @@ def test_chance_of_a_class_is_one_over_their_number():
     known = chance_levels(same_splits(part))
     assert known.of("target/label/linear_accuracy") == 3 / 5
     assert known.of("target/label/linear_accuracy/sample") == 3 / 5
+    assert known.of("target/label/balanced_accuracy") == 1 / 3
+    assert known.of("target/label/balanced_accuracy/sample") == 1 / 3
     assert known.of("target/label/linear_accuracy/b") == 1 / 3
     assert known.of("target/label/linear_accuracy/b/sample") == 1 / 3
 
@@ -122,7 +119,7 @@ def test_seen_groups_keep_their_splits():
 
 def test_nothing_to_compare_with():
     with pytest.raises(UserError, match=r"No group of the test split.*test@members\[:50%\]"):
-        comparable(Splits(make_set([1]), make_set([1]), make_set([2]), make_set([3])))
+        comparable(Splits(make_set([1]), make_set([1]), make_set([2]), make_set([3, 3])))
 
 
 @pytest.mark.parametrize(

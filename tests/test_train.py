@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ import optax
 import pytest
 
 from configs import quickstart
-from refvae_jax import checkpoint, train
+from refvae_jax import checkpoint, evaluate, train
 from refvae_jax.errors import UserError
 
 
@@ -176,7 +177,25 @@ def test_other_images_than_those_trained_on_are_refused(workdir, config):
         train.train(config, workdir)
 
 
-def test_what_is_wrong_with_the_test_split_is_told_before_training(config, tmp_path):
-    config.data.test_split = "test[:0]"
-    with pytest.raises(UserError, match="empty"):
+@pytest.mark.parametrize("mode", [train.train, evaluate.evaluate, evaluate.draw])
+def test_as_many_other_images_are_refused_too(workdir, config, mode):
+    config.data.train_split = "train[1:513]"
+    with pytest.raises(UserError, match="train_digest was"):
+        mode(config, workdir)
+
+
+@pytest.mark.parametrize(
+    ("split", "problem"), [("test[:0]", "empty"), ("test[:1]", "single image")]
+)
+def test_what_is_wrong_with_the_test_split_is_told_before_training(config, split, problem):
+    config.data.test_split = split
+    with pytest.raises(UserError, match=problem):
         train.build(config)
+
+
+def test_a_replica_has_what_its_loss_needs(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(train.parallel, "make_mesh", lambda: SimpleNamespace(size=2))
+    config.method.name, config.parallel.map, config.batch_size = "factorvae", "pmap", 6
+    config.network.update({"encoder_widths": (4, 4, 8, 8), "decoder_widths": (8, 4, 4)})
+    with pytest.raises(UserError, match="but has 3"):
+        train.train(config, tmp_path)

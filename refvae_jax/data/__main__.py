@@ -40,7 +40,10 @@ def data_config(name, reference_class=""):
         spec = importlib.util.spec_from_file_location("shown_config", path)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return module.get_config(form).data
+        data = module.get_config(form).data
+        if data.name == FOLDER:
+            raise UserError("That config is of your own images: name their folder instead of it.")
+        return data
     data = default.get_config().data
     if not Path(name).is_dir():
         known.choose(data, name)
@@ -109,7 +112,8 @@ def main(argv):
     options = parser.parse_args(argv)
     try:
         data = data_config(options.name, options.reference_class)
-        names = ["train", *(["reference"] if data.reference_split else []), "validation", "test"]
+        optional = [name for name in ("reference", "fit") if data[f"{name}_split"]]
+        names = ["train", *optional, "validation", "test"]
         parts = {name: open_split(data, name) for name in names}
         for name, images in parts.items():
             print("\n".join(describe(name, images)))

@@ -38,6 +38,7 @@ _SAME_NAME = (
     "reference_class",
 )
 _LARGE = 20_000  # From this many images on, a progress bar.
+_LOOKED_AT = 256  # Images whose pixels take part in a digest.
 
 
 class ImageSet(NamedTuple):
@@ -81,6 +82,17 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
     if found is None:
         raise OSError(f"The cache {folder} was damaged while it was opened.")
     return found
+
+
+def digest(images: ImageSet) -> str:
+    """Returns what tells one set of images and labels from another: of all labels and some images.
+
+    A file added to a folder changes it, and so does the same folder cut to another size.
+    """
+    total = hashlib.sha256(np.ascontiguousarray(images.label).tobytes())
+    rows = np.linspace(0, len(images.image) - 1, _LOOKED_AT).astype(int)
+    total.update(np.ascontiguousarray(images.image[np.unique(rows)]).tobytes())
+    return total.hexdigest()[:16]
 
 
 def _data_dir(configured: str, name: str) -> str:
@@ -172,6 +184,8 @@ def _write(reader: Reader, source: Source, folder: Path) -> None:
             images.write(np.ascontiguousarray(batch).tobytes())
             kept.append(rows)
             progress.update(len(rows))
+        if not kept:
+            raise UserError(f"No image of the split '{source.split}' of {source.name} can be read.")
         rows = np.concatenate(kept)
         images.seek(0)  # Unreadable images are missing; a header leaves room for any count.
         _write_header(images, (len(rows), *shape), np.uint8)

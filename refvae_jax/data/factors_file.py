@@ -4,10 +4,11 @@
     anna/0.png,12.5,black
 
 The first column is the path as seen from the folder. Each further one is a factor: numbers if all
-its cells are, else names of kinds.
+its cells are, names of kinds if most are words.
 """
 
 import csv
+import math
 from collections.abc import Collection
 from pathlib import Path
 
@@ -30,8 +31,11 @@ def read_factors(
     Args:
       path: of the file.
       wanted: paths of the images to return the factors of, in this order.
-      needed: paths of the images that must have a row, at least the wanted.
+      needed: paths of the images that must have a row.
       allowed: those of the images that may have one.
+
+    Returns:
+      The Factors; none if a wanted image that needs no row has none.
 
     Raises:
       UserError: it is no CSV in UTF-8, rows and images do not match, a row has more or fewer
@@ -40,11 +44,13 @@ def read_factors(
     header, *lines = _read_table(path)
     row_of = {Path(line[0]).as_posix(): row for row, line in enumerate(lines)}
     _check_rows(path, row_of.keys(), len(lines), set(needed), set(allowed))
+    if not row_of.keys() >= set(wanted):
+        return no_factors(len(wanted))
     rows = np.array([row_of[name] for name in wanted], int)
     numbers, places, kinds = {}, {}, {}
     for place, name in enumerate(header[1:], 1):
         column = np.array([line[place] for line in lines])
-        values = _as_numbers(column)
+        values = _as_numbers(column, path, name)
         if values is not None:
             numbers[name] = values[rows]
         else:
@@ -98,10 +104,23 @@ def _check_rows(
         raise UserError(f"{path} names {num_lines - len(named)} paths twice: remove them.")
 
 
-def _as_numbers(column: np.ndarray) -> np.ndarray | None:
-    """float32 [N], or None if a cell is no finite number."""
+def _as_numbers(column: np.ndarray, path: Path, name: str) -> np.ndarray | None:
+    """float32 [N], or None where most cells are words; some that are none among numbers raise."""
+    values = np.array([_as_number(cell) for cell in column], np.float32)
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    if 2 * known.sum() > len(column):
+        raise UserError(
+            f"{path}, column {name!r}: {str(column[~known][0])!r} is no number, but most of the "
+            f"column are ({(~known).sum()} cells in all): fill them in, or leave the column out."
+        )
+    return None
+
+
+def _as_number(cell: str) -> float:
+    """Its value; NaN for what is none."""
     try:
-        values = column.astype(np.float32)
+        return float(cell)
     except ValueError:
-        return None
-    return values if np.isfinite(values).all() else None
+        return math.nan

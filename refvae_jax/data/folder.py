@@ -41,7 +41,7 @@ def open_folder(source: Source) -> Reader:
     if base == "train":
         _warn_of_copies(root, splits)
     names = sorted({f.kind for name, files in splits.items() if name != "reference" for f in files})
-    label = _labels(splits[base], names, labelled=base != "reference")
+    label = _labels(splits[base], names)
     kept = np.flatnonzero(~np.isin(label, [names.index(n) for n in _known(source, names)]))
     rows = kept[select(label[kept], parts)]
     if not len(rows):
@@ -52,7 +52,7 @@ def open_folder(source: Source) -> Reader:
         )
     paths = [splits[base][row].path for row in rows]
     factors = no_factors(len(rows))
-    if (root / FACTORS_FILE).exists() and base != "reference":
+    if (root / FACTORS_FILE).exists():
         needed = [f.path for name, files in splits.items() if name != "reference" for f in files]
         allowed = scan(root).files
         factors = read_factors(root / FACTORS_FILE, paths, needed=needed, allowed=allowed)
@@ -71,10 +71,10 @@ def open_folder(source: Source) -> Reader:
     )
 
 
-def _labels(files: list[File], names: list[str], labelled: bool) -> np.ndarray:
-    """int32 [N], the place of each file's class among the names; -1 if it has none to speak of."""
+def _labels(files: list[File], names: list[str]) -> np.ndarray:
+    """int32 [N], the place of each file's class among the names, -1 if it is none of them."""
     place = {name: label for label, name in enumerate(names)}
-    return np.array([place[file.kind] if labelled else -1 for file in files], np.int32)
+    return np.array([place.get(file.kind, -1) for file in files], np.int32)
 
 
 def _known(source: Source, names: list[str]) -> tuple[str, ...]:
@@ -153,6 +153,6 @@ def read_image(path: Path, channels: int, crop: int, resolution: int) -> np.ndar
       uint8 [R, R, channels].
 
     Raises:
-      OSError, ValueError and others of images.BAD_IMAGE: it cannot be read.
+      OSError, ValueError and others: it cannot be read.
     """
     return fit.fit(load_image(path, "L" if channels == 1 else "RGB"), crop, resolution)

@@ -21,8 +21,9 @@ from refvae_jax.logs import say
 MAX_UNREADABLE = 0.01  # Share of a split's images that may be left out.
 # Of one image; a header that claims more is taken for a lie. Pillow only warns from here on.
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS
-# What Pillow raises for damaged files; its bomb is a plain Exception.
-BAD_IMAGE = (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError)
+# What Pillow raises for damaged files: OSError and ValueError, and for a damaged note of the camera
+# also struct.error, TypeError, AttributeError.
+BAD_IMAGE = Exception
 _BATCH = 1024  # Images at a time: bounds the memory.
 _NAMED = 5  # Unreadable images named in a message.
 
@@ -37,7 +38,7 @@ def load_image(path: Path, mode: str) -> Image.Image:
       mode: "L" or "RGB".
 
     Raises:
-      OSError, ValueError and others of BAD_IMAGE: it cannot be read.
+      OSError, ValueError and others: it cannot be read.
     """
     with Image.open(path) as file:
         if math.prod(file.size) > MAX_PIXELS:
@@ -65,7 +66,7 @@ def read_each(
 
     Args:
       paths: of the N images, for messages.
-      read: from the row in [0, N) to the image, uint8 [R, R, C]; any of BAD_IMAGE leaves it out.
+      read: from the row in [0, N) to the image, uint8 [R, R, C]; what it raises leaves it out.
       where: they lie, for messages.
 
     Yields:

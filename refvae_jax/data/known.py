@@ -30,13 +30,19 @@ _UNSEEN_GROUPS = {
     "fit_split": "test@members[:50%]",
     "test_split": "test@members[50%:]",
 }
+_REFERENCE_MNIST = {
+    "train_split": "unlabelled",
+    "reference_split": "reference",
+    "fit_split": "probe_fit",
+    "test_split": "probe_test",
+}
 SETS = {
     "folder": {"crop": -1},  # Your own images, see listing.py.
     # The aligned 178 x 218 images; groups are identities, as in the mixture paper.
     "celeb_a": _UNSEEN_GROUPS | {"label": "identity/Identity_No", "crop": 140, "hold_out": 0.05},
     # 250 x 250; groups are persons, most of whom have one image only.
     "lfw": _UNSEEN_GROUPS | {"crop": 150},
-    "cars3d": _UNSEEN_GROUPS | {"factors": ("azimuth", "elevation")},
+    "cars3d": _UNSEEN_GROUPS | {"factors": ("azimuth", "elevation"), "hold_out": 0.05},
     # Aligned faces; the label is the expression, see builders/affectnet.py.
     "affectnet": {
         "train_split": "unlabelled",
@@ -66,6 +72,10 @@ SETS = {
         "factors": ("label_azimuth", "label_elevation", "label_lighting"),
         "crop": -1,
     },
+    "digits5k": {"resolution": 32},
+    "reference_mnist/32x32": _REFERENCE_MNIST | {"resolution": 32},
+    "reference_mnist/32x32_digits5k": _REFERENCE_MNIST | {"resolution": 32},
+    "reference_mnist/64x64": _REFERENCE_MNIST,
     "mnist": {"resolution": 32},
     "fashion_mnist": {"resolution": 32},
     "emnist": {"resolution": 32},
@@ -78,7 +88,7 @@ def choose(data: ConfigDict, name: str) -> None:
     Raises:
       UserError: if the set is none of them.
     """
-    base = name.split(":")[0].split("/")[0]
+    base = name if name in SETS else name.split(":")[0].split("/")[0]
     if base not in SETS:
         if "/" in name:
             raise UserError(f"There is no folder {name}, nor a set of that name.")

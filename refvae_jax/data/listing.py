@@ -1,8 +1,8 @@
 """Which images a folder holds, which splits they make and which class each is of.
 
     DIR/<class>/**                          one pool, from which all splits are taken
-    DIR/{train,validation,test}/<class>/**  splits; validation and test may be missing
-    DIR/{reference,unlabelled}/**           unlabelled may have class folders, for scoring only
+    DIR/{train,validation,test}/<class>/**  splits; validation (or val) and test may be missing
+    DIR/{reference,unlabelled}/**           both may have class folders, for scoring only
 
 `<class>` is the group in the group setting. With a reference class, the images of that class in
 train are the reference and the other splits do without it.
@@ -16,6 +16,7 @@ from refvae_jax.data.scan import SUFFIXES, scan
 from refvae_jax.errors import UserError
 
 SPLITS = ("train", "validation", "test")
+SPLIT_OF = {name: name for name in SPLITS} | {"val": "validation"}  # Folder -> split.
 Parts = tuple[str, ...]  # Of a path: folders and a name.
 
 
@@ -46,12 +47,24 @@ def list_splits(folder: Path, reference_class: str) -> dict[str, list[File]]:
     tops = {path[0] for path in paths if len(path) > 1}
     if tops & {"reference", "unlabelled"}:
         return _two_sets(folder, paths, tops, reference_class)
-    if "train" in tops and tops <= set(SPLITS):
-        splits = {top: _files(paths, top) for top in SPLITS if top in tops}
+    if "train" in tops and tops <= SPLIT_OF.keys() and not {"validation", "val"} <= tops:
+        splits = {SPLIT_OF[top]: _files(paths, top) for top in SPLIT_OF if top in tops}
     else:
+        _check_no_splits(folder, paths, tops)
         inside = [path for path in paths if len(path) > 1]
         splits = {"train": [_file(path, 0) for path in inside or paths]}
     return _divide_reference(folder, splits, reference_class) if reference_class else splits
+
+
+def _check_no_splits(folder: Path, paths: list[Parts], tops: set[str]) -> None:
+    """Raises UserError if folders that are to be classes hold classes themselves, like splits."""
+    for top in sorted(tops & SPLIT_OF.keys()):
+        if any(path[0] == top and len(path) > 2 for path in paths):
+            others = ", ".join(f"{name}/" for name in sorted(tops - {top})) or "no other folder"
+            raise UserError(
+                f"{folder} has {top}/ with folders in it, as a split has, beside {others}: keep "
+                f"train/, validation/ and test/ only, or class folders only."
+            )
 
 
 def _file(path: Parts, depth: int) -> File:
@@ -72,12 +85,17 @@ def _two_sets(
             f"{folder} has images in one of reference/ and unlabelled/ only: put some into "
             f"{missing.pop()}/."
         )
+    others = sorted(tops - {"reference", "unlabelled"})
+    if others:
+        raise UserError(
+            f"{folder} has {others[0]}/ beside reference/ and unlabelled/, and nothing says what "
+            f"its images are: move it out of there, or into unlabelled/."
+        )
     if reference_class:
         raise UserError(
             f"{folder} has a folder reference/ already: leave --config.data.reference_class out."
         )
-    reference = [file._replace(kind="") for file in _files(paths, "reference")]
-    return {"train": _files(paths, "unlabelled"), "reference": reference}
+    return {"train": _files(paths, "unlabelled"), "reference": _files(paths, "reference")}
 
 
 def _divide_reference(

@@ -105,7 +105,7 @@ def batch_indices(step: int, *, batch_size: int, size: int, order: Order) -> np.
     Raises:
       UserError: if batch_size > size.
     """
-    check_batch_size(batch_size, size)
+    check_batch_size(batch_size, size, "training")
     epoch, offset = divmod(step * batch_size, size)
     indices = order(epoch)[offset : offset + batch_size]
     missing = batch_size - len(indices)
@@ -114,10 +114,12 @@ def batch_indices(step: int, *, batch_size: int, size: int, order: Order) -> np.
     return indices.copy()  # The cached permutation stays ours.
 
 
-def check_batch_size(batch_size: int, size: int) -> None:
-    """Raises UserError if a batch needs more images than the set has."""
+def check_batch_size(batch_size: int, size: int, name: str) -> None:
+    """Raises UserError if a batch needs more images than the set of that name has."""
+    if not size:
+        raise UserError(f"The {name} split is empty: choose another, or put images there.")
     if batch_size > size:
         raise UserError(
-            f"batch_size is {batch_size} but the training split has {size} images: "
+            f"batch_size is {batch_size} but the {name} split has {size} images: "
             f"set --config.batch_size to at most {size}, or choose a larger split."
         )

@@ -52,8 +52,8 @@ def indexed_batches(
       UserError: if B > N of a set, or P does not divide B.
     """
     sizes = {name: len(next(iter(fields.values()))) for name, fields in sets.items()}
-    for size in sizes.values():
-        check_batch_size(batch_size, size)
+    for name, size in sizes.items():
+        check_batch_size(batch_size, size, name)
     if batch_size % process_count:
         raise UserError(
             f"batch_size is {batch_size}, which {process_count} processes cannot share evenly: "

@@ -65,12 +65,12 @@ def pixel_change(swapped: np.ndarray, recon_a: np.ndarray, recon_b: np.ndarray) 
       0 too if all reconstructions are alike, since then no latent changes anything.
     """
     _check_same_shape(swapped, recon_a, recon_b)
-    between = _squared_distance(recon_a, recon_b)
-    return _squared_distance(swapped, recon_a) / between if between > 0 else 0.0
+    between = squared_distance(recon_a, recon_b)
+    return squared_distance(swapped, recon_a) / between if between > 0 else 0.0
 
 
-def _squared_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Sum of squared differences, in float64: uint8 differences would wrap around."""
+def squared_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Sum of squared differences of arrays [N, ...], in float64: uint8 would wrap around."""
     chunks = range(0, len(a), CHUNK)
     return float(
         sum(np.square(a[i : i + CHUNK].astype(np.float64) - b[i : i + CHUNK]).sum() for i in chunks)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import affectnet_rbvae, default
-from refvae_jax import evaluate, ground_truth, published
+from refvae_jax import ground_truth, published, splits
 from refvae_jax.data import known, settings
 from refvae_jax.data.builders import affectnet
 from refvae_jax.data.builders import affectnet_lists as lists
@@ -131,10 +131,10 @@ def test_reference_faces_that_are_cropped_are_only_resized(tmp_path):
 def test_scores_have_the_columns_of_the_papers_table(prepared):
     config = affectnet_rbvae.get_config("smoke")
     set_data(config.data, prepared[0])
-    splits = ground_truth.comparable(evaluate.open_splits(config))
-    assert splits.test.class_names == SEVEN
+    parts = splits.comparable(splits.open_splits(config))
+    assert parts.test.class_names == SEVEN
     assert (*SEVEN, "average") == tuple(published.TABLE["affectnet"].split()[:8])
-    assert ground_truth.carriers("reference", splits) == {"label": "target"}
+    assert ground_truth.carriers("reference", parts) == {"label": "target"}
 
 
 def test_training_sees_neutral_faces_beside_the_others(prepared):

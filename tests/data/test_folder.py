@@ -73,6 +73,55 @@ def test_splits_of_its_own(root, data):
     assert len(train.label) == 18  # Validation is a tenth of it.
 
 
+def test_val_is_validation(root, data):
+    for split in ("train", "val", "test"):
+        make_groups(root / split, count={"train": 10, "val": 2, "test": 3}[split])
+    sizes = [len(open_split(data, split).label) for split in ("train", "validation", "test")]
+    assert sizes == [30, 6, 9]
+
+
+@pytest.mark.parametrize("stray", ["extra", "validation"])
+def test_splits_beside_other_folders_are_no_classes(root, data, stray):
+    for split in ("train", "val", "test"):
+        make_groups(root / split, count=2)
+    save(root / stray / "a.png")
+    assert "test/ with folders in it" in fails(data)
+
+
+def test_a_class_may_be_called_train(root, data):
+    make_groups(root, names=("train", "car"))
+    assert open_split(data, "train").class_names == ("car", "train")
+
+
+def test_what_is_known_of_reference_images_is_read(root, data):
+    make_groups(root / "unlabelled", names=("x", "y"))
+    make_groups(root / "reference", names=("y", "elsewhere"))
+    data.reference_split = "reference"
+    reference = open_split(data, "reference")
+    assert sorted(reference.label) == [-1] * 10 + [1] * 10
+    rows = [f"unlabelled/{name}/{i}.png,{i}" for name in "xy" for i in range(10)]
+    (root / "factors.csv").write_text("path,f\n" + "\n".join(rows))
+    assert open_split(data, "reference").factors.names == ()
+    rows += [f"reference/{name}/{i}.png,{i}" for name in ("y", "elsewhere") for i in range(10)]
+    (root / "factors.csv").write_text("path,f\n" + "\n".join(rows))
+    reference = open_split(data, "reference")
+    np.testing.assert_array_equal(reference.factors.values[:, 0], reference.image[:, 8, 8, 1])
+
+
+def test_nothing_says_what_a_third_folder_is(root, data):
+    for name in ("reference", "unlabelled", "test"):
+        make_groups(root / name)
+    assert "test/ beside reference/ and unlabelled/" in fails(data)
+
+
+def test_excluded_classes_are_left_out(root, data):
+    make_groups(root, names=("a", "b", "c"))
+    data.exclude = ("b",)
+    assert set(open_split(data, "train").label) == {0, 2}
+    data.exclude = ("d",)
+    assert "'d', which is no class folder" in fails(data)
+
+
 def test_reference_beside_unlabelled(root, data):
     make_groups(root / "unlabelled", names=("x", "y"))
     make_groups(root / "reference", names=("deep/down",))
@@ -217,6 +266,32 @@ def test_empty_lines_among_the_factors(root, data):
     (root / "factors.csv").write_text("path,x\n\n" + "\n".join(rows) + "\n\n")
     train = open_split(data, "train")
     np.testing.assert_array_equal(train.factors.values[:, 0], train.image[:, 8, 8, 1])
+
+
+def test_numbers_with_gaps_are_no_names_of_kinds(root, data):
+    make_groups(root, count=10, names=("a",))
+    for cell in ("", "nan"):
+        rows = [f"a/{i}.png,{i if i != 4 else cell}" for i in range(10)]
+        (root / "factors.csv").write_text("path,x\n" + "\n".join(rows))
+        assert f"column 'x': '{cell}' is no number" in fails(data)
+
+
+def test_a_damaged_note_of_the_camera_is_an_unreadable_image(root, data, capsys):
+    make_groups(root, count=100, names=("a", "b"))
+    turn, text = (0x0112, 3, 1, 6), (0x010E, 5, 1, 0)  # Upright, with a fraction for a title.
+    note = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2)
+    note += struct.pack("<HHII", *turn) + struct.pack("<HHII", *text) + bytes(24)
+    Image.new("RGB", (20, 20)).save(root / "a" / "damaged.jpg", exif=note)
+    data.hold_out = 0.0
+    assert len(open_split(data, "train").label) == 200
+    assert "a/damaged.jpg" in capsys.readouterr().out
+
+
+def test_a_split_without_a_readable_image(root, data):
+    make_groups(root / "train")
+    (root / "test" / "a").mkdir(parents=True)
+    (root / "test" / "a" / "0.png").write_bytes(b"nothing")
+    assert "No image of the split 'test'" in fails(data, "test")
 
 
 def test_bad_folders(root, data):

@@ -6,6 +6,7 @@ import tensorflow_datasets as tfds
 
 from configs import tfds_gmvae, tfds_vae
 from refvae_jax.data.cache import open_split
+from refvae_jax.errors import UserError
 
 SPLITS = ("train", "validation", "test", "fit")
 
@@ -131,7 +132,8 @@ def test_persons_of_lfw_are_groups_and_those_tested_unseen(prepare):
             image[50:200, 50:200] = place, int(name[-2:]), 0  # What is around it is cropped.
             yield {"label": name, "image": image}
 
-    parts = open_all(prepare(tfds_gmvae.get_config("lfw-cpu"), examples))
+    data = prepare(tfds_gmvae.get_config("lfw-cpu"), examples)
+    parts = open_all(data)
     assert sum(len(parts[split].label) for split in SPLITS) == len(names) == 50
     seen = np.concatenate([part.image[:, 32, 32, 0] for part in parts.values()])
     assert sorted(seen) == list(range(50))
@@ -144,3 +146,11 @@ def test_persons_of_lfw_are_groups_and_those_tested_unseen(prepare):
         assert part.image.shape[1:] == (64, 64, 3)
         assert part.class_names == tuple(sorted(set(names)))
         assert (part.image[..., 1] == part.label[:, None, None]).all()  # No border.
+
+    every = set().union(*persons.values())
+    data.exclude = ("Person_03", "7")
+    left = [set(part.label.tolist()) for part in open_all(data).values()]
+    assert set().union(*left) == every - {3, 7}
+    data.exclude = ("Person_3",)
+    with pytest.raises(UserError, match="'Person_3', which is no label"):
+        open_split(data, "train")

@@ -85,5 +85,5 @@ def test_shapes_differ(splits, config):
 def test_empty_reference_split(splits, config):
     splits["reference"] = images(0)
     sets = settings.training_sets(config, "reference")
-    with pytest.raises(UserError, match=r"10.*0 images"):
+    with pytest.raises(UserError, match="reference split is empty"):
         list(settings.training_batches(sets, config, 0))

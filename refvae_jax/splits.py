@@ -1,0 +1,93 @@
+"""The parts of a data set, made fair to score on."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from refvae_jax.data.cache import ImageSet, open_split
+from refvae_jax.data.order import make_rng, place_in_group
+from refvae_jax.errors import UserError
+
+VALIDATION_SHARE = 0.2  # Of `fit`, where validation has other groups.
+
+
+class Splits(NamedTuple):
+    """The parts of a data set; `fit` is what probes learn from."""
+
+    train: ImageSet
+    fit: ImageSet
+    validation: ImageSet
+    test: ImageSet
+    reference: ImageSet | None = None
+
+
+def open_splits(config):
+    """All parts of the config's data, Splits."""
+    reference = ("reference",) if config.data.reference_split else ()
+    names = ("train", "fit", "validation", "test", *reference)
+    return Splits(*(open_split(config.data, name) for name in names))
+
+
+def comparable(splits):
+    """Splits whose labels count from 0 and are known to whatever is scored on them.
+
+    Groups of the test part may be in none of train and validation (unseen persons). Then judges
+    learn from `fit` instead of train, and a fifth of each group of `fit` takes the place of
+    validation. Test images of groups that `fit` lacks are left out.
+
+    Raises:
+      UserError: `fit` and test have no group in common, or only one image of each; or test has
+        too few images to exchange anything.
+    """
+    if len(splits.test.label) < 2:
+        raise UserError("The test split has a single image: --config.data.test_split needs two.")
+    known = np.isin(splits.test.label, splits.fit.label)
+    if not known.any():
+        raise UserError(
+            "No group of the test split is in the split that probes learn from: divide the images "
+            "of the test groups with --config.data.fit_split='test@members[:50%]' "
+            "--config.data.test_split='test@members[50%:]'."
+        )
+    test, fit, validation, train = splits.test, splits.fit, splits.validation, splits.train
+    if not known.all():
+        test = take(test, np.flatnonzero(known))
+    if not np.isin(validation.label, fit.label).all():
+        place, size = place_in_group(fit.label, make_rng(0, "probe validation"))
+        # One image at least, for a probe must not be chosen on what it has learned from.
+        held = (place < np.maximum(1, np.floor(VALIDATION_SHARE * size))) & (size > 1)
+        if not held.any():
+            raise UserError(
+                "Each test group has a single image in the split that probes learn from, and two "
+                "are needed, to learn from one and to choose the probes on the other: take groups "
+                "with more images, or a larger share of them in data.fit_split."
+            )
+        fit, validation = take(fit, np.flatnonzero(~held)), take(fit, np.flatnonzero(held))
+    if not np.isin(test.label, train.label).all():
+        train = fit
+    parts = [train, fit, validation, test]
+    ids = np.unique(np.concatenate([part.label for part in parts]))
+    renamed = [rename(part, ids) for part in parts]
+    return Splits(*renamed, splits.reference)
+
+
+def take(part, rows):
+    """Some images of an ImageSet, in memory."""
+    factors = part.factors._replace(
+        values=part.factors.values[rows], categories=part.factors.categories[rows]
+    )
+    return part._replace(image=part.image[rows], label=part.label[rows], factors=factors)
+
+
+def rename(part, ids):
+    """The ImageSet with its labels as places among the sorted `ids`."""
+    names = part.class_names or tuple(map(str, range(ids[-1] + 1)))
+    label = np.searchsorted(ids, part.label).astype(np.int32)
+    return part._replace(label=label, class_names=tuple(names[i] for i in ids))
+
+
+def classes(part):
+    """{name: (int [N], its names)} of the label, if there are several, and the kinds."""
+    found = {"label": (part.label, part.class_names)} if len(part.class_names) > 1 else {}
+    for place, (name, names) in enumerate(part.factors.kinds.items()):
+        found[name] = (part.factors.categories[:, place], names)
+    return found
