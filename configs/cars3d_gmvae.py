@@ -15,8 +15,13 @@ TRAIN_IMAGES = 152 * 96
 
 def get_config(arg=""):
     """k = 4, 600 epochs, slower after 200 and 400; forms: "", "cpu", "smoke"."""
+    return groups.form(make("gmvae"), arg)
+
+
+def make(method):
+    """The config of a method, as in the paper."""
     config = groups.make(
-        "gmvae",
+        method,
         "cars3d",
         num_train_steps=groups.steps(TRAIN_IMAGES, epochs=600),
         latent_size=16,
@@ -24,4 +29,4 @@ def get_config(arg=""):
     )
     config.method.k = 4.0
     config.optimizer.decay_at = (1 / 3, 2 / 3)
-    return groups.form(config, arg)
+    return config

@@ -8,20 +8,9 @@ The archive nips2015-analogy-data.tar.gz is downloaded, or taken from downloads/
 $TFDS_DATA_DIR.
 """
 
-from configs import groups
-
-TRAIN_IMAGES = 152 * 96
+from configs import cars3d_gmvae, groups
 
 
 def get_config(arg=""):
     """k = 4, 600 epochs, slower after 200 and 400; forms: "", "cpu", "smoke"."""
-    config = groups.make(
-        "mlvae",
-        "cars3d",
-        num_train_steps=groups.steps(TRAIN_IMAGES, epochs=600),
-        latent_size=16,
-        groups_a_batch=124,  # Of 152, in batches of 256 in any order.
-    )
-    config.method.k = 4.0
-    config.optimizer.decay_at = (1 / 3, 2 / 3)
-    return groups.form(config, arg)
+    return groups.form(cars3d_gmvae.make("mlvae"), arg)

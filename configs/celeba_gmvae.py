@@ -15,7 +15,12 @@ TRAIN_IMAGES = 162_770
 
 def get_config(arg=""):
     """k = 1.5, members of an identity in tens; forms: "", "cpu", "smoke"."""
-    config = groups.make("gmvae", "celeb_a", num_train_steps=groups.steps(TRAIN_IMAGES, epochs=200))
+    return groups.form(make("gmvae"), arg)
+
+
+def make(method):
+    """The config of a method, as in the paper."""
+    config = groups.make(method, "celeb_a", num_train_steps=groups.steps(TRAIN_IMAGES, epochs=200))
     config.method.k = 1.5
     config.data.group_chunk = 10
-    return groups.form(config, arg)
+    return config

@@ -8,14 +8,9 @@ seen in training. Identities known to be mislabelled are left out by, for exampl
 --config.data.exclude="(7312, 7316, 7319, 7404)".
 """
 
-from configs import groups
-
-TRAIN_IMAGES = 162_770
+from configs import celeba_gmvae, groups
 
 
 def get_config(arg=""):
     """k = 1.5, members of an identity in tens; forms: "", "cpu", "smoke"."""
-    config = groups.make("mlvae", "celeb_a", num_train_steps=groups.steps(TRAIN_IMAGES, epochs=200))
-    config.method.k = 1.5
-    config.data.group_chunk = 10
-    return groups.form(config, arg)
+    return groups.form(celeba_gmvae.make("mlvae"), arg)

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from configs import default
 from refvae_jax.data import known
@@ -110,6 +111,7 @@ def main(argv):
     parser.add_argument("--reference-class", default="", help="of a folder with class folders")
     parser.add_argument("--out", type=Path, default=Path("data.png"), help="the contact sheet")
     options = parser.parse_args(argv)
+    logging.set_verbosity(logging.ERROR)
     try:
         data = data_config(options.name, options.reference_class)
         optional = [name for name in ("reference", "fit") if data[f"{name}_split"]]
