@@ -167,10 +167,10 @@ def make_record(config, train_images):
 def check_same_images(record, now):
     """Raises UserError unless two records of `make_record` are of the same training images."""
     for name in ("image_shape", "num_train_images", "train_digest"):
-        if record[name] != now[name]:
+        if record.get(name) != now[name]:
             raise UserError(
                 f"The images are not those that this run was trained on: {name} was "
-                f"{record[name]}, is {now[name]}. Restore the images, or take another --workdir."
+                f"{record.get(name)}, is {now[name]}. Restore the images, or take another --workdir."
             )
 
 
