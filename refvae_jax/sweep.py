@@ -6,7 +6,8 @@
 The sweep file defines `get_runs()`, which returns the [Run] in the order in which they are trained.
 Each is a `launch.py` of its own in the folder OUT/NAME. The same command goes on after whatever
 interrupted it: runs that are trained and scored are skipped, one that is half trained resumes. A
-run that fails does not keep the others from running.
+run that fails does not keep the others from running. A finished run is skipped even if its config
+file has been edited since: take another --out then.
 
 SIGTERM and ctrl-C let the current run save before it ends; a second one ends it at once.
 

@@ -167,10 +167,11 @@ def make_record(config, train_images):
 def check_same_images(record, now):
     """Raises UserError unless two records of `make_record` are of the same training images."""
     for name in ("image_shape", "num_train_images", "train_digest"):
-        if record.get(name) != now[name]:
+        old, new = record.get(name), now[name]
+        if old != new:
             raise UserError(
-                f"The images are not those that this run was trained on: {name} was "
-                f"{record.get(name)}, is {now[name]}. Restore the images, or take another --workdir."
+                f"The images are not those that this run was trained on: {name} was {old}, is "
+                f"{new}. Restore the images, or take another --workdir."
             )
 
 
