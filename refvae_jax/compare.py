@@ -15,7 +15,7 @@ from absl import logging
 
 from refvae_jax import config as configs
 from refvae_jax import evaluate, figures, pictures
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, exit_status
 from refvae_jax.table import METHODS
 
 SUPERVISION = {"data.grouped_fraction", "data.group_chunk"}  # The images are the same.
@@ -83,13 +83,12 @@ def main(argv):
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the pictures")
     options = parser.parse_args(argv)
     logging.set_verbosity(logging.ERROR)
-    try:
+
+    def tell():
         for path in compare(list(dict.fromkeys(options.runs)), options.out):
             print(f"wrote {path}")
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_status(tell)
 
 
 if __name__ == "__main__":

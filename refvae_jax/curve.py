@@ -17,7 +17,7 @@ import ml_collections
 from absl import logging
 
 from refvae_jax import checkpoint, figures, logs, scores
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, exit_status
 from refvae_jax.inference import Model, build_method
 from refvae_jax.splits import comparable, open_splits
 from refvae_jax.train import check_same_images, make_record
@@ -69,21 +69,20 @@ def draw(path, picture):
     figures.curve(series, picture)
 
 
+def score_and_draw(workdir):
+    """Brings curve.jsonl and curve.png of a run up to date."""
+    if not checkpoint.steps(workdir):
+        raise UserError(f"{workdir} has no checkpoints: train there first.")
+    score(workdir, workdir / "curve.jsonl")
+    draw(workdir / "curve.jsonl", workdir / "figures" / "curve.png")
+
+
 def main(argv):
     """Scores and draws; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workdir", type=Path)
-    workdir = parser.parse_args(argv).workdir
     logging.set_verbosity(logging.ERROR)
-    try:
-        if not checkpoint.steps(workdir):
-            raise UserError(f"{workdir} has no checkpoints: train there first.")
-        score(workdir, workdir / "curve.jsonl")
-        draw(workdir / "curve.jsonl", workdir / "figures" / "curve.png")
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(score_and_draw, parser.parse_args(argv).workdir)
 
 
 if __name__ == "__main__":

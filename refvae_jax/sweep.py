@@ -29,7 +29,7 @@ from typing import NamedTuple
 # Nothing here may start a backend of JAX, as logs.say would: on a TPU only one process may have it.
 from refvae_jax import checkpoint, table
 from refvae_jax import config as configs
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, exit_status
 from refvae_jax.runs import read_runs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -218,11 +218,7 @@ def main(argv):
     parser.add_argument("--only", default="", metavar="METHOD", help="the runs METHOD-...")
     parser.add_argument("--dry-run", action="store_true", help="print the commands, run nothing")
     options = parser.parse_args(argv)
-    try:
-        return sweep(options.sweep, options.out, options.only, options.dry_run)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_status(sweep, options.sweep, options.out, options.only, options.dry_run)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from refvae_jax import published
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, exit_status
 from refvae_jax.markdown import Cell, Row, Table, markdown, shown
 from refvae_jax.runs import check_averaged, read_runs
 
@@ -243,15 +243,14 @@ def main(argv):
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run's folder, or one of runs")
     parser.add_argument("--out", type=Path, help="a file to write the tables to as well")
     options = parser.parse_args(argv)
-    try:
+
+    def tell():
         text = markdown(gather(read_runs(options.runs)))
         print(text, end="")
         if options.out:
             options.out.write_text(text)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return exit_status(tell)
 
 
 if __name__ == "__main__":

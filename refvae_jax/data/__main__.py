@@ -20,7 +20,7 @@ from configs import default
 from refvae_jax.data import known
 from refvae_jax.data.cache import ImageSet, open_split
 from refvae_jax.data.source import FOLDER
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, exit_status
 from refvae_jax.figures import grid, save_png
 
 COLUMNS = 12
@@ -104,27 +104,26 @@ def contact_sheet(train: ImageSet, reference: ImageSet | None):
     return grid(cells, empty=empty)
 
 
+def show(name, reference_class, out):
+    """Prints the description and writes the contact sheet."""
+    data = data_config(name, reference_class)
+    optional = [name for name in ("reference", "fit") if data[f"{name}_split"]]
+    parts = {name: open_split(data, name) for name in ("train", *optional, "validation", "test")}
+    for split, images in parts.items():
+        print("\n".join(describe(split, images)))
+    save_png(contact_sheet(parts["train"], parts.get("reference")), out)
+    print(f"wrote {out}")
+
+
 def main(argv):
-    """Prints the description and writes the contact sheet; returns the exit status."""
+    """Parses the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="a config file, a folder of images or a TFDS name")
     parser.add_argument("--reference-class", default="", help="of a folder with class folders")
     parser.add_argument("--out", type=Path, default=Path("data.png"), help="the contact sheet")
     options = parser.parse_args(argv)
     logging.set_verbosity(logging.ERROR)
-    try:
-        data = data_config(options.name, options.reference_class)
-        optional = [name for name in ("reference", "fit") if data[f"{name}_split"]]
-        names = ["train", *optional, "validation", "test"]
-        parts = {name: open_split(data, name) for name in names}
-        for name, images in parts.items():
-            print("\n".join(describe(name, images)))
-        save_png(contact_sheet(parts["train"], parts.get("reference")), options.out)
-        print(f"wrote {options.out}")
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return exit_status(show, options.name, options.reference_class, options.out)
 
 
 if __name__ == "__main__":
