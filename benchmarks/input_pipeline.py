@@ -47,7 +47,7 @@ def prepare(settings):
         for _ in range(num_batches):
             jax.block_until_ready(parallel.put_batch(next(batches), mesh, how))
 
-    info = {"shape": built.data_info.image_shape, "num_images": built.data_info.num_train_images}
+    info = {name: built.record[name] for name in ("image_shape", "num_train_images")}
     return run, info
 
 
@@ -58,9 +58,9 @@ def measure(config):
         # The data first: where they are missing, say so before the step compiles.
         settings = {"config": config.to_dict()}
         pipeline = command.start(sys.executable, "benchmarks.input_pipeline", settings, cpus)
-        settings |= {"shape": pipeline.info["shape"], "num_groups": 10}
+        settings |= {"shape": pipeline.info["image_shape"], "num_groups": 10}
         step = command.start(sys.executable, "benchmarks.train_step", settings, cpus)
-        num_images, size = pipeline.info["num_images"], config.batch_size
+        num_images, size = pipeline.info["num_train_images"], config.batch_size
         pipeline.run(-(-num_images // size))  # An epoch, for a warm-up.
         step.run(1)
         before = pipeline.private_memory()
@@ -72,7 +72,7 @@ def measure(config):
         pipeline.close()
         step.close()
 
-    shape = " x ".join(map(str, pipeline.info["shape"]))
+    shape = " x ".join(map(str, pipeline.info["image_shape"]))
     print(f"{len(cpus)} CPUs, batches of {size}, {num_images:,} training images {shape}")
     for name, seconds in zip(("pipeline", "step"), zip(*rounds, strict=True), strict=True):
         median, fastest = statistics.median(seconds), min(seconds)
