@@ -19,8 +19,8 @@ from absl import logging
 from refvae_jax import checkpoint, figures, logs, scores
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.inference import Model, build_method
+from refvae_jax.record import check_same_images, image_record
 from refvae_jax.splits import comparable, open_splits
-from refvae_jax.train import check_same_images, make_record
 
 SHOWN = (
     "content/label/paper_accuracy",
@@ -47,7 +47,7 @@ def score(workdir, path):
     method = build_method(record)
     model = Model(method, variables, record["image_shape"])
     parts = open_splits(config)
-    check_same_images(record, make_record(config, parts.train))
+    check_same_images(record, image_record(parts.train))
     splits = comparable(parts)
     splits = splits._replace(test=splits.validation)
     judges = scores.make_judges(splits.train, config.seed)

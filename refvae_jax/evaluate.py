@@ -15,8 +15,9 @@ from refvae_jax.data import cache
 from refvae_jax.data.order import make_rng, place_in_group
 from refvae_jax.inference import Model, build_method, posterior_sample
 from refvae_jax.logs import say, write_json
+from refvae_jax.record import check_same_images, image_record
 from refvae_jax.splits import comparable, open_splits
-from refvae_jax.train import check_same_images, initial_variables, make_record
+from refvae_jax.train import initial_variables
 
 NUM_CODES = 10_000  # Training images, at most, whose codes the aggregate is fitted to.
 # What the mixture paper reports for (method, data set), in the words of results.json; `table.py`
@@ -91,7 +92,7 @@ def evaluate(config, workdir, step="best"):
     variables, record, step = checkpoint.load(workdir, step)
     method, seed = build_method(record), config.seed
     parts = open_splits(config)
-    check_same_images(record, make_record(config, parts.train))
+    check_same_images(record, image_record(parts.train))
     splits = comparable(parts)
     scored, count = len(splits.test.label), len(parts.test.label)
     if scored < count:
@@ -156,7 +157,7 @@ def figure_inputs(config, workdir, step="best"):
     variables, record, _ = checkpoint.load(Path(workdir), step)
     model = Model(build_method(record), variables, record["image_shape"])
     train, test = (cache.open_split(config.data, name) for name in ("train", "test"))
-    check_same_images(record, make_record(config, train))
+    check_same_images(record, image_record(train))
     codes = {
         name: posterior_sample(q, config.seed, name)
         for name, q in model.encode(train.image[:NUM_CODES]).items()

@@ -28,6 +28,42 @@ def open_splits(config):
     return Splits(*(open_split(config.data, name) for name in names))
 
 
+def fair_rows(splits):
+    """Which rows of `fit` and test `comparable` uses, by their labels alone.
+
+    Returns:
+      (rows of test, rows of fit to learn from, rows of fit in the place of validation), int64
+      each; None for a part that stays as it is.
+
+    Raises:
+      UserError: `fit` and test have no group in common, or only one image of each; or test has
+        too few images to exchange anything.
+    """
+    if len(splits.test.label) < 2:
+        raise UserError("The test split has a single image: --config.data.test_split needs two.")
+    fit = splits.fit.label
+    known = np.isin(splits.test.label, fit)
+    if not known.any():
+        raise UserError(
+            "No group of the test split is in the split that probes learn from: divide the images "
+            "of the test groups with --config.data.fit_split='test@members[:50%]' "
+            "--config.data.test_split='test@members[50%:]'."
+        )
+    tested = None if known.all() else np.flatnonzero(known)
+    if np.isin(splits.validation.label, fit).all():
+        return tested, None, None
+    place, size = place_in_group(fit, make_rng(0, "probe validation"))
+    # One image at least, for a probe must not be chosen on what it has learned from.
+    held = (place < np.maximum(1, np.floor(VALIDATION_SHARE * size))) & (size > 1)
+    if not held.any():
+        raise UserError(
+            "Each test group has a single image in the split that probes learn from, and two "
+            "are needed, to learn from one and to choose the probes on the other: take groups "
+            "with more images, or a larger share of them in data.fit_split."
+        )
+    return tested, np.flatnonzero(~held), np.flatnonzero(held)
+
+
 def comparable(splits):
     """Splits whose labels count from 0 and are known to whatever is scored on them.
 
@@ -36,32 +72,14 @@ def comparable(splits):
     validation. Test images of groups that `fit` lacks are left out.
 
     Raises:
-      UserError: `fit` and test have no group in common, or only one image of each; or test has
-        too few images to exchange anything.
+      UserError: as of `fair_rows`.
     """
-    if len(splits.test.label) < 2:
-        raise UserError("The test split has a single image: --config.data.test_split needs two.")
-    known = np.isin(splits.test.label, splits.fit.label)
-    if not known.any():
-        raise UserError(
-            "No group of the test split is in the split that probes learn from: divide the images "
-            "of the test groups with --config.data.fit_split='test@members[:50%]' "
-            "--config.data.test_split='test@members[50%:]'."
-        )
+    tested, learned, held = fair_rows(splits)
     test, fit, validation, train = splits.test, splits.fit, splits.validation, splits.train
-    if not known.all():
-        test = take(test, np.flatnonzero(known))
-    if not np.isin(validation.label, fit.label).all():
-        place, size = place_in_group(fit.label, make_rng(0, "probe validation"))
-        # One image at least, for a probe must not be chosen on what it has learned from.
-        held = (place < np.maximum(1, np.floor(VALIDATION_SHARE * size))) & (size > 1)
-        if not held.any():
-            raise UserError(
-                "Each test group has a single image in the split that probes learn from, and two "
-                "are needed, to learn from one and to choose the probes on the other: take groups "
-                "with more images, or a larger share of them in data.fit_split."
-            )
-        fit, validation = take(fit, np.flatnonzero(~held)), take(fit, np.flatnonzero(held))
+    if tested is not None:
+        test = take(test, tested)
+    if held is not None:
+        fit, validation = take(fit, learned), take(fit, held)
     if not np.isin(test.label, train.label).all():
         train = fit
     parts = [train, fit, validation, test]

@@ -19,8 +19,9 @@ from refvae_jax.errors import UserError
 from refvae_jax.logs import say
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
+from refvae_jax.record import check_same_images, image_record
 from refvae_jax.saturation import SaturationWatch
-from refvae_jax.splits import classes, comparable, open_splits
+from refvae_jax.splits import classes, fair_rows, open_splits
 from refvae_jax.validate import make_validate
 
 INIT_STREAM = 0xFFFFFFFF  # fold_in's number for the initial parameters; steps count from 0.
@@ -58,7 +59,7 @@ def make_optimizers(config, players):
 def build(config):
     """Opens the data and makes the method and one optimiser for each of its players."""
     splits = open_splits(config)
-    comparable(splits)  # What is wrong with the test part should not be told after training.
+    fair_rows(splits)  # What is wrong with the test part should not be told after training.
     if not classes(splits.train) and not splits.train.factors.names:
         say(
             "warning: nothing is known of these images to score by, so only pictures and "
@@ -69,7 +70,7 @@ def build(config):
     method = METHODS[config.method.name](config, info)
     training_sets = settings.training_sets(config, method.setting)
     optimizers = make_optimizers(config, method.players)
-    record = make_record(config, splits.train)
+    record = {"config": config.to_dict(), **image_record(splits.train)}
     return Built(training_sets, splits.validation, record, method, optimizers)
 
 
@@ -151,28 +152,6 @@ def start(config, workdir, built, mesh, checkpoints):
         )
         step_fn = update.lower(current, parallel.put_batch(example, mesh, how)).compile()
         return step_fn, current, batches.result()
-
-
-def make_record(config, train_images):
-    """What a checkpoint keeps beside the parameters, see `checkpoint.py`."""
-    count, *shape = train_images.image.shape
-    return {
-        "config": config.to_dict(),
-        "image_shape": shape,
-        "num_train_images": count,
-        "train_digest": cache.digest(train_images),
-    }
-
-
-def check_same_images(record, now):
-    """Raises UserError unless two records of `make_record` are of the same training images."""
-    for name in ("image_shape", "num_train_images", "train_digest"):
-        old, new = record.get(name), now[name]
-        if old != new:
-            raise UserError(
-                f"The images are not those that this run was trained on: {name} was {old}, is "
-                f"{new}. Restore the images, or take another --workdir."
-            )
 
 
 def train(config, workdir):
