@@ -62,9 +62,7 @@ def prepare(settings):
     current = jax.jit(fresh, out_shardings=parallel.replicated(mesh))()
     batch = made_batch(method.setting, size, settings["shape"], settings["num_groups"])
     since = time.perf_counter()
-    order = config.optimizer.updates
-    update = parallel.map_update(method, optimizers, config.seed, mesh, how, order)
-    step = update.lower(current, parallel.put_batch(batch, mesh, how)).compile()
+    step = train.compile_step(config, method, optimizers, mesh, current, batch)
     compile_seconds = time.perf_counter() - since
 
     def run(num_steps):

@@ -14,6 +14,7 @@ from jax.experimental import multihost_utils
 
 from refvae_jax import checkpoint, logs, parallel, state
 from refvae_jax import config as configs
+from refvae_jax.allocator import return_large
 from refvae_jax.data import cache, order, settings
 from refvae_jax.errors import UserError
 from refvae_jax.logs import say
@@ -115,6 +116,27 @@ def parameter_table(variables):
     return parameter_overview.get_parameter_overview(variables["params"], include_stats=False)
 
 
+def compile_step(config, method, optimizers, mesh, current, batch):
+    """The step(state, batch on the devices) -> (state, scalars), compiled.
+
+    Args:
+      config: gives the seed, the order of the updates and how they are mapped over the devices.
+      method: Method.
+      optimizers: {player: optax transformation}.
+      mesh: of the devices.
+      current: the state, replicated over the mesh.
+      batch: of the shapes and types to come, in host memory.
+    """
+    how = config.parallel.map
+    update = parallel.map_update(
+        method, optimizers, config.seed, mesh, how, config.optimizer.updates
+    )
+    step_fn = update.lower(current, parallel.put_batch(batch, mesh, how)).compile()
+    if jax.default_backend() == "cpu":
+        return_large(step_fn.memory_analysis().temp_size_in_bytes)
+    return step_fn
+
+
 def start(config, workdir, built, mesh, checkpoints):
     """The compiled step, the state it goes on from, and the batches from there on.
 
@@ -146,11 +168,7 @@ def start(config, workdir, built, mesh, checkpoints):
         batches = pool.submit(settings.training_batches, built.training_sets, config, first)
         share = config.batch_size // jax.process_count()
         example = settings.example_batch(built.training_sets, share)
-        how, order_of_updates = config.parallel.map, config.optimizer.updates
-        update = parallel.map_update(
-            built.method, built.optimizers, config.seed, mesh, how, order_of_updates
-        )
-        step_fn = update.lower(current, parallel.put_batch(example, mesh, how)).compile()
+        step_fn = compile_step(config, built.method, built.optimizers, mesh, current, example)
         return step_fn, current, batches.result()
 
 
