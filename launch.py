@@ -11,8 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads data
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from refvae_jax import config as configs
-from refvae_jax import run
+from refvae_jax import command_line, run
 from refvae_jax.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
@@ -25,8 +24,8 @@ def main(argv):
     logging.set_verbosity(logging.ERROR)
     app.define_help_flags()
     try:
-        config = configs.from_command_line(argv, CONFIG)
-        name = configs.default_workdir(config_flags.get_config_filename(flags.FLAGS["config"]))
+        config = command_line.from_command_line(argv, CONFIG)
+        name = command_line.default_workdir(config_flags.get_config_filename(flags.FLAGS["config"]))
         run.run(config, WORKDIR.value or f"{name}-s{config.seed}", MODE.value)
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)

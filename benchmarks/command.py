@@ -8,6 +8,7 @@ from ml_collections import config_flags
 
 from benchmarks.worker import Worker, WorkerError
 from refvae_jax import config as configs
+from refvae_jax.command_line import from_command_line
 from refvae_jax.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
@@ -45,7 +46,7 @@ def start(python, module, settings, cpus, missing=""):
 def run(argv, measure):
     """Parses the command line and calls measure(config); returns the exit status."""
     try:
-        config = configs.from_command_line(argv, CONFIG)
+        config = from_command_line(argv, CONFIG)
         configs.check(config)
         measure(config)
     except UserError as error:

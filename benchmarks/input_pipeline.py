@@ -34,11 +34,12 @@ def prepare(settings):
     """The pipeline's end of the benchmark, see worker.py; its steps are batches."""
     import jax
 
-    from refvae_jax import parallel, train
+    from refvae_jax import parallel
+    from refvae_jax.build import build
     from refvae_jax.data.settings import training_batches
 
     config = ConfigDict(settings["config"])
-    built = train.build(config)
+    built = build(config)
     config.num_train_steps = NO_END
     batches = training_batches(built.training_sets, config, first_step=0)
     mesh, how = parallel.make_mesh(), config.parallel.map

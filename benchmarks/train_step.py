@@ -46,7 +46,7 @@ def prepare(settings):
     """Our end of the benchmark, see worker.py."""
     import jax
 
-    from refvae_jax import parallel, state, train
+    from refvae_jax import build, parallel, state
     from refvae_jax.methods import METHODS
     from refvae_jax.methods.base import DataInfo
 
@@ -54,15 +54,15 @@ def prepare(settings):
     mesh, how, size = parallel.make_mesh(), config.parallel.map, config.batch_size
     parallel.check_batch_size(size, mesh.size)
     method = METHODS[config.method.name](config, DataInfo(tuple(settings["shape"]), 50_000))
-    optimizers = train.make_optimizers(config, method.players)
+    optimizers = build.make_optimizers(config, method.players)
 
     def fresh():
-        return state.create(train.initial_variables(method, config.seed), optimizers)
+        return state.create(build.initial_variables(method, config.seed), optimizers)
 
     current = jax.jit(fresh, out_shardings=parallel.replicated(mesh))()
     batch = made_batch(method.setting, size, settings["shape"], settings["num_groups"])
     since = time.perf_counter()
-    step = train.compile_step(config, method, optimizers, mesh, current, batch)
+    step = build.compile_step(config, method, optimizers, mesh, current, batch)
     compile_seconds = time.perf_counter() - since
 
     def run(num_steps):

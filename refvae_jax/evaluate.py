@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from refvae_jax import checkpoint, ground_truth, pictures, scores
+from refvae_jax.build import initial_variables
 from refvae_jax.data import cache
 from refvae_jax.data.order import make_rng, place_in_group
 from refvae_jax.inference import Model, build_method, posterior_sample
 from refvae_jax.logs import say, write_json
 from refvae_jax.record import check_same_images, image_record
 from refvae_jax.splits import comparable, open_splits
-from refvae_jax.train import initial_variables
 
 NUM_CODES = 10_000  # Training images, at most, whose codes the aggregate is fitted to.
 # What the mixture paper reports for (method, data set), in the words of results.json; `table.py`

@@ -41,28 +41,42 @@ def write_json(value, path):
     part.replace(path)
 
 
-class TensorBoard:
-    """Scalars for TensorBoard; clu's writer, loaded at the first write.
+class Journal:
+    """metrics.jsonl, timing.jsonl and TensorBoard events of a workdir, by the first process only.
 
-    Importing it loads TensorFlow, which takes seconds that the first step should not wait for.
+    clu's writer is loaded at the first line: importing it loads TensorFlow, which takes seconds
+    that the first step should not wait for.
     """
 
     def __init__(self, workdir):
-        self._workdir = str(workdir)
-        self._writer = None
+        self._workdir = Path(workdir)
+        self._main = jax.process_index() == 0
+        self._board = None
 
-    def write(self, step, scalars):
-        """Writes {name: float}."""
-        if self._writer is None:
+    def cut_back(self, step):
+        """Forgets what was written of later steps; TensorBoard's events stay."""
+        if self._main:
+            for name in ("metrics.jsonl", "timing.jsonl"):
+                cut_back(self._workdir / name, step)
+
+    def write(self, step, scalars, speed=None):
+        """Writes {name: float}; `speed` is what `Progress.report` gives, of this machine."""
+        if not self._main:
+            return
+        append(self._workdir / "metrics.jsonl", {"step": step} | scalars)
+        if speed is not None:
+            append(self._workdir / "timing.jsonl", {"step": step} | speed)
+            scalars = scalars | {"images_per_second": speed["images_per_second"]}
+        if self._board is None:
             from clu import metric_writers
 
-            self._writer = metric_writers.SummaryWriter(self._workdir)
-        self._writer.write_scalars(step, scalars)
+            self._board = metric_writers.SummaryWriter(str(self._workdir))
+        self._board.write_scalars(step, scalars)
 
     def close(self):
         """Flushes what is waiting."""
-        if self._writer is not None:
-            self._writer.close()
+        if self._board is not None:
+            self._board.close()
 
 
 def duration(seconds):

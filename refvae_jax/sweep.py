@@ -29,6 +29,7 @@ from typing import NamedTuple
 # Nothing here may start a backend of JAX, as logs.say would: on a TPU only one process may have it.
 from refvae_jax import checkpoint, table
 from refvae_jax import config as configs
+from refvae_jax.command_line import explain
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.runs import read_runs
 
@@ -93,7 +94,7 @@ def load(path):
         get_runs = runpy.run_path(str(path)).get("get_runs", list)
         runs = [Run(*run) for run in get_runs()]
     except Exception as error:
-        raise UserError(f"The sweep file cannot be read: {configs.explain(error)}") from error
+        raise UserError(f"The sweep file cannot be read: {explain(error)}") from error
     names = [run.name for run in runs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not runs:

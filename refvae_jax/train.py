@@ -1,4 +1,4 @@
-"""Training: build, resume, and the one step loop."""
+"""Training: resuming, and the one step loop."""
 
 import contextlib
 import signal
@@ -6,79 +6,19 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
-import optax
 from jax.experimental import multihost_utils
 
 from refvae_jax import checkpoint, logs, parallel, state
 from refvae_jax import config as configs
-from refvae_jax.allocator import return_large
-from refvae_jax.data import cache, order, settings
+from refvae_jax.build import build, compile_step, initial_variables
+from refvae_jax.data import settings
 from refvae_jax.errors import UserError
 from refvae_jax.logs import say
-from refvae_jax.methods import METHODS
-from refvae_jax.methods.base import DataInfo
-from refvae_jax.record import check_same_images, image_record
+from refvae_jax.record import check_same_images
 from refvae_jax.saturation import SaturationWatch
-from refvae_jax.splits import classes, fair_rows, open_splits
 from refvae_jax.validate import make_validate
-
-INIT_STREAM = 0xFFFFFFFF  # fold_in's number for the initial parameters; steps count from 0.
-
-
-class Built(NamedTuple):
-    """What a config describes, before any training."""
-
-    training_sets: settings.Sets
-    validation_images: cache.ImageSet
-    record: dict
-    method: object
-    optimizers: dict
-
-
-def schedule(config, learning_rate):
-    """The learning rate as a function of the step: that of step 0, times a falling factor."""
-    opt, total = config.optimizer, config.num_train_steps
-    if opt.schedule == "cosine":
-        return optax.cosine_decay_schedule(learning_rate, total)
-    drops = {round(share * total): opt.decay_factor for share in opt.decay_at}
-    return optax.piecewise_constant_schedule(learning_rate, drops)
-
-
-def make_optimizers(config, players):
-    """{player: Adam}, the critic's with the constants of `config.critic_optimizer`."""
-
-    def adam(player):
-        opt = config.critic_optimizer if player == "critic" else config.optimizer
-        return optax.adam(schedule(config, opt.learning_rate), b1=opt.b1, b2=opt.b2)
-
-    return {player: adam(player) for player in players}
-
-
-def build(config):
-    """Opens the data and makes the method and one optimiser for each of its players."""
-    splits = open_splits(config)
-    fair_rows(splits)  # What is wrong with the test part should not be told after training.
-    if not classes(splits.train) and not splits.train.factors.names:
-        say(
-            "warning: nothing is known of these images to score by, so only pictures and "
-            "reconstructions will tell how well it went: make class folders or a factors.csv."
-        )
-    info = DataInfo(tuple(splits.train.image.shape[1:]), len(splits.train.image))
-    order.check_batch_size(config.batch_size, info.num_train_images, "training")
-    method = METHODS[config.method.name](config, info)
-    training_sets = settings.training_sets(config, method.setting)
-    optimizers = make_optimizers(config, method.players)
-    record = {"config": config.to_dict(), **image_record(splits.train)}
-    return Built(training_sets, splits.validation, record, method, optimizers)
-
-
-def initial_variables(method, seed):
-    """The variables before the first step, a pure function of the seed and the backend."""
-    # XLA's own generator: compiling the default one once for every parameter takes 10 s on a CPU.
-    return method.init(jax.random.fold_in(jax.random.key(seed, impl="rbg"), INIT_STREAM))
 
 
 @contextlib.contextmanager
@@ -116,28 +56,7 @@ def parameter_table(variables):
     return parameter_overview.get_parameter_overview(variables["params"], include_stats=False)
 
 
-def compile_step(config, method, optimizers, mesh, current, batch):
-    """The step(state, batch on the devices) -> (state, scalars), compiled.
-
-    Args:
-      config: gives the seed, the order of the updates and how they are mapped over the devices.
-      method: Method.
-      optimizers: {player: optax transformation}.
-      mesh: of the devices.
-      current: the state, replicated over the mesh.
-      batch: of the shapes and types to come, in host memory.
-    """
-    how = config.parallel.map
-    update = parallel.map_update(
-        method, optimizers, config.seed, mesh, how, config.optimizer.updates
-    )
-    step_fn = update.lower(current, parallel.put_batch(batch, mesh, how)).compile()
-    if jax.default_backend() == "cpu":
-        return_large(step_fn.memory_analysis().temp_size_in_bytes)
-    return step_fn
-
-
-def start(config, workdir, built, mesh, checkpoints):
+def start(config, built, mesh, checkpoints, journal):
     """The compiled step, the state it goes on from, and the batches from there on.
 
     Resuming, in this order:
@@ -160,10 +79,7 @@ def start(config, workdir, built, mesh, checkpoints):
     if current is None:
         current = jax.jit(fresh, out_shardings=sharding)()
     first = int(current.step)
-    if jax.process_index() == 0:
-        for name in ("metrics.jsonl", "timing.jsonl"):
-            logs.cut_back(workdir / name, first)
-
+    journal.cut_back(first)
     with ThreadPoolExecutor(1) as pool:  # TensorFlow loads while the step compiles.
         batches = pool.submit(settings.training_batches, built.training_sets, config, first)
         share = config.batch_size // jax.process_count()
@@ -188,20 +104,19 @@ def train(config, workdir):
     if config.parallel.map == "pmap":
         configs.check_images_a_replica(config, config.batch_size // mesh.size)
     num_steps, how = config.num_train_steps, config.parallel.map
-    main = jax.process_index() == 0
-    if main:
+    if jax.process_index() == 0:
         checkpoint.set_damaged_aside(workdir)
     checkpoints = checkpoint.Checkpoints(workdir, config.keep_last, config.keep_every_steps)
-    board = logs.TensorBoard(workdir)
+    journal = logs.Journal(workdir)
     validate = make_validate(built.method, mesh, config.batch_size)
 
     # SIGTERM is held back until the last save is on disk.
-    with stop_on_sigterm() as asked, contextlib.closing(checkpoints), contextlib.closing(board):
+    with stop_on_sigterm() as asked, contextlib.closing(checkpoints), contextlib.closing(journal):
         if saved := checkpoints.latest_step():
             check_same_images(checkpoint.read_record(workdir, saved), built.record)
         if saved == num_steps:
             return True
-        step_fn, current, batches = start(config, workdir, built, mesh, checkpoints)
+        step_fn, current, batches = start(config, built, mesh, checkpoints, journal)
         first = int(current.step)
         if first:
             say(f"resuming at step {first}")
@@ -228,22 +143,16 @@ def train(config, workdir):
                 speed = progress.report(step)
                 say(logs.progress_line(step, num_steps, row, speed))
                 saturation.look(step, row)
-                if main:
-                    logs.append(workdir / "metrics.jsonl", {"step": step} | row)
-                    logs.append(workdir / "timing.jsonl", {"step": step} | speed)
-                    board.write(step, row | {"images_per_second": speed["images_per_second"]})
+                journal.write(step, row, speed)
             if save:
                 since = time.perf_counter()
                 metrics = None
                 if evaluate:
                     row = validate(state.variables_of(current), built.validation_images)
-                    metrics = {"recon": row["recon"]}
                     words = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
                     say(f"step {step}  validation {words}")
-                    if main:
-                        row = {f"validation/{name}": value for name, value in row.items()}
-                        logs.append(workdir / "metrics.jsonl", {"step": step} | row)
-                        board.write(step, row)
+                    journal.write(step, {f"validation/{name}": v for name, v in row.items()})
+                    metrics = {"recon": row["recon"]}
                 checkpoints.save(current, built.record, metrics)
                 progress.pause(time.perf_counter() - since)
             if stop:

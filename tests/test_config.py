@@ -3,6 +3,7 @@
 import pytest
 
 from configs import default, quickstart
+from refvae_jax import command_line
 from refvae_jax import config as configs
 from refvae_jax.errors import UserError
 
@@ -94,9 +95,9 @@ def test_unknown_form_names_the_known():
 
 
 def test_default_workdir():
-    assert str(configs.default_workdir("configs/mnist_gmvae.py:cpu")) == "runs/mnist_gmvae-cpu"
-    assert str(configs.default_workdir("configs/quickstart.py")) == "runs/quickstart"
-    letters = configs.default_workdir("configs/tfds_gmvae.py:emnist/balanced-cpu")
+    assert str(command_line.default_workdir("configs/mnist_gmvae.py:cpu")) == "runs/mnist_gmvae-cpu"
+    assert str(command_line.default_workdir("configs/quickstart.py")) == "runs/quickstart"
+    letters = command_line.default_workdir("configs/tfds_gmvae.py:emnist/balanced-cpu")
     assert str(letters) == "runs/tfds_gmvae-emnist-balanced-cpu"
 
 

@@ -17,7 +17,7 @@ from configs import quickstart
 from refvae_jax import parallel, state
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.train import initial_variables
+from refvae_jax.build import initial_variables
 
 how, method_name = sys.argv[1:]
 config = quickstart.get_config("smoke")

@@ -14,7 +14,7 @@ import optax
 import pytest
 
 from configs import quickstart
-from refvae_jax import checkpoint, evaluate, train
+from refvae_jax import build, checkpoint, evaluate, train
 from refvae_jax.errors import UserError
 
 
@@ -124,7 +124,7 @@ def test_nonfinite_loss_stops_with_the_step_and_keeps_the_last_good(config, tmp_
     def explode(config, learning_rate):
         return lambda step: jax.numpy.where(step < 12, learning_rate, jax.numpy.inf)
 
-    monkeypatch.setattr(train, "schedule", explode)
+    monkeypatch.setattr(build, "schedule", explode)
     with pytest.raises(UserError, match=r"not finite at step 13.*of step 10, is good"):
         train.train(config, tmp_path)
     assert checkpoint.steps(tmp_path) == [10]
@@ -134,18 +134,18 @@ def test_nonfinite_loss_stops_with_the_step_and_keeps_the_last_good(config, tmp_
 
 def test_learning_rate_schedules(config):
     config.num_train_steps, config.optimizer.schedule = 200, "step"
-    rate = train.schedule(config, 1e-3)
+    rate = build.schedule(config, 1e-3)
     got = [float(rate(s)) for s in (0, 49, 50, 99, 100, 199)]
     np.testing.assert_allclose(got, [1e-3, 1e-3, 2e-4, 2e-4, 4e-5, 4e-5], rtol=1e-5)
     config.optimizer.schedule = "cosine"
-    rate = train.schedule(config, 1e-3)
+    rate = build.schedule(config, 1e-3)
     np.testing.assert_allclose([rate(0), rate(100), rate(200)], [1e-3, 5e-4, 0], atol=1e-9)
 
 
 def test_optimizer_is_adam_with_the_configs_constants(config):
     config.optimizer.b1 = 0.5
-    built = train.build(config)
-    params = train.initial_variables(built.method, 0)["params"]["model"]
+    built = build.build(config)
+    params = build.initial_variables(built.method, 0)["params"]["model"]
     grads = jax.tree.map(lambda p: 0.1 + p, params)
     tx = built.optimizers["model"]
     expected = optax.adam(1e-3, b1=0.5)
@@ -158,7 +158,7 @@ def test_each_player_has_adam_with_its_own_constants(config):
     config.optimizer.schedule = "step"
     config.optimizer.update({"learning_rate": 1e-3, "b1": 0.7, "b2": 0.99})
     config.critic_optimizer.update({"learning_rate": 4e-3, "b1": 0.3, "b2": 0.8})
-    got = train.make_optimizers(config, ("critic", "model"))
+    got = build.make_optimizers(config, ("critic", "model"))
     want = {"critic": optax.adam(4e-3, b1=0.3, b2=0.8), "model": optax.adam(1e-3, b1=0.7, b2=0.99)}
     assert got.keys() == want.keys()
     for player, expected in want.items():
@@ -190,7 +190,7 @@ def test_as_many_other_images_are_refused_too(workdir, config, mode):
 def test_what_is_wrong_with_the_test_split_is_told_before_training(config, split, problem):
     config.data.test_split = split
     with pytest.raises(UserError, match=problem):
-        train.build(config)
+        build.build(config)
 
 
 def test_a_replica_has_what_its_loss_needs(config, tmp_path, monkeypatch):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from configs import default
+from refvae_jax.build import initial_variables
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, gmvae, mlvae
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.train import initial_variables
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 CONSTANTS = {"k": 2.0, "w_rep": 7.0, "w_cent": 0.05, "delta": 0.1}

@@ -1,0 +1,57 @@
+"""What a command gets from its command line: the config and the workdir, or one clear sentence."""
+
+import re
+import traceback
+from pathlib import Path
+
+from absl import flags
+
+from refvae_jax.config import nearest
+from refvae_jax.errors import UserError
+
+
+def explain(error):
+    """What went wrong on the command line, in one sentence, from the flag parser's exception."""
+    message = str(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    if "ml_collections" not in frame.filename and not isinstance(error, flags.Error):
+        return f"{frame.filename}, line {frame.lineno}: {type(error).__name__}: {message}"
+    if isinstance(error, OSError):
+        wanted = re.search(r"No such file or directory: '([^']*)'", message)
+        name = wanted.group(1) if wanted else message
+        known = sorted(str(path) for path in Path("configs").glob("*.py"))
+        return f"There is no config file {name}.{nearest(name, known)} See configs/."
+    if isinstance(error, KeyError | AttributeError):
+        words = re.findall(r"[\w.]+", message)
+        close = re.search(r'Did you mean "([^"]+)"', message)
+        hint = f" Did you mean {close.group(1)!r}?" if close else " See configs/default.py."
+        return f"The config has no field {words[0]!r}.{hint}"
+    if "Error whilst parsing config file" in message:
+        return "The config file cannot be read: " + message.strip().splitlines()[-1]
+    return message.strip()
+
+
+def from_command_line(argv, flag):
+    """Parses all flags; returns the config that `flag`, made by DEFINE_config_file, holds.
+
+    Raises:
+      UserError: in one sentence, for whatever is wrong on the command line.
+    """
+    try:
+        rest = flags.FLAGS(argv)[1:]
+        config = flag.value
+        if config is not None:
+            config.get("seed")  # A file that could not be loaded says so at the first use.
+    except (flags.Error, KeyError, AttributeError, TypeError, ValueError, OSError) as error:
+        raise UserError(explain(error)) from error
+    if rest:
+        raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
+    if config is None:
+        raise UserError("Which config? For example --config=configs/quickstart.py")
+    return config
+
+
+def default_workdir(flag):
+    """`runs/<name>[-<arg>]` of a --config flag's value; the seed is added by the caller."""
+    path, _, arg = flag.partition(":")
+    return Path("runs") / "-".join(filter(None, (Path(path).stem, arg.replace("/", "-"))))
