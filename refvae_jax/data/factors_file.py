@@ -7,7 +7,6 @@ The first column is the path as seen from the folder. Each further one is a fact
 its cells are, names of kinds if most are words.
 """
 
-import csv
 import math
 from collections.abc import Collection
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from refvae_jax.data.source import Factors, categorise
+from refvae_jax.data.table_file import read_lines
 from refvae_jax.errors import UserError
 
 
@@ -60,23 +60,12 @@ def read_factors(
 
 
 def _read_table(path: Path) -> list[list[str]]:
-    """The cells of all lines but empty ones; each has as many as the first, the names."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, line) for line in reader if line] or [(1, [])]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as CSV in UTF-8 ({error}): save it so.") from error
-    header = lines[0][1]
-    for number, line in lines:
-        if len(line) != len(header):
-            raise UserError(
-                f"{path}, line {number}: {len(line)} cells where the first line has {len(header)}."
-            )
-    twice = sorted({name for name in header if header.count(name) > 1})
+    """The cells of all lines; those of the first are the names, each another one."""
+    lines = [cells for _, cells in read_lines(path)] or [[]]
+    twice = sorted({name for name in lines[0] if lines[0].count(name) > 1})
     if twice:
         raise UserError(f"{path} has two columns {twice[0]!r}: rename one.")
-    return [line for _, line in lines]
+    return lines
 
 
 def _assemble(numbers: dict, places: dict, kinds: dict, count: int) -> Factors:

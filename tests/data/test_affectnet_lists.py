@@ -56,7 +56,7 @@ def test_rows_that_hold_what_they_should_not(tmp_path, change, message):
         (b"", "no column 'subDirectory_filePath'"),
         (b"subDirectory_filePath,expression\na.jpg,1\n", "no column 'facial_landmarks'"),
         (b"subDirectory_filePath,expression,facial_landmarks\na.jpg,1\n", "line 2: 2 cells"),
-        (b"\xff\xfe\x00", "cannot be read as a CSV file"),
+        (b"\xff\xfe\x00", "cannot be read as CSV"),
     ],
 )
 def test_lists_that_are_none(tmp_path, contents, message):

@@ -4,8 +4,8 @@ faces = read_faces(Path("training.csv"))
 rows = divide(faces)["unlabelled"]
 """
 
-import csv
 import hashlib
+import itertools
 from array import array
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refvae_jax.data.table_file import read_lines
 from refvae_jax.errors import UserError
 
 # By their number in the column `expression`; what is not one of these has the numbers up to 10.
@@ -108,29 +109,20 @@ def _read_cells(
     The official validation.csv has been given out without its first line: a list whose first line
     names none of the `official` columns, but has as many cells, is read as having these.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            first = next(reader, [])
-            headless = len(first) == len(official) and not set(first) & set(official)
-            header = list(official) if headless else first
-            missing = [name for name in columns if name not in header]
-            if missing:
-                raise UserError(
-                    f"{path} has no column '{missing[0]}': its first line must name the columns, "
-                    f"{', '.join(columns)} among them."
-                )
-            places = [header.index(name) for name in columns]
-            if headless:
-                yield f"{path}, line 1", [first[place] for place in places]
-            for line in reader:
-                where = f"{path}, line {reader.line_num}"
-                if line and len(line) != len(header):
-                    raise UserError(f"{where}: {len(line)} cells where {len(header)} are expected.")
-                if line:
-                    yield where, [line[place] for place in places]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as a CSV file: {error}.") from error
+    lines = read_lines(path)
+    first_line = next(lines, ("", []))
+    _, first = first_line
+    headless = len(first) == len(official) and not set(first) & set(official)
+    header = list(official) if headless else first
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise UserError(
+            f"{path} has no column '{missing[0]}': its first line must name the columns, "
+            f"{', '.join(columns)} among them."
+        )
+    places = [header.index(name) for name in columns]
+    for where, cells in itertools.chain([first_line] if headless else [], lines):
+        yield where, [cells[place] for place in places]
 
 
 def _number_of(cell: str, where: str) -> int:
