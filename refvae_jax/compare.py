@@ -16,7 +16,7 @@ from absl import logging
 from refvae_jax import config as configs
 from refvae_jax import evaluate, figures, pictures
 from refvae_jax.errors import UserError, exit_status
-from refvae_jax.table import METHODS
+from refvae_jax.table import TITLES
 
 SUPERVISION = {"data.grouped_fraction", "data.group_chunk"}  # The images are the same.
 
@@ -40,7 +40,7 @@ def check_same_data(runs):
 
 def titles(runs):
     """{workdir: the name of its method}; its folder too, where another run has the same method."""
-    names = {path: METHODS.get(c.method.name, c.method.name) for path, c in runs.items()}
+    names = {path: TITLES.get(c.method.name, c.method.name) for path, c in runs.items()}
     every, folders = list(names.values()), [path.name for path in runs]
     shown = {path: path.name if folders.count(path.name) == 1 else path for path in runs}
     return {p: n if every.count(n) == 1 else f"{n} ({shown[p]})" for p, n in names.items()}

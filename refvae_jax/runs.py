@@ -13,7 +13,7 @@ from refvae_jax import config as configs
 from refvae_jax.errors import UserError
 
 
-class Run(NamedTuple):
+class ScoredRun(NamedTuple):
     """What is read of a run's folder."""
 
     folder: Path
@@ -26,7 +26,7 @@ class Run(NamedTuple):
 
 
 def read_run(folder):
-    """The Run of a folder that has a results.json."""
+    """The ScoredRun of a folder that has a results.json."""
     try:
         results = json.loads((folder / "results.json").read_text())
         path = folder / "config.json"
@@ -34,7 +34,7 @@ def read_run(folder):
         kept = checkpoint.steps(folder)
         steps = kept[-1] if kept else config.get("num_train_steps", results["steps"])
         known = (results[name] for name in ("method", "dataset", "seed"))
-        return Run(folder, *known, steps, config, results["scores"])
+        return ScoredRun(folder, *known, steps, config, results["scores"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"The results of {folder} cannot be read ({type(error).__name__}: {error}): score the "
@@ -49,7 +49,7 @@ def read_runs(paths):
       paths: folders of runs, or folders that hold such folders.
 
     Returns:
-      [Run] in the order of the paths; those of one folder by name.
+      [ScoredRun] in the order of the paths; those of one folder by name.
 
     Raises:
       UserError: one of the paths has no results, or some that cannot be read.

@@ -26,8 +26,8 @@ from refvae_jax.errors import UserError, exit_status
 from refvae_jax.markdown import Cell, Row, Table, markdown, shown
 from refvae_jax.runs import check_averaged, read_runs
 
-# The rows, in the paper's order.
-METHODS = {
+# The rows by method, in the paper's order.
+TITLES = {
     "vae": "VAE",
     "dipvae1": "DIP-VAE-I",
     "dipvae2": "DIP-VAE-II",
@@ -141,12 +141,12 @@ def make_row(runs, heading, prefixes, columns):
         scores = [found(run, prefixes, column) for run in runs]
         cells.append(mean_interval([s["value"] for s in scores]) if all(scores) else None)
         paper.append(scores[0].get("paper", known.get(title(column))))
-    return Row(METHODS.get(method, method), runs[0].steps, len(runs), cells, paper)
+    return Row(TITLES.get(method, method), runs[0].steps, len(runs), cells, paper)
 
 
 def make_rows(runs, heading, prefixes, columns):
     """[Row] of the methods that have a score there, in the paper's order; others at the end."""
-    order = {method: place for place, method in enumerate(METHODS)}
+    order = {method: place for place, method in enumerate(TITLES)}
     members = {}
     for run in runs:
         place = order.get(run.method, len(order))
@@ -218,7 +218,7 @@ def remarks(table):
     published_rows = [row.method for row in rows if any(f is not None for f in row.paper)]
     if published_rows:
         notes.append("*paper*: as published, on the authors' own images and sizes.")
-    if {METHODS["vae"], METHODS["betavae"]} & set(published_rows):
+    if {TITLES["vae"], TITLES["betavae"]} & set(published_rows):
         notes.append("Which of its two rows VAE is beta-VAE is a guess: the sign is lost.")
     return notes
 
