@@ -14,6 +14,8 @@ from refvae_jax import config as configs
 from refvae_jax import train
 from refvae_jax.data import known
 from refvae_jax.errors import UserError
+from refvae_jax.methods import METHODS
+from refvae_jax.methods.base import DataInfo
 
 CONFIGS = {
     path.stem: importlib.import_module(f"configs.{path.stem}")
@@ -79,3 +81,10 @@ def test_every_field_of_every_form_is_in_the_schema(name):
         config = CONFIGS[name].get_config(form)
         configs.check(config)
         assert configs.flatten(config).keys() == schema
+
+
+@pytest.mark.parametrize("form", ["", "cpu", "cpu16", "smoke"])
+def test_networks_of_reference_mnist_fit_the_images_of_every_form(form):
+    config = CONFIGS["mnist_srbvae"].get_config(form)
+    side = config.data.resolution
+    assert METHODS["srbvae"](config, DataInfo((side, side, 3), 100)).players == ("critic", "model")
