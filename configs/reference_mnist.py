@@ -61,7 +61,7 @@ def cpu(config):
 
 
 def cpu16(config):
-    """At 16x16, where a step costs a fifth: to compare constants, 8,000 steps."""
+    """At 16x16, where a step costs a third to a fifth: to compare constants, 8,000 steps."""
     cpu(config)
     config.data.resolution = 16
     config.data.crop = -1

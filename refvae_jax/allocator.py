@@ -16,8 +16,8 @@ import sys
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 DEFAULT_MMAP_MAX = 65_536
 
-# Bytes. sRb-VAE at 64x64 and batch 8 has 1.3 GB of them: when they are kept a step takes 6 % less
-# CPU time, and the peak is 6.4 GB instead of 2.3 (jax 0.12.0.1).
+# Bytes. sRb-VAE at 64x64 and batch 8 has 1.3 GB of them: when they are kept a step takes 4 to 8 %
+# less CPU time, and the peak is 3.8 to 6.4 GB instead of 2.3 (jax 0.12.0.1, a shared machine).
 LARGE_TEMPORARIES = 10**9
 
 
