@@ -17,6 +17,7 @@ taken, PyTorch's threads wait for each other at every operation and it loses far
 (a step of 0.3 s on one thread took 2 s on two). --threads=1 is less sensitive.
 """
 
+import functools
 import statistics
 import sys
 import time
@@ -46,7 +47,7 @@ def prepare(settings):
     """Our end of the benchmark, see worker.py."""
     import jax
 
-    from refvae_jax import build, parallel, state
+    from refvae_jax import build, parallel
     from refvae_jax.methods import METHODS
     from refvae_jax.methods.base import DataInfo
 
@@ -55,10 +56,7 @@ def prepare(settings):
     parallel.check_batch_size(size, mesh.size)
     method = METHODS[config.method.name](config, DataInfo(tuple(settings["shape"]), 50_000))
     optimizers = build.make_optimizers(config, method.players)
-
-    def fresh():
-        return state.create(build.initial_variables(method, config.seed), optimizers)
-
+    fresh = functools.partial(build.initial_state, method, optimizers, config.seed)
     current = jax.jit(fresh, out_shardings=parallel.replicated(mesh))()
     batch = made_batch(method.setting, size, settings["shape"], settings["num_groups"])
     since = time.perf_counter()
@@ -109,7 +107,7 @@ def report(name, worker, seconds, batch_size):
     if "compile_seconds" in info:
         print(f"{name}: compile {info['compile_seconds']:.1f} s")
     print(f"{name}: {1e3 * median:.1f} ms a step (fastest block {1e3 * min(seconds):.1f})")
-    print(f"{name}: {batch_size / median:.0f} images/s")
+    print(f"{name}: {batch_size / median:.1f} images/s")
     print(f"{name}: peak memory {worker.peak_memory():.0f} MB", flush=True)
 
 

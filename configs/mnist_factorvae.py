@@ -8,7 +8,7 @@ from configs import reference_mnist
 
 
 def get_config(arg=""):
-    """The shared setting of `reference_mnist`; forms: "", "cpu", "cpu16", "smoke"."""
+    """The shared setting and the forms of `reference_mnist.make`."""
     config = reference_mnist.make("factorvae", arg, gamma=10.0)
     config.critic_optimizer.b2 = 0.9  # With b1 0.5, the paper's own; its rate is 1e-4, but `cpu`'s.
     return config

@@ -8,5 +8,5 @@ from configs import reference_mnist
 
 
 def get_config(arg=""):
-    """The shared setting of `reference_mnist`; forms: "", "cpu", "cpu16", "smoke"."""
+    """The shared setting and the forms of `reference_mnist.make`."""
     return reference_mnist.make("vae", arg)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import optax
 
-from refvae_jax import parallel
+from refvae_jax import parallel, state
 from refvae_jax.allocator import return_large
 from refvae_jax.data import cache, order, settings
 from refvae_jax.logs import say
@@ -68,6 +68,11 @@ def initial_variables(method, seed):
     """The variables before the first step, a pure function of the seed and the backend."""
     # XLA's own generator: compiling the default one once for every parameter takes 10 s on a CPU.
     return method.init(jax.random.fold_in(jax.random.key(seed, impl="rbg"), INIT_STREAM))
+
+
+def initial_state(method, optimizers, seed):
+    """The State before the first step; a pure function that jax.jit and jax.eval_shape take."""
+    return state.create(initial_variables(method, seed), optimizers)
 
 
 def compile_step(config, method, optimizers, mesh, current, batch):

@@ -185,6 +185,17 @@ def write(config, path):
     write_json(config.to_dict(), path)
 
 
+def differences(old, new, free=FREE_FIELDS):
+    """The fields that two ConfigDicts do not have in common, those of `free` aside, as names."""
+    old, new = flatten(old), flatten(new)
+    names = sorted(
+        name
+        for name in old.keys() | new.keys()
+        if name not in free and old.get(name) != new.get(name)
+    )
+    return names + ["data.dir"] * other_folder(old, new)
+
+
 def same_run(old, new, workdir):
     """Checks that a run of `old` may go on under `new`.
 
@@ -194,14 +205,8 @@ def same_run(old, new, workdir):
     Raises:
       UserError: with every field that differs and may not.
     """
+    names = differences(old, new, free=FREE_FIELDS + SCORING_FIELDS)
     old, new = flatten(old), flatten(new)
-    names = sorted(
-        name
-        for name in old.keys() | new.keys()
-        if name not in FREE_FIELDS + SCORING_FIELDS and old.get(name) != new.get(name)
-    )
-    if other_folder(old, new):
-        names.append("data.dir")
     changes = [f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names]
     if set(names) - WARN_FIELDS.keys():
         raise UserError(

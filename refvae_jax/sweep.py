@@ -6,8 +6,8 @@
 The sweep file defines `get_runs()`, which returns the [Run] in the order in which they are trained.
 Each is a `launch.py` of its own in the folder OUT/NAME. The same command goes on after whatever
 interrupted it: runs that are trained and scored are skipped, one that is half trained resumes. A
-run that fails does not keep the others from running. A finished run is skipped even if its config
-file has been edited since: take another --out then.
+run that fails does not keep the others from running, and one whose config has been edited since
+it was begun fails: take another --out then.
 
 SIGTERM and ctrl-C let the current run save before it ends; a second one ends it at once.
 
@@ -17,7 +17,6 @@ user can mend, 130 after ctrl-C.
 
 import argparse
 import contextlib
-import json
 import runpy
 import shlex
 import signal
@@ -85,7 +84,8 @@ def load(path):
     """The [Run] of a sweep file.
 
     Raises:
-      UserError: there is no such file, or it does not give runs of different names.
+      UserError: there is no such file, or it does not give runs of different names and of
+        configs that exist.
     """
     if not Path(path).is_file():
         known = sorted(str(file) for file in Path("configs/sweeps").glob("*.py"))
@@ -103,6 +103,8 @@ def load(path):
             f"{path} gives {what}: its get_runs() must return a list of Run, each with a name of "
             f"its own."
         )
+    for run in runs:
+        config_of(run)  # What is wrong with the last one should not be told after all others.
     return runs
 
 
@@ -126,19 +128,40 @@ def command(run, workdir):
     return [sys.executable, str(LAUNCH), *flags]
 
 
+def config_of(run):
+    """The ConfigDict of a run, its overrides included.
+
+    Raises:
+      UserError: there is no such config, form or field.
+    """
+    path, _, arg = run.config.partition(":")
+    if not (ROOT / path).is_file():
+        known = sorted(f"configs/{file.name}" for file in (ROOT / "configs").glob("*.py"))
+        raise UserError(f"Run {run.name}: there is no {path}.{configs.nearest(path, known)}")
+    try:
+        config = runpy.run_path(str(ROOT / path))["get_config"](arg)
+        known = configs.flatten(config)
+        for field in run.overrides.keys() - known.keys():
+            hint = configs.nearest(field, known)
+            raise UserError(f"The config has no field {field!r}.{hint}")
+        config.update_from_flattened_dict(run.overrides)
+    except UserError as error:
+        raise UserError(f"Run {run.name}: {error}") from error
+    except Exception as error:
+        raise UserError(f"Run {run.name}: {explain(error)}") from error
+    return config
+
+
 def is_finished(run, workdir):
     """Whether the workdir holds this run, trained to its last step and scored after that."""
+    config = config_of(run)
     try:
-        config = configs.flatten(configs.read(workdir / "config.json"))
+        same = not configs.differences(configs.read(workdir / "config.json"), config)
         scored = (workdir / "results.json").stat().st_mtime
-        last = workdir / checkpoint.FOLDER / str(config["num_train_steps"])
-        trained = last.stat().st_mtime
+        last = workdir / checkpoint.FOLDER / str(config.num_train_steps)
+        return same and scored >= last.stat().st_mtime
     except FileNotFoundError:
         return False
-    # As JSON keeps them: a tuple is a list there.
-    wanted = json.loads(json.dumps(run.overrides))
-    same = all(field in config and config[field] == value for field, value in wanted.items())
-    return same and scored >= trained
 
 
 def train(run, workdir, stop):

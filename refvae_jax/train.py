@@ -1,6 +1,7 @@
 """Training: resuming, and the one step loop."""
 
 import contextlib
+import functools
 import signal
 import threading
 import time
@@ -12,7 +13,7 @@ from jax.experimental import multihost_utils
 
 from refvae_jax import checkpoint, logs, parallel, state
 from refvae_jax import config as configs
-from refvae_jax.build import build, compile_step, initial_variables
+from refvae_jax.build import build, compile_step, initial_state
 from refvae_jax.data import settings
 from refvae_jax.errors import UserError
 from refvae_jax.logs import say
@@ -66,9 +67,7 @@ def start(config, built, mesh, checkpoints, journal):
       4. the batches begin at its step: they are a function of it, nothing is replayed.
     """
 
-    def fresh():
-        return state.create(initial_variables(built.method, config.seed), built.optimizers)
-
+    fresh = functools.partial(initial_state, built.method, built.optimizers, config.seed)
     sharding = parallel.replicated(mesh)
     shapes = jax.eval_shape(fresh)
     template = jax.tree.map(
@@ -88,6 +87,60 @@ def start(config, built, mesh, checkpoints, journal):
         return step_fn, current, batches.result()
 
 
+def write_validation(step, row, journal):
+    """Tells the scores {name: float} of a validation, on the terminal and in metrics.jsonl."""
+    words = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
+    say(f"step {step}  validation {words}")
+    journal.write(step, {f"validation/{name}": value for name, value in row.items()})
+
+
+def loop(config, built, mesh, checkpoints, journal, asked):
+    """Every step from the newest checkpoint on; True at the last, False when `asked` ended it."""
+    num_steps, how = config.num_train_steps, config.parallel.map
+    validate = make_validate(built.method, mesh, config.batch_size)
+    step_fn, current, batches = start(config, built, mesh, checkpoints, journal)
+    first = int(current.step)
+    if first:
+        say(f"resuming at step {first}")
+    progress = logs.Progress(first, num_steps, config.batch_size)
+    saturation = SaturationWatch()
+    for step in range(first + 1, num_steps + 1):
+        asked_for_data = time.perf_counter()
+        batch = parallel.put_batch(next(batches), mesh, how)
+        progress.waited += time.perf_counter() - asked_for_data
+        current, scalars = step_fn(current, batch)
+        if step == first + 1:
+            jax.block_until_ready(current.step)
+            say(f"first step done: {step}")
+
+        last = step == num_steps
+        log = last or step % config.log_every_steps == 0
+        evaluate = last or step % config.eval_every_steps == 0
+        stop = _agreed(asked, log)
+        save = evaluate or stop or step % config.checkpoint_every_steps == 0
+        if log or save:
+            _check_finite(current.nonfinite_step, checkpoints)
+        if log:
+            row = {name: float(value) for name, value in jax.device_get(scalars).items()}
+            speed = progress.report(step)
+            say(logs.progress_line(step, num_steps, row, speed))
+            saturation.look(step, row)
+            journal.write(step, row, speed)
+        if save:
+            since = time.perf_counter()
+            metrics = None
+            if evaluate:
+                row = validate(state.variables_of(current), built.validation_images)
+                write_validation(step, row, journal)
+                metrics = {"recon": row["recon"]}
+            checkpoints.save(current, built.record, metrics)
+            progress.pause(time.perf_counter() - since)
+        if stop:
+            say(f"stopping at step {step} as SIGTERM asked; the same command goes on from there")
+            return False
+    return True
+
+
 def train(config, workdir):
     """Trains to `config.num_train_steps`, from the newest checkpoint if there is one.
 
@@ -103,61 +156,14 @@ def train(config, workdir):
     parallel.check_batch_size(config.batch_size, mesh.size)
     if config.parallel.map == "pmap":
         configs.check_images_a_replica(config, config.batch_size // mesh.size)
-    num_steps, how = config.num_train_steps, config.parallel.map
     if jax.process_index() == 0:
         checkpoint.set_damaged_aside(workdir)
     checkpoints = checkpoint.Checkpoints(workdir, config.keep_last, config.keep_every_steps)
     journal = logs.Journal(workdir)
-    validate = make_validate(built.method, mesh, config.batch_size)
-
     # SIGTERM is held back until the last save is on disk.
     with stop_on_sigterm() as asked, contextlib.closing(checkpoints), contextlib.closing(journal):
         if saved := checkpoints.latest_step():
             check_same_images(checkpoint.read_record(workdir, saved), built.record)
-        if saved == num_steps:
+        if saved == config.num_train_steps:
             return True
-        step_fn, current, batches = start(config, built, mesh, checkpoints, journal)
-        first = int(current.step)
-        if first:
-            say(f"resuming at step {first}")
-        progress = logs.Progress(first, num_steps, config.batch_size)
-        saturation = SaturationWatch()
-        for step in range(first + 1, num_steps + 1):
-            asked_for_data = time.perf_counter()
-            batch = parallel.put_batch(next(batches), mesh, how)
-            progress.waited += time.perf_counter() - asked_for_data
-            current, scalars = step_fn(current, batch)
-            if step == first + 1:
-                jax.block_until_ready(current.step)
-                say(f"first step done: {step}")
-
-            last = step == num_steps
-            log = last or step % config.log_every_steps == 0
-            evaluate = last or step % config.eval_every_steps == 0
-            stop = _agreed(asked, log)
-            save = evaluate or stop or step % config.checkpoint_every_steps == 0
-            if log or save:
-                _check_finite(current.nonfinite_step, checkpoints)
-            if log:
-                row = {name: float(value) for name, value in jax.device_get(scalars).items()}
-                speed = progress.report(step)
-                say(logs.progress_line(step, num_steps, row, speed))
-                saturation.look(step, row)
-                journal.write(step, row, speed)
-            if save:
-                since = time.perf_counter()
-                metrics = None
-                if evaluate:
-                    row = validate(state.variables_of(current), built.validation_images)
-                    words = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
-                    say(f"step {step}  validation {words}")
-                    journal.write(step, {f"validation/{name}": v for name, v in row.items()})
-                    metrics = {"recon": row["recon"]}
-                checkpoints.save(current, built.record, metrics)
-                progress.pause(time.perf_counter() - since)
-            if stop:
-                say(
-                    f"stopping at step {step} as SIGTERM asked; the same command goes on from there"
-                )
-                return False
-    return True
+        return loop(config, built, mesh, checkpoints, journal, asked)

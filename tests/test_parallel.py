@@ -14,10 +14,10 @@ PROGRAM = """
 import json, sys
 import jax, jax.numpy as jnp, numpy as np, optax
 from configs import quickstart
-from refvae_jax import parallel, state
+from refvae_jax import parallel
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.build import initial_variables
+from refvae_jax.build import initial_state
 
 how, method_name = sys.argv[1:]
 config = quickstart.get_config("smoke")
@@ -26,8 +26,7 @@ method = METHODS[method_name](config, DataInfo((16, 16, 1), 100))
 optimizers = {"model": optax.sgd(1e-4)}  # Adam would turn rounding into whole steps.
 mesh = parallel.make_mesh()
 current = jax.jit(
-    lambda: state.create(initial_variables(method, 0), optimizers),
-    out_shardings=parallel.replicated(mesh),
+    lambda: initial_state(method, optimizers, 0), out_shardings=parallel.replicated(mesh)
 )()
 step = parallel.map_update(method, optimizers, 0, mesh, how)
 rng = np.random.default_rng(0)

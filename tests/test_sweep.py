@@ -1,6 +1,5 @@
 """The sweep with a launcher that only pretends to train."""
 
-import json
 import os
 import runpy
 import signal
@@ -28,7 +27,8 @@ with open(workdir.parent / "log", "a") as log:
 if seed == 666:
     sys.exit(2)
 steps = int(flags.get("config.num_train_steps", 10))
-config = {"seed": seed, "num_train_steps": steps, "method": {"name": workdir.name[:-3]}}
+config = {"seed": seed, "num_train_steps": steps, "beta": 4.0, "widths": [8, 16],
+          "data": {"name": "toy", "dir": ""}}
 checkpoints.mkdir(parents=True, exist_ok=True)
 (workdir / "config.json").write_text(json.dumps(config))
 def stop(*_):
@@ -43,6 +43,15 @@ score = {"value": .1, "chance": .2, "better": "lower"}
 results = {"method": workdir.name.split("-")[0], "dataset": "toy", "seed": seed, "steps": steps,
            "images_per_second": 1., "scores": {"z/red/mae": score}}
 (workdir / "results.json").write_text(json.dumps(results))
+"""
+
+CONFIG = """
+import ml_collections
+def get_config(arg=""):
+    return ml_collections.ConfigDict({
+        "seed": 0, "num_train_steps": 10, "beta": 4.0, "widths": (8, 16),
+        "data": {"name": "toy", "dir": ""},
+    }).lock()
 """
 
 
@@ -75,7 +84,9 @@ class Bench:
 def bench(tmp_path, monkeypatch):
     launcher = tmp_path / "launcher.py"
     launcher.write_text(LAUNCHER)
+    (tmp_path / "c.py").write_text(CONFIG)
     monkeypatch.setattr(sweep, "LAUNCH", launcher)
+    monkeypatch.setattr(sweep, "ROOT", tmp_path)
     bench = Bench(tmp_path)
     bench.write(*(("c.py:cpu", f"{m}-s{s}", {"seed": s}) for s in (0, 1) for m in ("svae", "vae")))
     return bench
@@ -118,22 +129,39 @@ def test_what_is_not_quite_finished_runs_again(bench, capfd):
 
 
 def test_finished_means_this_run(bench):
+    assert bench.start("--only=vae-s0") == 0
     workdir = bench.out / "vae-s0"
-    (workdir / "checkpoints" / "10").mkdir(parents=True)
-    config = {"seed": 0, "num_train_steps": 10, "method": {"beta": 4.0, "widths": [8, 16]}}
-    (workdir / "config.json").write_text(json.dumps(config))
-    (workdir / "results.json").write_text("{}")
 
     def finished(**overrides):
-        fields = {name.replace("__", "."): value for name, value in overrides.items()}
-        return sweep.is_finished(Run("c.py", "vae-s0", fields), workdir)
+        return sweep.is_finished(Run("c.py", "vae-s0", overrides), workdir)
 
-    assert finished() and finished(seed=0, method__beta=4, method__widths=(8, 16))
+    assert finished() and finished(seed=0, beta=4, widths=(8, 16))
     assert not finished(seed=1)
     assert not finished(num_train_steps=20)
-    assert not finished(method__widths=(8,))
-    assert not finished(method__unknown=1)
+    assert not finished(widths=(8,))
     assert not sweep.is_finished(Run("c.py", "other", {}), bench.out / "other")
+
+
+def test_a_run_whose_config_was_edited_is_not_finished(bench):
+    assert bench.start("--only=vae-s0") == 0
+    config = bench.file.with_name("c.py")
+    config.write_text(CONFIG.replace("4.0", "3.0"))
+    assert not sweep.is_finished(Run("c.py", "vae-s0", {}), bench.out / "vae-s0")
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (("d.py", "last", {}), "Run last: there is no d.py."),
+        (("c.py", "last", {"sead": 1}), "no field 'sead'. Did you mean 'seed'?"),
+        (("c.py", "last", {"seed": "x"}), "Could not override field 'seed'"),
+    ],
+)
+def test_a_run_of_no_config_is_told_before_the_first_is_trained(bench, capfd, run, words):
+    bench.write(("c.py", "vae-s0", {"seed": 0}), run)
+    assert bench.start() == 2
+    assert words in capfd.readouterr().err
+    assert bench.calls() == []
 
 
 def test_a_failure_does_not_stop_the_others(bench, capfd):
