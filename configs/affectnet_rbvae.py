@@ -1,6 +1,6 @@
 """Rb-VAE and the baselines on AffectNet, as in the reference paper.
 
-python launch.py --config=configs/affectnet_rbvae.py          # the paper's networks and epochs
+python launch.py --config=configs/affectnet_rbvae.py          # full width, the paper's epochs
 python launch.py --config=configs/affectnet_rbvae.py:cpu      # narrow, 3,000 steps
 python launch.py --config=configs/affectnet_rbvae.py:vae      # a baseline, ...
 python launch.py --config=configs/affectnet_rbvae.py:vae-cpu  # ... narrow

@@ -1,6 +1,6 @@
 """sRb-VAE on AffectNet, as in the reference paper: neutral faces are the reference.
 
-python launch.py --config=configs/affectnet_srbvae.py         # the paper's networks and epochs
+python launch.py --config=configs/affectnet_srbvae.py         # full width, the paper's epochs
 python launch.py --config=configs/affectnet_srbvae.py:cpu     # narrow, 3,000 steps
 
 AffectNet is downloaded by hand into downloads/manual/affectnet/ of $TFDS_DATA_DIR, and neutral

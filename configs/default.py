@@ -62,7 +62,8 @@ def get_config():
     method.w_latent = 1.0  # Of the latent error, in nats a vector; chosen.
     method.latent_error = "squared"  # Half the squared distance to the mean, or "likelihood".
     method.reconstruction_gradient = "paper"  # "paper" stops nothing; "stopped", see srbvae.py.
-    method.block_dropout = 0.3  # Chance that a discriminator sees an example without image or code.
+    # Chance that a discriminator sees an example without image or code; chosen.
+    method.block_dropout = 0.3
     # betavae, betatcvae, factorvae, dipvae1 and dipvae2:
     method.beta = 4.0  # Weight of the KL, or of the total correlation.
     method.gamma = 10.0  # factorvae: weight of the total correlation.
@@ -75,7 +76,7 @@ def get_config():
     config.latents = latents = ml_collections.ConfigDict()  # Sizes.
     latents.content = 8  # gmvae, mlvae
     latents.style = 8
-    latents.common = 32  # rbvae, srbvae, mathieu
+    latents.common = 32  # rbvae, srbvae, mathieu; these three chosen.
     latents.target = 32
     latents.z = 32  # The methods of one latent.
 

@@ -1,6 +1,6 @@
 """beta-VAE on reference MNIST: a baseline of the reference paper.
 
-python launch.py --config=configs/mnist_betavae.py         # the paper's size
+python launch.py --config=configs/mnist_betavae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_betavae.py:cpu     # 32x32, narrow, 10,000 steps
 """
 

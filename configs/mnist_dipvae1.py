@@ -1,6 +1,6 @@
 """DIP-VAE-I on reference MNIST: the reference paper's best unsupervised baseline on MNIST.
 
-python launch.py --config=configs/mnist_dipvae1.py         # the paper's size
+python launch.py --config=configs/mnist_dipvae1.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_dipvae1.py:cpu     # 32x32, narrow, 10,000 steps
 """
 

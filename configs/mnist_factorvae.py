@@ -1,6 +1,6 @@
 """FactorVAE on reference MNIST: a baseline that is not in the reference paper.
 
-python launch.py --config=configs/mnist_factorvae.py         # the paper's size
+python launch.py --config=configs/mnist_factorvae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_factorvae.py:cpu     # 32x32, narrow, 10,000 steps
 """
 

@@ -1,6 +1,6 @@
 """Mathieu et al. on reference MNIST: the other baseline with references.
 
-python launch.py --config=configs/mnist_mathieu.py         # the paper's size
+python launch.py --config=configs/mnist_mathieu.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_mathieu.py:cpu     # 32x32, narrow, 10,000 steps
 """
 

@@ -1,6 +1,6 @@
 """Rb-VAE on reference MNIST: the reference paper's method by the evidence bound.
 
-python launch.py --config=configs/mnist_rbvae.py         # the paper's size
+python launch.py --config=configs/mnist_rbvae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_rbvae.py:cpu     # 32x32, narrow, 10,000 steps
 """
 

@@ -1,6 +1,6 @@
 """sRb-VAE on reference MNIST: the reference paper's method by the symmetric KL.
 
-python launch.py --config=configs/mnist_srbvae.py         # the paper's size
+python launch.py --config=configs/mnist_srbvae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_srbvae.py:cpu     # 32x32, narrow, 10,000 steps
 """
 

@@ -1,6 +1,6 @@
 """sVAE on reference MNIST: sRb-VAE without references, a baseline of the reference paper.
 
-python launch.py --config=configs/mnist_svae.py         # the paper's size
+python launch.py --config=configs/mnist_svae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_svae.py:cpu     # 32x32, narrow, 10,000 steps
 """
 

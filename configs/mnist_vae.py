@@ -1,6 +1,6 @@
 """VAE on reference MNIST: the reference paper's plainest baseline.
 
-python launch.py --config=configs/mnist_vae.py         # the paper's size
+python launch.py --config=configs/mnist_vae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_vae.py:cpu     # 32x32, narrow, 10,000 steps
 """
 

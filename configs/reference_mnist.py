@@ -9,11 +9,12 @@ UNLABELLED_IMAGES = 58_000
 
 
 def make(name, arg, **method):
-    """The config of a method at the paper's scale, and its forms "", "cpu", "cpu16" and "smoke".
+    """The config of a method at full scale, and its forms "", "cpu", "cpu16" and "smoke".
 
     Args:
       name: of the method.
-      arg: the form; "" is 64x64 and 30 epochs of the unlabelled images, as in the paper.
+      arg: the form; "" is 30 epochs of the unlabelled images, as in the paper, whose resolution,
+        widths and Adam are not known: those here are chosen.
       **method: fields of config.method that differ from the defaults.
     """
     config = default.get_config()

@@ -20,8 +20,8 @@ from refvae_jax.record import check_same_images, image_record
 from refvae_jax.splits import comparable, open_splits
 
 NUM_CODES = 10_000  # Training images, at most, whose codes the aggregate is fitted to.
-# What the mixture paper reports for (method, data set), in the words of results.json; `table.py`
-# has the reference paper's.
+# What the mixture paper reports for (method, data set), in the words of results.json;
+# `published.py` has the reference paper's.
 PAPER_SCORES = {
     ("gmvae", "mnist"): {
         "content/label/paper_accuracy": 0.992,

@@ -76,6 +76,7 @@ class Chance(NamedTuple):
     accuracy: dict  # {label or kind: of its majority class}
     recall: dict  # {label or kind: of one of its classes, and on their average: 1 / their number}
     mae: dict  # {factor: of the mean of fit}, with "average".
+    another: dict  # {factor: of an image that shows another test image's}, with "average".
     mse: float  # Of the mean training image.
 
     def of(self, name):
@@ -87,21 +88,38 @@ class Chance(NamedTuple):
         if name == "reconstruction/mse":
             return self.mse
         one_class = re.search(r"/linear_accuracy/(?!sample$)|/balanced_accuracy", name)
-        known = (self.recall if one_class else self.accuracy) | self.mae
+        decoded = name.startswith(("swap/", "resample/"))
+        known = (self.recall if one_class else self.accuracy) | (
+            self.another if decoded else self.mae
+        )
         return next(known[factor] for factor in known if f"/{factor}/" in name)
+
+
+def averaged(names, errors):
+    """{name: error} of each factor, with their "average"."""
+    return dict(zip(names, map(float, errors), strict=True)) | {"average": float(errors.mean())}
+
+
+def difference_of_two(values):
+    """Mean absolute difference [F] of two different rows of `values` [N, F]; 0 of a single row."""
+    n = len(values)
+    ranked = np.sort(values.astype(np.float64), axis=0)
+    # The i-th smallest is the larger one of i pairs and the smaller one of n - 1 - i.
+    weights = 2 * np.arange(n) - (n - 1)
+    return weights @ ranked / max(n * (n - 1) / 2, 1)
 
 
 def chance_levels(splits):
     """The Chance of `comparable` Splits; errors are scored on their test part."""
     train, fit, test = splits.train, splits.fit, splits.test
     mean_image = train.image.mean(axis=0, dtype=np.float64) / 255
-    names, mae = test.factors.names, {}
-    if names:
-        errors = regression.constant_errors(fit.factors.values, test.factors.values)
-        mae = dict(zip(names, map(float, errors), strict=True)) | {"average": float(errors.mean())}
+    values, mae, another = test.factors.values, {}, {}
+    if test.factors.names:
+        mae = averaged(test.factors.names, regression.constant_errors(fit.factors.values, values))
+        another = averaged(test.factors.names, difference_of_two(values))
     of_fit = {name: column for name, (column, _) in classes(fit).items()}
     accuracy = {n: chance(of_fit[n], column) for n, (column, _) in classes(test).items()}
     recall = {n: 1 / len(np.unique(column)) for n, (column, _) in classes(test).items()}
     mse = swaps.squared_distance(test.image, np.broadcast_to(255 * mean_image, test.image.shape))
     mse /= test.image.size * 255**2
-    return Chance(accuracy=accuracy, recall=recall, mae=mae, mse=mse)
+    return Chance(accuracy=accuracy, recall=recall, mae=mae, another=another, mse=mse)

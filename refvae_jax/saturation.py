@@ -1,4 +1,4 @@
-"""A critic that tells every pair apart gives the model no gradient to follow: say so."""
+"""A critic that tells every pair apart may give the model no useful gradient: say so."""
 
 import numpy as np
 
@@ -23,7 +23,8 @@ class SaturationWatch:
         if self._in_a_row == LINES:
             say(
                 f"warning: step {step}: the discriminator has told {ACCURACY:.0%} of its inputs "
-                f"apart in the last {LINES} log lines, so the model learns little from it: try a "
-                f"lower --config.critic_optimizer.learning_rate, or for srbvae and svae a larger "
+                f"apart in the last {LINES} log lines, so its gradient may no longer tell the "
+                f"model how to do better: if the images do not improve, try another "
+                f"--config.critic_optimizer.learning_rate, or for srbvae and svae a larger "
                 f"--config.method.block_dropout."
             )

@@ -151,6 +151,7 @@ def decoder_scores(model, test, judges, seed):
     swap/content/style_moved: re-encoded, its style is nearer to B's than to A's.
     swap/content/pixel_change: how far it is from A's reconstruction, B's reconstruction being 1.
     resample/content/...: content of A with a style from the prior, judged by what A shows.
+    resample/style/...: style of A with a content from the prior, judged the same way.
     """
     means = model.means(test.image)
     recon = model.decode(means)
@@ -160,7 +161,7 @@ def decoder_scores(model, test, judges, seed):
             continue
         other = swaps.partner(len(test.image), seed)
         swapped = model.decode(means | {moved: means[moved][other]})
-        drawn = model.decode(means | {moved: model.prior_codes(len(test.image), seed)[moved]})
+        prior = model.prior_codes(len(test.image), seed)
         seen = model.means(swapped)[moved]
         scores = {
             **prefixed(f"swap/{kept}", judged(judges, swapped, test)),
@@ -169,8 +170,10 @@ def decoder_scores(model, test, judges, seed):
                 seen, means[moved], means[moved][other]
             ),
             f"swap/{kept}/pixel_change": swaps.pixel_change(swapped, recon, recon[other]),
-            **prefixed(f"resample/{kept}", judged(judges, drawn, test)),
         }
+        for fixed, drawn in ((kept, moved), (moved, kept)):
+            resampled = model.decode(means | {drawn: prior[drawn]})
+            scores |= prefixed(f"resample/{fixed}", judged(judges, resampled, test))
     scores |= prefixed("reconstruction", judged(judges, recon, test))
     error = swaps.squared_distance(recon, test.image) / (test.image.size * 255**2)
     return scores | {"reconstruction/mse": error}

@@ -9,10 +9,11 @@ interrupted it: runs that are trained and scored are skipped, one that is half t
 run that fails does not keep the others from running, and one whose config has been edited since
 it was begun fails: take another --out then.
 
-SIGTERM and ctrl-C let the current run save before it ends; a second one ends it at once.
+SIGTERM, ctrl-C and the loss of the terminal let the current run save before it ends; a second one
+ends it at once.
 
-Exit status 0 when all runs are done or SIGTERM stopped them, 1 when some failed, 2 for what the
-user can mend, 130 after ctrl-C.
+Exit status 0 when all runs are done or SIGTERM or SIGHUP stopped them, 1 when some failed, 2 for
+what the user can mend, 130 after ctrl-C.
 """
 
 import argparse

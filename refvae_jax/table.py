@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
+from refvae_jax import config as configs
 from refvae_jax import published
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.markdown import Cell, Row, Table, markdown, shown
@@ -184,6 +185,23 @@ def columns_of(runs, layout):
     return sorted(columns, key=lambda column: title(column) == "average")
 
 
+def other_settings(runs):
+    """[A warning for each field of the data and networks in which the runs of a table differ]."""
+    first, notes = runs[0], []
+    for field in sorted(first.config):
+        compared = field.startswith(("data.", "network.")) or field == "batch_size"
+        if not compared or field in configs.FREE_FIELDS:
+            continue
+        for run in runs:
+            if run.config.get(field, first.config[field]) != first.config[field]:
+                notes.append(
+                    f"Warning: config.{field} is {first.config[field]!r} in {first.folder} and "
+                    f"{run.config[field]!r} in {run.folder}: do not compare their rows."
+                )
+                break
+    return notes
+
+
 def make_table(runs, layout):
     """The Table of runs of one data set."""
     columns = columns_of(runs, layout)
@@ -202,6 +220,7 @@ def make_table(runs, layout):
         chance.append(Cell(levels[low], None))
         better.append(next(score["better"] for score in scores.values() if score))
     blocks[""] = mark_best(blocks[""], better)
+    notes += other_settings(runs)
     last = Row(layout.chance, None, None, chance, [None] * len(columns))
     table = Table(runs[0].dataset, list(map(title, columns)), blocks, last, notes)
     return table._replace(notes=notes + remarks(table))

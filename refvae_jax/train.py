@@ -46,7 +46,8 @@ def _check_finite(nonfinite_step, checkpoints):
         kept = f"The last checkpoint, of step {saved}, is good. " if saved else ""
         raise UserError(
             f"The loss or its gradient was not finite at step {int(nonfinite_step)}. {kept}Try a "
-            f"lower --config.optimizer.learning_rate, or for gmvae a larger --config.method.delta."
+            f"lower --config.optimizer.learning_rate, with a discriminator a lower "
+            f"--config.critic_optimizer.learning_rate, or for gmvae a larger --config.method.delta."
         )
 
 

@@ -77,7 +77,7 @@ def workdir(trained, tmp_path):
 
 @pytest.fixture(scope="session")
 def launch():
-    """launch(*arguments, env={}, kill_when=None) -> CompletedProcess of `python launch.py ...`."""
+    """launch(*arguments, env={}) -> CompletedProcess of `python launch.py ...`."""
 
     def start(*arguments, env=()):
         return subprocess.run(

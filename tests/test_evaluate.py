@@ -97,6 +97,8 @@ def test_perfect_separation_through_the_decoder(images):
     assert found["swap/content/style_moved"] == pytest.approx(1, abs=0.02)
     assert found["resample/content/label/accuracy"] == 1
     assert found["resample/content/style/mae"] > 50
+    assert found["resample/style/style/mae"] == 0
+    assert found["resample/style/label/accuracy"] == np.mean(images.label == 0)  # Its prior.
     assert found["reconstruction/mse"] == 0 and found["reconstruction/style/mae"] == 0
 
 
@@ -141,7 +143,7 @@ def test_table_shows_what_is_known():
     table = evaluate.assemble(
         values,
         {"content/label/paper_accuracy": 0.2},
-        Chance(accuracy={"label": 0.1}, recall={}, mae={}, mse=0.07),
+        Chance(accuracy={"label": 0.1}, recall={}, mae={}, another={}, mse=0.07),
         evaluate.PAPER_SCORES["gmvae", "mnist"],
         {"label": "content"},
     )
@@ -176,7 +178,7 @@ def test_what_knowing_nothing_scores(images):
     spread = (images.image / 255 - (images.image / 255).mean(0)) ** 2
     assert known.of("reconstruction/mse") == pytest.approx(spread.mean())
     deviation = np.abs(images.factors.values - images.factors.values.mean()).mean()
-    for name in ("content/style/mae", "swap/style/style/mae", "content/average/strong_mae"):
+    for name in ("content/style/mae", "judge/style/mae", "content/average/strong_mae"):
         assert known.of(name) == pytest.approx(deviation, rel=1e-3), name
     assert known.of("content/style/r2") == 0
     assert known.of("swap/content/style_moved") == 0.5

@@ -1,5 +1,7 @@
 """Which latent should carry what, and which images may be compared with which."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -110,6 +112,22 @@ def test_chance_of_a_class_is_one_over_their_number():
     assert known.of("target/label/linear_accuracy/b/sample") == 1 / 3
 
 
+def test_chance_of_a_number():
+    fit = make_set([0] * 3, numbers={"red": [1, 2, 6], "size": [4, 4, 4]})
+    test = make_set([0] * 4, numbers={"red": [1, 1, 4, 9], "size": [2, 4, 8, 6]})
+    known = chance_levels(same_splits(fit)._replace(test=test))
+    for name in ("target/red/mae", "reconstruction/red/mae", "judge/red/mae/sample"):
+        assert known.of(name) == pytest.approx((2 + 2 + 1 + 6) / 4)  # The mean of `fit` is 3.
+    assert known.of("common/average/mae") == pytest.approx((11 / 4 + 8 / 4) / 2)
+    # A decoded image shows some digit: knowing nothing, it is another one's.
+    pairs = [abs(a - b) for a, b in itertools.combinations([1, 1, 4, 9], 2)]
+    for name in ("swap/common/red/mae", "swap/target/red/mae", "resample/common/red/mae"):
+        assert known.of(name) == pytest.approx(np.mean(pairs))
+    sizes = [abs(a - b) for a, b in itertools.combinations([2, 4, 8, 6], 2)]
+    both = (np.mean(pairs) + np.mean(sizes)) / 2
+    assert known.of("swap/target/average/mae") == pytest.approx(both)
+
+
 def test_seen_groups_keep_their_splits():
     part = make_set([0, 1, 2, 2], ("a", "b", "c"))
     for found in comparable(same_splits(part))[:4]:
@@ -143,6 +161,8 @@ def test_nothing_to_compare_with():
         ("swap/common/target_moved", False),
         ("swap/common/pixel_change", False),
         ("resample/common/width/mae", False),
+        ("resample/target/width/mae", True),
+        ("resample/target/label/accuracy", True),
         ("reconstruction/mse", True),
         ("reconstruction/label/accuracy", False),
         ("judge/red/mae", True),

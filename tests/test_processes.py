@@ -6,7 +6,10 @@ import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+import refvae_jax
 
 
 def test_two_processes_train_the_run_of_one(trained, tmp_path):
@@ -45,4 +48,8 @@ def test_two_processes_train_the_run_of_one(trained, tmp_path):
         *((w / "metrics.jsonl").read_text().splitlines() for w in (trained, tmp_path)), strict=True
     ):
         assert json.loads(together) == pytest.approx(json.loads(alone), rel=1e-2)
+    one, two = (refvae_jax.load(workdir) for workdir in (trained, tmp_path))
+    images = one.sample(3, seed=0)
+    for name, latent in one.encode(images).items():
+        np.testing.assert_allclose(two.encode(images)[name].mean, latent.mean, atol=0.05)
     assert (tmp_path / "results.json").exists() and (tmp_path / "figures" / "swaps.png").exists()

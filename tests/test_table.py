@@ -257,6 +257,17 @@ def test_other_chance_is_warned_of(make_run):
     assert "Warning: chance of red is .200 in" in text_of(folder.parent)
 
 
+def test_other_settings_are_warned_of(make_run):
+    scores, same = errors("z", [0.1] * 5), {"batch_size": 36, "network": {"critic_features": 4}}
+    first = make_run("a", "vae", scores, data={"dir": "a", "resolution": 32}, **same)
+    make_run("b", "svae", scores, data={"dir": "b", "resolution": 32}, optimizer={"b1": 1}, **same)
+    assert "Warning" not in text_of(first.parent)  # Where the data lie is no difference.
+    third = make_run("c", "rbvae", scores, data={"dir": "c", "resolution": 16}, **same)
+    text = text_of(first.parent)
+    assert f"Warning: config.data.resolution is 32 in {first} and 16 in {third}" in text
+    assert text.count("Warning") == 1
+
+
 def test_a_run_named_twice_counts_once(make_run):
     folder = make_run("a", "vae", errors("z", [0.1] * 5))
     assert len(read_runs([folder, folder.parent])) == 1

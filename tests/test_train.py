@@ -193,6 +193,12 @@ def test_what_is_wrong_with_the_test_split_is_told_before_training(config, split
         build.build(config)
 
 
+def test_images_of_which_nothing_is_known_are_warned_of(config, monkeypatch, capsys):
+    monkeypatch.setattr(build, "classes", lambda part: {})
+    build.build(config)
+    assert "nothing is known of these images to score by" in capsys.readouterr().out
+
+
 def test_a_replica_has_what_its_loss_needs(config, tmp_path, monkeypatch):
     monkeypatch.setattr(train.parallel, "make_mesh", lambda: SimpleNamespace(size=2))
     config.method.name, config.parallel.map, config.batch_size = "factorvae", "pmap", 6

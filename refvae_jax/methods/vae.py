@@ -24,7 +24,11 @@ def beta_kl(q, z, beta):
 
 
 def beta_total_correlation(q, z, beta, num_images):
-    """MI + beta TC + dimension-wise KL, by `losses.total_correlation_terms`."""
+    """MI + beta TC + dimension-wise KL, by `losses.total_correlation_terms`.
+
+    What is logged as `total_correlation` estimates it from the batch alone, with a bias: it is a
+    penalty, no measurement to compare methods by.
+    """
     mi, tc, dimension_kl = losses.total_correlation_terms(z, q, num_images)
     scalars = {"mutual_information": mi, "total_correlation": tc, "dimension_kl": dimension_kl}
     return mi + beta * tc + dimension_kl, scalars

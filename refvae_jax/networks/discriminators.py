@@ -28,8 +28,8 @@ class Discriminator(nn.Module):
     hidden layer judges them together: without it the logit would be f(x) + g(codes), which cannot
     be log q(x, codes) / p(x, codes) of equation 7, only match images and codes each on their own.
     On its way into that layer a block of an example is hidden at random, so that the critic cannot
-    learn to ignore the codes (reference paper, implementation details, which do not say how many
-    layers follow).
+    learn to ignore the codes (reference paper, implementation details, where the last layer follows
+    the blocks at once: the hidden layer is ours).
 
     Attributes:
       widths: of the image's `Trunk`.

@@ -150,6 +150,21 @@ def test_size_pads_to_the_centre(side):
     assert set(image[image > 0]) == {255}
 
 
+def box(image):
+    """Height and width of what is not black."""
+    return np.array([np.ptp(places) + 1 for places in np.nonzero(image.max(-1))[:2]])
+
+
+@pytest.mark.parametrize(("resolution", "k"), [(32, 1), (32, 3), (64, 1), (64, 2), (64, 5)])
+def test_width_and_size_are_those_of_the_digits_box(resolution, k):
+    outline = edges(some_digit(), resolution)
+    before = box(outline[..., None])
+    for side in range(resolution // 2, resolution + 1):
+        after = box(transform(outline, k, np.ones(3), side))
+        # A square of k reaches k - 1 pixels further; the tent may lose what is faint at the rim.
+        np.testing.assert_allclose(after, (before + k - 1) * side / resolution, atol=2.5)
+
+
 def test_draws_are_uniform_and_their_own():
     styles = [
         draw_style(split, row, copy, resolution=64, max_width=5)

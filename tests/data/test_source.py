@@ -111,6 +111,13 @@ def test_set_without_label(made):
     assert "'label'" in message and "it has image, age" in message
 
 
+def test_a_factor_that_the_set_lacks(config):
+    config.factors = ("attributes/Male",)
+    message = fails(config)
+    assert "'attributes/Male', which data.factors names" in message
+    assert "it has image, label" in message and "--config.data.factors" in message
+
+
 def test_images_without_labels(made):
     made.name = "refvae_unlabelled"
     assert "without a label" in fails(made)

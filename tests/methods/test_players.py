@@ -202,6 +202,13 @@ def test_mathieu_draws_targets_among_those_of_recent_images():
     drawn = np.asarray(method.prior(kept, jax.random.key(3), 50)["target"])
     distance = np.abs(drawn[:, None] - bank[None]).max(axis=-1).min(axis=1)
     assert distance.max() < 1e-6
+    # The next step's codes come first, and push these back.
+    later = make_batch("reference", seed=1)
+    _, (mutable, _) = method.losses(kept, later, jax.random.key(0))["model"]
+    bank = np.asarray(mutable["target_codes"])
+    newest = np.asarray(method.encode(variables, later["unlabelled"]["image"])["target"].mean)
+    np.testing.assert_allclose(bank[: 2 * BATCH], [*newest, *codes], atol=1e-6)
+    assert len(bank) == mathieu.KEPT_CODES
 
 
 @pytest.mark.parametrize("name", NAMES)
