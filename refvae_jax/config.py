@@ -148,31 +148,9 @@ def check(config):
             values = flat[field] if isinstance(flat[field], list) else [flat[field]]
             if not all(isinstance(v, int | float) and allowed(v) for v in values):
                 raise UserError(f"config.{field} is {flat[field]!r} but must be {rule}.")
-    if flat["method.name"] == "mathieu" and flat["parallel.map"] == "pmap":
-        raise UserError(
-            "mathieu keeps codes of images, which replicas cannot average: "
-            "take --config.parallel.map=jit."
-        )
-    check_images_a_replica(config, flat["batch_size"])
     widths = flat["network.encoder_widths"] + flat["network.decoder_widths"]
     if not all(isinstance(width, int) for width in widths):
         raise UserError(f"The widths of config.network must be whole numbers, not {widths}.")
-
-
-def check_images_a_replica(config, count):
-    """Raises UserError if a loss cannot be computed from `count` images: the batch, or with pmap
-    the share of it that a device has."""
-    name = config.method.name
-    if name == "factorvae" and count % 2:
-        raise UserError(
-            f"factorvae compares one half of the images with the other, but has {count} (a device, "
-            f"if parallel.map is pmap): set --config.batch_size so that they are even."
-        )
-    if name == "betatcvae" and count < 2:
-        raise UserError(
-            "betatcvae estimates q(z) from the other images (of a device, if parallel.map is "
-            "pmap): set --config.batch_size so that there are two or more."
-        )
 
 
 def read(path):

@@ -12,7 +12,6 @@ import jax
 from jax.experimental import multihost_utils
 
 from refvae_jax import checkpoint, logs, parallel, state
-from refvae_jax import config as configs
 from refvae_jax.build import build, compile_step, initial_state
 from refvae_jax.data import settings
 from refvae_jax.errors import UserError
@@ -155,8 +154,6 @@ def train(config, workdir):
     built = build(config)
     mesh = parallel.make_mesh()
     parallel.check_batch_size(config.batch_size, mesh.size)
-    if config.parallel.map == "pmap":
-        configs.check_images_a_replica(config, config.batch_size // mesh.size)
     if jax.process_index() == 0:
         checkpoint.set_damaged_aside(workdir)
     checkpoints = checkpoint.Checkpoints(workdir, config.keep_last, config.keep_every_steps)

@@ -37,16 +37,6 @@ def test_check_refuses_in_one_sentence(config, field, value, words):
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("method", "batch_size", "words"),
-    [("factorvae", 9, "so that they are even"), ("betatcvae", 1, "so that .* two or more")],
-)
-def test_a_batch_that_a_method_cannot_use(config, method, batch_size, words):
-    config.method.name, config.batch_size = method, batch_size
-    with pytest.raises(UserError, match=f"{method}.*batch_size {words}"):
-        configs.check(config)
-
-
 def test_written_config_reads_back_and_is_the_same_run(config, tmp_path):
     configs.write(config, tmp_path / "config.json")
     assert configs.same_run(configs.read(tmp_path / "config.json"), config, tmp_path) == ""

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -197,11 +196,3 @@ def test_images_of_which_nothing_is_known_are_warned_of(config, monkeypatch, cap
     monkeypatch.setattr(build, "classes", lambda part: {})
     build.build(config)
     assert "nothing is known of these images to score by" in capsys.readouterr().out
-
-
-def test_a_replica_has_what_its_loss_needs(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(train.parallel, "make_mesh", lambda: SimpleNamespace(size=2))
-    config.method.name, config.parallel.map, config.batch_size = "factorvae", "pmap", 6
-    config.network.update({"encoder_widths": (4, 4, 8, 8), "decoder_widths": (8, 4, 4)})
-    with pytest.raises(UserError, match="but has 3"):
-        train.train(config, tmp_path)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from refvae_jax import distributions, losses
+from refvae_jax.errors import UserError
 from refvae_jax.methods import backbone, vae
 from refvae_jax.methods.base import Method
 from refvae_jax.networks.discriminators import LatentCritic
@@ -23,7 +24,16 @@ def permute_dimensions(rng, z):
 
 
 def critic_objective(critic, z, rng):
-    """L_critic for codes z [B, D], B even, and the critic's accuracy on either half."""
+    """L_critic for codes z [B, D], and the critic's accuracy on either half.
+
+    Raises:
+      UserError: B is odd.
+    """
+    if len(z) % 2:
+        raise UserError(
+            f"factorvae compares one half of the images with the other, but has {len(z)} (a "
+            f"device, if parallel.map is pmap): set --config.batch_size so that they are even."
+        )
     joint, others = jnp.split(jax.lax.stop_gradient(z), 2)
     on_joint, on_permuted = critic(joint), critic(permute_dimensions(rng, others))
     loss = jnp.mean(losses.critic_loss(on_joint, on_permuted))

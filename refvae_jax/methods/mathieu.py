@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from refvae_jax import distributions, losses
 from refvae_jax.distributions import Gaussian
+from refvae_jax.errors import UserError
 from refvae_jax.methods import backbone
 from refvae_jax.methods.base import Method
 from refvae_jax.methods.rbvae import LATENTS
@@ -51,7 +52,16 @@ def generate(net, params, xu, xr, rng):
 
 
 def build(config, data_info):
-    """Makes the Method; `config.method` gives w_kl and w_adversarial."""
+    """Makes the Method; `config.method` gives w_kl and w_adversarial.
+
+    Raises:
+      UserError: replicas would each keep codes of their own.
+    """
+    if config.parallel.map == "pmap":
+        raise UserError(
+            "mathieu keeps codes of images, which replicas cannot average: "
+            "take --config.parallel.map=jit."
+        )
     net = backbone.build(config, data_info, LATENTS)
     w_kl, w_adversarial = config.method.w_kl, config.method.w_adversarial
     init_critic, apply_critic = backbone.build_critic(config, data_info, {"set": 2}, 0.0)

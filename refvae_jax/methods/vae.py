@@ -12,6 +12,7 @@ The likelihood and the networks are those of the reference paper, whose baseline
 import jax.numpy as jnp
 
 from refvae_jax import distributions, losses
+from refvae_jax.errors import UserError
 from refvae_jax.methods import backbone
 from refvae_jax.methods.base import Method
 
@@ -28,7 +29,15 @@ def beta_total_correlation(q, z, beta, num_images):
 
     What is logged as `total_correlation` estimates it from the batch alone, with a bias: it is a
     penalty, no measurement to compare methods by.
+
+    Raises:
+      UserError: there is no other image to estimate it from.
     """
+    if len(z) < 2:
+        raise UserError(
+            "betatcvae estimates q(z) from the other images (of a device, if parallel.map is "
+            "pmap): set --config.batch_size so that there are two or more."
+        )
     mi, tc, dimension_kl = losses.total_correlation_terms(z, q, num_images)
     scalars = {"mutual_information": mi, "total_correlation": tc, "dimension_kl": dimension_kl}
     return mi + beta * tc + dimension_kl, scalars

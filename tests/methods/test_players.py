@@ -8,6 +8,7 @@ import pytest
 
 from refvae_jax import state
 from refvae_jax.distributions import Gaussian
+from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, factorvae, mathieu, rbvae
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.update import make_update
@@ -209,6 +210,23 @@ def test_mathieu_draws_targets_among_those_of_recent_images():
     newest = np.asarray(method.encode(variables, later["unlabelled"]["image"])["target"].mean)
     np.testing.assert_allclose(bank[: 2 * BATCH], [*newest, *codes], atol=1e-6)
     assert len(bank) == mathieu.KEPT_CODES
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "words"), [("factorvae", 5, "so that they are even"), ("betatcvae", 1, "two")]
+)
+def test_a_batch_that_a_loss_cannot_use(name, count, words):
+    method = build(name)
+    batch = {"image": make_batch("unsupervised")["image"][:count]}
+    with pytest.raises(UserError, match=f"{name}.*batch_size.*{words}"):
+        jax.eval_shape(method.losses, variables_of(method), batch, jax.random.key(0))
+
+
+def test_mathieu_is_not_replicated():
+    config = make_config("mathieu")
+    config.parallel.map = "pmap"
+    with pytest.raises(UserError, match=r"parallel\.map=jit"):
+        METHODS["mathieu"](config, DataInfo(SHAPE, 100))
 
 
 @pytest.mark.parametrize("name", NAMES)
