@@ -224,6 +224,8 @@ def load(workdir, step="best"):
                 folder / "variables", args=ocp.args.StandardRestore(template)
             )
         return variables, read_record(workdir, candidate), candidate
+    if not workdir.exists():
+        raise UserError(f"There is no run in {workdir}, for there is no such folder.")
     have = f"it has {', '.join(map(str, present))}" if present else "it has none"
     raise UserError(
         f"{workdir} has no usable checkpoint {step!r} ({have}): train there first, with "

@@ -52,6 +52,8 @@ WARN_FIELDS = {
 }
 
 
+NAMED = 4  # Fields that a message lists.
+
 # (what a value must be, whether it is, the fields): of each number or each number of a tuple.
 RULES = (
     (
@@ -187,8 +189,9 @@ def same_run(old, new, workdir):
     old, new = flatten(old), flatten(new)
     changes = [f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names]
     if set(names) - WARN_FIELDS.keys():
+        more = f"; and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
         raise UserError(
-            f"{workdir} holds a run of another config ({'; '.join(changes)}): "
+            f"{workdir} holds a run of another config ({'; '.join(changes[:NAMED])}{more}): "
             f"take another --workdir, or the old values."
         )
     return "; ".join(f"{c}: {WARN_FIELDS[n]}" for n, c in zip(names, changes, strict=True))

@@ -80,10 +80,22 @@ class Model:
         return images
 
     def _check_latent(self, name):
-        if len(self.latent_names) < 2 or name not in self.latent_names:
+        if len(self.latent_names) < 2:
             raise UserError(
-                f"This model's latents are {', '.join(self.latent_names)}: there is no {name!r} "
-                f"to exchange apart from the others."
+                f"This model has one latent, {self.latent_names[0]}: there is no other that an "
+                f"image could keep."
+            )
+        if name not in self.latent_names:
+            raise UserError(
+                f"This model's latents are {' and '.join(self.latent_names)}: name one of them, "
+                f"not {name!r}."
+            )
+
+    def _check_pairs(self, a, b):
+        if len(a) != len(b):
+            raise UserError(
+                f"Images are taken in pairs, but there are {len(a)} and {len(b)}: give as many "
+                f"of one as of the other."
             )
 
     def encode(self, images):
@@ -104,8 +116,9 @@ class Model:
         return self.decode(self.means(images))
 
     def swap(self, a, b, latent):
-        """Images `a` with that latent taken from `b`."""
+        """Images `a` with that latent taken from `b`, image by image."""
         self._check_latent(latent)
+        self._check_pairs(a, b)
         return self.decode(self.means(a) | {latent: self.means(b)[latent]})
 
     def resample(self, images, latent, n, seed):
@@ -120,9 +133,10 @@ class Model:
 
         Only the named latents move, all by default; the others stay those of `a`.
         """
-        start, end = self.means(a), self.means(b)
+        self._check_pairs(a, b)
         for name in latents or ():
             self._check_latent(name)
+        start, end = self.means(a), self.means(b)
         moving = self.latent_names if latents is None else latents
         t = np.linspace(0, 1, n, dtype=np.float32)[None, :, None]
         codes = {}

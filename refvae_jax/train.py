@@ -163,5 +163,6 @@ def train(config, workdir):
         if saved := checkpoints.latest_step():
             check_same_images(checkpoint.read_record(workdir, saved), built.record)
         if saved == config.num_train_steps:
+            say(f"trained before, to step {saved}")
             return True
         return loop(config, built, mesh, checkpoints, journal, asked)

@@ -66,7 +66,7 @@ def test_every_config_builds_and_takes_two_steps_in_its_smoke_form(name, tmp_pat
     assert model.encode(images).keys() == set(model.latent_names)
     assert model.reconstruct(images).shape == images.shape
     if len(model.latent_names) == 1:
-        with pytest.raises(UserError, match="latents are z"):
+        with pytest.raises(UserError, match="one latent, z"):
             model.swap(images, images, "z")
     else:
         moved = {"style", "target"}.intersection(model.latent_names).pop()

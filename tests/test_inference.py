@@ -82,7 +82,9 @@ def test_sample_by_seed(model):
         (lambda m, x: m.encode(x[0]), "takes uint8 images"),
         (lambda m, x: m.encode(x[:, :16]), "takes uint8 images"),
         (lambda m, x: m.encode(x[:0]), "no images"),
-        (lambda m, x: m.swap(x, x, "target"), "no 'target'"),
+        (lambda m, x: m.swap(x, x, "target"), "content and style: .* not 'target'"),
+        (lambda m, x: m.swap(x, x[:1], "style"), "in pairs"),
+        (lambda m, x: m.interpolate(x[:1], x, 3), "in pairs"),
     ],
 )
 def test_wrong_input_is_one_sentence(model, images, call, words):

@@ -28,7 +28,7 @@ QUICK = "--config=configs/quickstart.py:smoke"
         ([QUICK, "--config.data.grouped_fraction=1.5"], "from 0 to 1"),
         ([QUICK, "--mode=fly"], "mode"),
         ([QUICK, "train"], "Unexpected argument 'train'"),
-        ([QUICK, "--mode=eval"], "no usable checkpoint"),
+        ([QUICK, "--mode=eval"], "There is no run in"),
     ],
 )
 def test_one_sentence_and_status_2(launch, tmp_path, arguments, words):

@@ -26,6 +26,7 @@ from ml_collections import ConfigDict
 
 from refvae_jax.data.source import FOLDER, Factors, Reader, Source, fingerprint, open_source
 from refvae_jax.errors import UserError
+from refvae_jax.logs import say
 
 _FORMAT = 4  # Raise it when the bytes written for the same source change.
 _SAME_NAME = (
@@ -76,7 +77,9 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
     root = _cache_root(data_config.cache_dir)
     folder = root / _key(source)
     found = _load(folder)
-    if found is None:
+    if found is not None:
+        _remind(folder)
+    else:
         _build(source, root, folder)
         found = _load(folder)
     if found is None:
@@ -93,6 +96,16 @@ def digest(images: ImageSet) -> str:
     rows = np.linspace(0, len(images.image) - 1, _LOOKED_AT).astype(int)
     total.update(np.ascontiguousarray(images.image[np.unique(rows)]).tobytes())
     return total.hexdigest()[:16]
+
+
+def _remind(folder: Path) -> None:
+    """Says again what was told when the images were decoded: that some are missing."""
+    meta = json.loads((folder / "meta.json").read_text())
+    if missing := meta.get("missing"):
+        say(
+            f"warning: {missing} images of the split '{meta['source']['split']}' of "
+            f"{meta['data_path']} cannot be read and are left out."
+        )
 
 
 def _data_dir(configured: str, name: str) -> str:
@@ -201,6 +214,7 @@ def _write(reader: Reader, source: Source, folder: Path) -> None:
         "factor_names": factors.names,
         "kinds": factors.kinds,
         "data_path": reader.data_path,
+        "missing": count - len(rows),
         "fingerprint": fingerprint(source.name, reader.data_path),
         "sizes": {file.name: file.stat().st_size for file in folder.glob("*.npy")},
     }

@@ -34,10 +34,16 @@ def open_folder(source: Source) -> Reader:
     base, parts = parse(expression)
     if base not in splits:
         sizes = ", ".join(f"{name} ({len(files)})" for name, files in splits.items())
-        raise UserError(
-            f"{root} has no split '{source.split}', but {sizes}: name one of them, or set "
-            f"--config.data.hold_out to the share of train that validation and test should get."
+        what = (
+            "name one of them, or set --config.data.hold_out to the share of train that validation "
+            "and test should get."
         )
+        if source.split == "reference":
+            what = (
+                "move the images whose target factors are constant to its subfolder reference and "
+                "the others to unlabelled, or set --config.data.reference_class to their class."
+            )
+        raise UserError(f"{root} has no split '{source.split}', but {sizes}: {what}")
     if base == "train":
         _warn_of_copies(root, splits)
     names = sorted({f.kind for name, files in splits.items() if name != "reference" for f in files})

@@ -199,6 +199,8 @@ def test_few_unreadable_images_are_named_many_are_an_error(root, data, capsys):
     assert len(open_split(data, "train").label) == 148
     said = capsys.readouterr().out
     assert "2 of 150 images" in said and "a/0.png" in said and "b/1.png" in said
+    assert len(open_split(data, "train").label) == 148  # From the cache.
+    assert "2 images of the split 'train'" in capsys.readouterr().out
     for i in range(3, 6):
         (root / "c" / f"{i}.png").write_bytes(b"")
     assert "more than one in a hundred" in fails(data)
