@@ -15,7 +15,7 @@ from refvae_jax import command_line, run
 from refvae_jax.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
-WORKDIR = flags.DEFINE_string("workdir", "", "Default: runs/<config name>[-<form>]-s<seed>.")
+WORKDIR = flags.DEFINE_string("workdir", "", "Default: runs/NAME[-FORM][-FOLDER]-sSEED.")
 MODE = flags.DEFINE_enum("mode", "train", list(run.MODES), "train goes on with eval and figures.")
 
 
@@ -25,8 +25,8 @@ def main(argv):
     app.define_help_flags()
     try:
         config = command_line.from_command_line(argv, CONFIG)
-        name = command_line.default_workdir(config_flags.get_config_filename(flags.FLAGS["config"]))
-        run.run(config, WORKDIR.value or f"{name}-s{config.seed}", MODE.value)
+        flag = config_flags.get_config_filename(flags.FLAGS["config"])
+        run.run(config, WORKDIR.value or command_line.default_workdir(flag, config), MODE.value)
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 2

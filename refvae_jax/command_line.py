@@ -7,6 +7,7 @@ from pathlib import Path
 from absl import flags
 
 from refvae_jax.config import nearest
+from refvae_jax.data.source import FOLDER
 from refvae_jax.errors import UserError
 
 
@@ -51,7 +52,14 @@ def from_command_line(argv, flag):
     return config
 
 
-def default_workdir(flag):
-    """`runs/<name>[-<arg>]` of a --config flag's value; the seed is added by the caller."""
+def default_workdir(flag, config):
+    """`runs/<name>[-<arg>][-<folder of own images>]-s<seed>`.
+
+    Args:
+      flag: the --config flag's value.
+      config: what it gave, with the other flags.
+    """
     path, _, arg = flag.partition(":")
-    return Path("runs") / "-".join(filter(None, (Path(path).stem, arg.replace("/", "-"))))
+    pictures = Path(config.data.dir).name if config.data.name == FOLDER else ""
+    parts = (Path(path).stem, arg.replace("/", "-"), pictures, f"s{config.seed}")
+    return Path("runs") / "-".join(filter(None, parts))

@@ -84,11 +84,19 @@ def test_unknown_form_names_the_known():
         quickstart.get_config("cpuu")
 
 
-def test_default_workdir():
-    assert str(command_line.default_workdir("configs/mnist_gmvae.py:cpu")) == "runs/mnist_gmvae-cpu"
-    assert str(command_line.default_workdir("configs/quickstart.py")) == "runs/quickstart"
-    letters = command_line.default_workdir("configs/tfds_gmvae.py:emnist/balanced-cpu")
-    assert str(letters) == "runs/tfds_gmvae-emnist-balanced-cpu"
+def test_default_workdir(config):
+    def name(flag):
+        return str(command_line.default_workdir(flag, config))
+
+    assert name("configs/mnist_gmvae.py:cpu") == "runs/mnist_gmvae-cpu-s0"
+    assert (
+        name("configs/tfds_gmvae.py:emnist/balanced-cpu")
+        == "runs/tfds_gmvae-emnist-balanced-cpu-s0"
+    )
+    config.seed, config.data.dir = 3, "~/pictures/cats/"
+    assert name("configs/quickstart.py") == "runs/quickstart-s3"  # It only says where TFDS looks.
+    config.data.name = "folder"
+    assert name("configs/folder_gmvae.py") == "runs/folder_gmvae-cats-s3"
 
 
 def test_repulsion_weight_follows_the_formula():
