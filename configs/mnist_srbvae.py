@@ -9,4 +9,4 @@ from configs import reference_mnist
 
 def get_config(arg=""):
     """The shared setting and the forms of `reference_mnist.make`."""
-    return reference_mnist.make("srbvae", arg)
+    return reference_mnist.make("srbvae", arg, tuned={"w_image": 3000.0})

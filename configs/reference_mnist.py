@@ -8,14 +8,15 @@ from configs import default
 UNLABELLED_IMAGES = 58_000
 
 
-def make(name, arg, **method):
+def make(name, arg, tuned=(), **method):
     """The config of a method at full scale, and its forms "", "cpu", "cpu16" and "smoke".
 
     Args:
       name: of the method.
       arg: the form; "" is 30 epochs of the unlabelled images, as in the paper, whose resolution,
         widths and Adam are not known: those here are chosen.
-      **method: fields of config.method that differ from the defaults.
+      tuned: {field of config.method: value} for the form "cpu", chosen on its validation images.
+      **method: fields of config.method that differ from the defaults, in every form.
     """
     config = default.get_config()
     data = config.data
@@ -35,7 +36,10 @@ def make(name, arg, **method):
     optimizer.decay_at = ()
     config.method.name = name
     config.method.update(method)
-    return default.form(config, arg, cpu=cpu, cpu16=cpu16, smoke=smoke)
+    default.form(config, arg, cpu=cpu, cpu16=cpu16, smoke=smoke)
+    if arg == "cpu":
+        config.method.update(dict(tuned))
+    return config
 
 
 def narrow(config):

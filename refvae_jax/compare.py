@@ -16,6 +16,7 @@ from absl import logging
 from refvae_jax import config as configs
 from refvae_jax import evaluate, figures, pictures
 from refvae_jax.errors import UserError, exit_status
+from refvae_jax.logs import say
 from refvae_jax.table import TITLES
 
 SUPERVISION = {"data.grouped_fraction", "data.group_chunk"}  # The images are the same.
@@ -69,7 +70,10 @@ def compare(workdirs, out):
         title: pictures.still_pictures(*evaluate.figure_inputs(runs[path], path), seed=seed)
         for path, title in titles(runs).items()
     }
-    common = [name for name in next(iter(drawn.values())) if all(name in d for d in drawn.values())]
+    every = dict.fromkeys(name for stills in drawn.values() for name in stills)
+    common = [name for name in every if all(name in stills for stills in drawn.values())]
+    if left_out := every.keys() - common:
+        say(f"left out, as the latents of some runs do not allow it: {', '.join(sorted(left_out))}")
     for name in common:
         panels = {title: stills[name] for title, stills in drawn.items()}
         figures.save_png(figures.beside(panels), out / f"{name}.png")

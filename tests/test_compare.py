@@ -56,6 +56,7 @@ def test_only_what_all_runs_have_is_drawn(make_run, tmp_path, capsys):
         "samples_prior.png",
         "samples_aggregate.png",
     }
+    assert "left out" in (said := capsys.readouterr().out) and "swaps" in said
 
 
 def test_runs_of_one_method_are_titled_by_their_folders(make_run, tmp_path):

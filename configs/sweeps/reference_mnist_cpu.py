@@ -22,7 +22,7 @@ METHODS = (
     "mathieu",
 )
 SEEDS = (0, 1)
-STEPS = 6_000
+STEPS = 10_000
 
 
 def get_runs():
