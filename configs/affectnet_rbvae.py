@@ -15,8 +15,8 @@ from configs import reference
 from refvae_jax.errors import UserError
 
 UNLABELLED_IMAGES = 150_000
-# Their constants, which are those of reference MNIST: the paper tried several and does not say
-# which were best.
+# Their constants, which are those of reference MNIST at 64x64: the paper tried several and does not
+# say which were best.
 BASELINES = {
     "vae": {},
     "betavae": {"beta": 4.0},

@@ -76,7 +76,7 @@ def get_config():
     config.latents = latents = ml_collections.ConfigDict()  # Sizes.
     latents.content = 8  # gmvae, mlvae
     latents.style = 8
-    latents.common = 32  # rbvae, srbvae, mathieu; these three chosen.
+    latents.common = 32  # rbvae, srbvae, mathieu; common, target and z are chosen.
     latents.target = 32
     latents.z = 32  # The methods of one latent.
 
@@ -128,7 +128,7 @@ def form(config, arg, **forms):
 
 
 def smoke(config):
-    """Shrinks a run to seconds: does it run at all?"""
+    """Shrinks a run to a minute: does it run at all?"""
     config.num_train_steps = 20
     config.batch_size = 32
     config.log_every_steps = config.eval_every_steps = config.checkpoint_every_steps = 10

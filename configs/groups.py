@@ -51,7 +51,7 @@ def cpu(config):
 
 
 def smoke(config):
-    """Shrinks a run to seconds; preparing the data takes as long as ever."""
+    """Shrinks a run to a minute; preparing the data takes as long as ever."""
     splits = {name: config.data[f"{name}_split"] for name in ("train", "fit", "test")}
     default.smoke(config)
     with config.unlocked():

@@ -7,7 +7,7 @@ from configs import default, reference_mnist
 
 
 def get_config(arg=""):
-    """Narrow and short; forms: "", "smoke"."""
+    """Narrow and short, with constants that are not tuned; forms: "", "smoke"."""
     config = reference_mnist.make("srbvae", "cpu")
     reference_mnist.offline(config)
     config.num_train_steps = 1_000

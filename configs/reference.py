@@ -5,7 +5,7 @@ from refvae_jax.data import known
 
 
 def make(method, dataset, *, num_train_steps):
-    """The config of a method on a set of `known.SETS`: networks and Adam of the reference paper.
+    """The config of a method on a set of `known.SETS`: networks and Adam as of reference MNIST.
 
     Args:
       method: a key of refvae_jax.methods.METHODS.
@@ -40,7 +40,7 @@ def cpu32(config):
 
 
 def smoke(config):
-    """Shrinks a run to seconds; preparing the data takes as long as ever."""
+    """Shrinks a run to a minute; preparing the data takes as long as ever."""
     cpu(config)
     config.num_train_steps = 20
     config.batch_size = 8

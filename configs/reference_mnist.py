@@ -8,7 +8,7 @@ from configs import default
 UNLABELLED_IMAGES = 58_000
 
 
-def make(name, arg, tuned=(), **method):
+def make(name, arg, tuned=None, **method):
     """The config of a method at full scale, and its forms "", "cpu", "cpu16" and "smoke".
 
     Args:
@@ -36,10 +36,12 @@ def make(name, arg, tuned=(), **method):
     optimizer.decay_at = ()
     config.method.name = name
     config.method.update(method)
-    default.form(config, arg, cpu=cpu, cpu16=cpu16, smoke=smoke)
-    if arg == "cpu":
-        config.method.update(dict(tuned))
-    return config
+
+    def tuned_cpu(config):
+        cpu(config)
+        config.method.update(tuned or {})
+
+    return default.form(config, arg, cpu=tuned_cpu, cpu16=cpu16, smoke=smoke)
 
 
 def narrow(config):
@@ -81,7 +83,7 @@ def offline(config):
 
 
 def smoke(config):
-    """Shrinks a run to seconds: does it run at all?"""
+    """Shrinks a run to a minute: does it run at all?"""
     small(config)
     offline(config)
     config.num_train_steps = 20

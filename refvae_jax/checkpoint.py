@@ -225,7 +225,10 @@ def load(workdir, step="best"):
             )
         return variables, read_record(workdir, candidate), candidate
     if not workdir.exists():
-        raise UserError(f"There is no run in {workdir}, for there is no such folder.")
+        raise UserError(
+            f"There is no run in {workdir}, for there is no such folder: name the folder of a run, "
+            f"or train there first, with --mode=train."
+        )
     have = f"it has {', '.join(map(str, present))}" if present else "it has none"
     raise UserError(
         f"{workdir} has no usable checkpoint {step!r} ({have}): train there first, with "

@@ -60,6 +60,7 @@ def default_workdir(flag, config):
       config: what it gave, with the other flags.
     """
     path, _, arg = flag.partition(":")
-    pictures = Path(config.data.dir).name if config.data.name == FOLDER else ""
-    parts = (Path(path).stem, arg.replace("/", "-"), pictures, f"s{config.seed}")
+    pictures = Path(config.data.dir).expanduser().resolve().name
+    own = pictures if config.data.name == FOLDER else ""
+    parts = (Path(path).stem, arg.replace("/", "-"), own, f"s{config.seed}")
     return Path("runs") / "-".join(filter(None, parts))

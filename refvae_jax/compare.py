@@ -19,20 +19,14 @@ from refvae_jax.errors import UserError, exit_status
 from refvae_jax.logs import say
 from refvae_jax.table import TITLES
 
-SUPERVISION = {"data.grouped_fraction", "data.group_chunk"}  # The images are the same.
-
 
 def check_same_data(runs):
     """Raises UserError unless all of {workdir: config} show a model the same images."""
     (first, wanted), *others = ((path, configs.flatten(c)) for path, c in runs.items())
     for path, flat in others:
-        shared = {name for name in wanted.keys() & flat.keys() if name.startswith("data.")}
-        names = sorted(shared - {*SUPERVISION, *configs.FREE_FIELDS})
-        differing = [name for name in names if flat[name] != wanted[name]]
-        if configs.other_folder(wanted, flat):
-            differing.append("data.dir")
-        if differing:
-            name = differing[0]
+        exempt = configs.FREE_FIELDS + configs.SUPERVISION
+        names = configs.differences(wanted, flat, exempt)
+        for name in (name for name in names if name.startswith("data.")):
             raise UserError(
                 f"{first} and {path} saw other images, config.{name} is {wanted[name]!r} and "
                 f"{flat[name]!r}: compare runs on the same data."

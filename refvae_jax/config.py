@@ -45,14 +45,17 @@ FREE_FIELDS = (
 # What may change because training does not look at it: what is scored, and by which probes.
 SCORING_FIELDS = ("data.fit_split", "data.test_split", "data.factors")
 
+# What is known of the images, not which images they are.
+SUPERVISION = ("data.grouped_fraction", "data.group_chunk")
+
+NAMED = 4  # Differing fields that a message lists.
+
 # What may change too, but not without a word.
 WARN_FIELDS = {
     "num_train_steps": "the schedule of the learning rate changes with it",
     "parallel.map": "what is computed over a batch changes with it, see parallel.py",
 }
 
-
-NAMED = 4  # Fields that a message lists.
 
 # (what a value must be, whether it is, the fields): of each number or each number of a tuple.
 RULES = (
@@ -165,15 +168,14 @@ def write(config, path):
     write_json(config.to_dict(), path)
 
 
-def differences(old, new, free=FREE_FIELDS):
-    """The fields that two ConfigDicts do not have in common, those of `free` aside, as names."""
-    old, new = flatten(old), flatten(new)
-    names = sorted(
-        name
-        for name in old.keys() | new.keys()
-        if name not in free and old.get(name) != new.get(name)
-    )
-    return names + ["data.dir"] * other_folder(old, new)
+def differences(old, new, exempt=FREE_FIELDS):
+    """[field] that two flat configs both have, but with other values; those of `exempt` aside.
+
+    data.dir counts where it names the user's own images, whatever `exempt` says.
+    """
+    names = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
+    moved = ["data.dir"] * other_folder(old, new)
+    return [name for name in names if name not in {*exempt, "data.dir"}] + moved
 
 
 def same_run(old, new, workdir):
@@ -183,10 +185,11 @@ def same_run(old, new, workdir):
       A warning to print, or "".
 
     Raises:
-      UserError: with every field that differs and may not.
+      UserError: naming the first fields that differ.
     """
-    names = differences(old, new, free=FREE_FIELDS + SCORING_FIELDS)
     old, new = flatten(old), flatten(new)
+    names = differences(old, new, exempt=FREE_FIELDS + SCORING_FIELDS)
+    names += sorted(old.keys() ^ new.keys())
     changes = [f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names]
     if set(names) - WARN_FIELDS.keys():
         more = f"; and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
@@ -202,5 +205,5 @@ def other_folder(old, new):
 
     Of other sets data.dir only says where they lie; of these it is all that names them.
     """
-    folders = {Path(flat["data.dir"]).expanduser().resolve() for flat in (old, new)}
-    return new["data.name"] == FOLDER and len(folders) > 1
+    folders = {Path(flat.get("data.dir", "")).expanduser().resolve() for flat in (old, new)}
+    return new.get("data.name") == FOLDER and len(folders) > 1

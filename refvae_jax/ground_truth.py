@@ -71,7 +71,11 @@ def lower_is_better(name, carrier):
 
 
 class Chance(NamedTuple):
-    """What knowing nothing scores."""
+    """What knowing nothing scores.
+
+    An error is the constant predictor's, but where an image is decoded from codes of two origins
+    (swap, resample), it is that of another image: the image shows some value in any case.
+    """
 
     accuracy: dict  # {label or kind: of its majority class}
     recall: dict  # {label or kind: of one of its classes, and on their average: 1 / their number}
@@ -88,14 +92,14 @@ class Chance(NamedTuple):
         if name == "reconstruction/mse":
             return self.mse
         one_class = re.search(r"/linear_accuracy/(?!sample$)|/balanced_accuracy", name)
-        decoded = name.startswith(("swap/", "resample/"))
+        exchanged = name.startswith(("swap/", "resample/"))
         known = (self.recall if one_class else self.accuracy) | (
-            self.another if decoded else self.mae
+            self.another if exchanged else self.mae
         )
         return next(known[factor] for factor in known if f"/{factor}/" in name)
 
 
-def averaged(names, errors):
+def with_average(names, errors):
     """{name: error} of each factor, with their "average"."""
     return dict(zip(names, map(float, errors), strict=True)) | {"average": float(errors.mean())}
 
@@ -113,10 +117,10 @@ def chance_levels(splits):
     """The Chance of `comparable` Splits; errors are scored on their test part."""
     train, fit, test = splits.train, splits.fit, splits.test
     mean_image = train.image.mean(axis=0, dtype=np.float64) / 255
-    values, mae, another = test.factors.values, {}, {}
-    if test.factors.names:
-        mae = averaged(test.factors.names, regression.constant_errors(fit.factors.values, values))
-        another = averaged(test.factors.names, difference_of_two(values))
+    names, values, mae, another = test.factors.names, test.factors.values, {}, {}
+    if names:
+        mae = with_average(names, regression.constant_errors(fit.factors.values, values))
+        another = with_average(names, difference_of_two(values))
     of_fit = {name: column for name, (column, _) in classes(fit).items()}
     accuracy = {n: chance(of_fit[n], column) for n, (column, _) in classes(test).items()}
     recall = {n: 1 / len(np.unique(column)) for n, (column, _) in classes(test).items()}

@@ -91,12 +91,14 @@ class Model:
                 f"not {name!r}."
             )
 
-    def _check_pairs(self, a, b):
+    def _pairs(self, a, b):
+        a, b = self._check(a), self._check(b)
         if len(a) != len(b):
             raise UserError(
                 f"Images are taken in pairs, but there are {len(a)} and {len(b)}: give as many "
                 f"of one as of the other."
             )
+        return a, b
 
     def encode(self, images):
         """{latent: Gaussian of [N, D]} of the images."""
@@ -118,7 +120,7 @@ class Model:
     def swap(self, a, b, latent):
         """Images `a` with that latent taken from `b`, image by image."""
         self._check_latent(latent)
-        self._check_pairs(a, b)
+        a, b = self._pairs(a, b)
         return self.decode(self.means(a) | {latent: self.means(b)[latent]})
 
     def resample(self, images, latent, n, seed):
@@ -129,11 +131,11 @@ class Model:
         return self.decode(repeated).reshape(len(images), n, *self.image_shape)
 
     def interpolate(self, a, b, n, latents=None):
-        """From `a` to `b` in n steps along the straight line of their means: [N, n, H, W, C].
+        """From each `a` to its `b` in n steps on the straight line of their means: [N, n, H, W, C].
 
         Only the named latents move, all by default; the others stay those of `a`.
         """
-        self._check_pairs(a, b)
+        a, b = self._pairs(a, b)
         for name in latents or ():
             self._check_latent(name)
         start, end = self.means(a), self.means(b)

@@ -79,11 +79,9 @@ def check_averaged(runs):
                 f"{twin.folder} and {run.folder} {what} with seed {run.seed}: name one of them."
             )
         other = first.setdefault(row, run)
-        # A field that only one of them has came into the schema between them.
-        shared = (run.config.keys() & other.config.keys()) - {"seed", *configs.FREE_FIELDS}
-        for name in sorted(shared):
-            if run.config[name] != other.config[name]:
-                raise UserError(
-                    f"{other.folder} and {run.folder} {what}, but config.{name} is "
-                    f"{other.config[name]!r} and {run.config[name]!r}: name runs of one kind."
-                )
+        exempt = ("seed", *configs.FREE_FIELDS)
+        for name in configs.differences(other.config, run.config, exempt):
+            raise UserError(
+                f"{other.folder} and {run.folder} {what}, but config.{name} is "
+                f"{other.config[name]!r} and {run.config[name]!r}: name runs of one kind."
+            )

@@ -6,8 +6,8 @@
 The sweep file defines `get_runs()`, which returns the [Run] in the order in which they are trained.
 Each is a `launch.py` of its own in the folder OUT/NAME. The same command goes on after whatever
 interrupted it: runs that are trained and scored are skipped, one that is half trained resumes. A
-run that fails does not keep the others from running, and one whose config has been edited since
-it was begun fails: take another --out then.
+run that fails does not keep the others from running, and one whose config was edited since it was
+begun fails: take another --out then.
 
 SIGTERM, ctrl-C and the loss of the terminal let the current run save before it ends; a second one
 ends it at once.
@@ -85,8 +85,7 @@ def load(path):
     """The [Run] of a sweep file.
 
     Raises:
-      UserError: there is no such file, or it does not give runs of different names and of
-        configs that exist.
+      UserError: there is no such file, or it does not give runs of different names.
     """
     if not Path(path).is_file():
         known = sorted(str(file) for file in Path("configs/sweeps").glob("*.py"))
@@ -104,8 +103,6 @@ def load(path):
             f"{path} gives {what}: its get_runs() must return a list of Run, each with a name of "
             f"its own."
         )
-    for run in runs:
-        config_of(run)  # What is wrong with the last one should not be told after all others.
     return runs
 
 
@@ -130,22 +127,26 @@ def command(run, workdir):
 
 
 def config_of(run):
-    """The ConfigDict of a run, its overrides included.
+    """The ConfigDict that launch.py will make of a run.
 
     Raises:
-      UserError: there is no such config, form or field.
+      UserError: there is no such config, form or field, or no such value.
     """
     path, _, arg = run.config.partition(":")
     if not (ROOT / path).is_file():
-        known = sorted(f"configs/{file.name}" for file in (ROOT / "configs").glob("*.py"))
-        raise UserError(f"Run {run.name}: there is no {path}.{configs.nearest(path, known)}")
+        files = sorted(f"configs/{file.name}" for file in (ROOT / "configs").glob("*.py"))
+        raise UserError(f"Run {run.name}: there is no {path}.{configs.nearest(path, files)}")
     try:
-        config = runpy.run_path(str(ROOT / path))["get_config"](arg)
-        known = configs.flatten(config)
-        for field in run.overrides.keys() - known.keys():
-            hint = configs.nearest(field, known)
+        get_config = runpy.run_path(str(ROOT / path)).get("get_config")
+        if get_config is None:
+            raise UserError(f"{path} defines no get_config().")
+        config = get_config(*filter(None, [arg]))
+        fields = configs.flatten(config)
+        for field in run.overrides.keys() - fields.keys():
+            hint = configs.nearest(field, fields)
             raise UserError(f"The config has no field {field!r}.{hint}")
         config.update_from_flattened_dict(run.overrides)
+        configs.check(config)
     except UserError as error:
         raise UserError(f"Run {run.name}: {error}") from error
     except Exception as error:
@@ -153,16 +154,29 @@ def config_of(run):
     return config
 
 
-def is_finished(run, workdir):
-    """Whether the workdir holds this run, trained to its last step and scored after that."""
-    config = config_of(run)
+def make_configs(runs):
+    """{name: ConfigDict} of all runs: what is wrong with the last is told before the first."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))  # Configs import each other from there.
+    return {run.name: config_of(run) for run in runs}
+
+
+def is_scored(workdir):
+    """Whether the workdir holds a run that was trained to its last step, and scored after that."""
     try:
-        same = not configs.differences(configs.read(workdir / "config.json"), config)
+        num_steps = configs.read(workdir / "config.json").num_train_steps
         scored = (workdir / "results.json").stat().st_mtime
-        last = workdir / checkpoint.FOLDER / str(config.num_train_steps)
-        return same and scored >= last.stat().st_mtime
+        return scored >= (workdir / checkpoint.FOLDER / str(num_steps)).stat().st_mtime
     except FileNotFoundError:
         return False
+
+
+def is_finished(config, workdir):
+    """Whether the workdir holds the run of this config, trained and scored."""
+    if not is_scored(workdir):
+        return False
+    found = configs.read(workdir / "config.json")
+    return not configs.differences(configs.flatten(found), configs.flatten(config))
 
 
 def train(run, workdir, stop):
@@ -177,11 +191,12 @@ def train(run, workdir, stop):
         stop.child = None
 
 
-def train_all(runs, out):
+def train_all(runs, made, out):
     """Trains the runs that are not finished.
 
     Args:
       runs: [Run].
+      made: {name: ConfigDict} of them.
       out: folder of their folders.
 
     Returns:
@@ -193,11 +208,11 @@ def train_all(runs, out):
             if stop.signals:
                 break
             workdir = out / run.name
-            done = is_finished(run, workdir)
+            done = is_finished(made[run.name], workdir)
             say(f"[{number}/{len(runs)}] {run.name}{': finished' if done else ''}")
             if not done:
                 status = train(run, workdir, stop)
-                if not stop.signals and not is_finished(run, workdir):
+                if not stop.signals and (status or not is_scored(workdir)):
                     say(f"{run.name} failed with exit status {status}")
                     failed.append(run.name)
         return failed, stop.signals[0] if stop.signals else None
@@ -208,22 +223,23 @@ def say(text):
     print(text, flush=True)
 
 
-def print_commands(runs, out):
-    """Prints what would be done."""
+def print_commands(runs, made, out):
+    """Prints what would be done, see `train_all`."""
     for run in runs:
         workdir = out / run.name
-        done = is_finished(run, workdir)
+        done = is_finished(made[run.name], workdir)
         say(f"{run.name}: finished" if done else shlex.join(command(run, workdir)))
 
 
 def sweep(path, out, only, dry_run):
     """Does what the module's docstring says; returns the exit status."""
     runs = select(load(path), only)
+    made = make_configs(runs)
     out = (out or Path("runs") / Path(path).stem).expanduser().absolute()
     if dry_run:
-        print_commands(runs, out)
+        print_commands(runs, made, out)
         return 0
-    failed, stopped = train_all(runs, out)
+    failed, stopped = train_all(runs, made, out)
     if stopped:
         say("\nstopped; the same command goes on from there")
         return 130 if stopped == signal.SIGINT else 0

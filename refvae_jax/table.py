@@ -53,6 +53,13 @@ GROUP_COLUMNS = {
     "swap/content/label/accuracy": "swapped style",
 }
 FROM_COMMON = "*from* `common`"
+# What some methods do not use, and what belongs to a row.
+SETTINGS_MAY_DIFFER = (
+    "data.reference_split",
+    "network.critic_features",
+    *configs.SUPERVISION,
+    *configs.FREE_FIELDS,
+)
 
 
 class Layout(NamedTuple):
@@ -186,20 +193,18 @@ def columns_of(runs, layout):
 
 
 def other_settings(runs):
-    """[A warning for each field of the data and networks in which the runs of a table differ]."""
-    first, notes = runs[0], []
-    for field in sorted(first.config):
-        compared = field.startswith(("data.", "network.")) or field == "batch_size"
-        if not compared or field in configs.FREE_FIELDS:
-            continue
-        for run in runs:
-            if run.config.get(field, first.config[field]) != first.config[field]:
-                notes.append(
-                    f"Warning: config.{field} is {first.config[field]!r} in {first.folder} and "
-                    f"{run.config[field]!r} in {run.folder}: do not compare their rows."
-                )
-                break
-    return notes
+    """[A warning for each field of images and sizes in which the runs of a table differ]."""
+    known = [run for run in runs if run.config]
+    found = {}
+    for run in known[1:]:
+        for field in configs.differences(known[0].config, run.config, SETTINGS_MAY_DIFFER):
+            if field.startswith(("data.", "network.", "latents.")):
+                found.setdefault(field, run)
+    return [
+        f"Warning: config.{field} is {known[0].config[field]!r} in {known[0].folder} and "
+        f"{run.config[field]!r} in {run.folder}: do not compare their rows."
+        for field, run in found.items()
+    ]
 
 
 def make_table(runs, layout):

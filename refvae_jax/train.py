@@ -66,7 +66,6 @@ def start(config, built, mesh, checkpoints, journal):
       3. metrics.jsonl and timing.jsonl are cut back to its step;
       4. the batches begin at its step: they are a function of it, nothing is replayed.
     """
-
     fresh = functools.partial(initial_state, built.method, built.optimizers, config.seed)
     sharding = parallel.replicated(mesh)
     shapes = jax.eval_shape(fresh)

@@ -85,6 +85,7 @@ def test_sample_by_seed(model):
         (lambda m, x: m.swap(x, x, "target"), "content and style: .* not 'target'"),
         (lambda m, x: m.swap(x, x[:1], "style"), "in pairs"),
         (lambda m, x: m.interpolate(x[:1], x, 3), "in pairs"),
+        (lambda m, x: m.swap(x[0], x, "style"), "takes uint8 images of shape"),
     ],
 )
 def test_wrong_input_is_one_sentence(model, images, call, words):

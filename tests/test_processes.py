@@ -49,7 +49,9 @@ def test_two_processes_train_the_run_of_one(trained, tmp_path):
     ):
         assert json.loads(together) == pytest.approx(json.loads(alone), rel=1e-2)
     one, two = (refvae_jax.load(workdir) for workdir in (trained, tmp_path))
-    images = one.sample(3, seed=0)
-    for name, latent in one.encode(images).items():
-        np.testing.assert_allclose(two.encode(images)[name].mean, latent.mean, atol=0.05)
+    images = one.sample(20, seed=0)
+    alone, together = one.encode(images), two.encode(images)
+    for name, latent in alone.items():
+        spread = np.ptp(latent.mean)
+        np.testing.assert_allclose(together[name].mean, latent.mean, atol=0.05 * spread)
     assert (tmp_path / "results.json").exists() and (tmp_path / "figures" / "swaps.png").exists()

@@ -92,8 +92,8 @@ def test_one_table_holds_both(runs, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "latents"), [("srbvae", "('common', 'target')"), ("vae", "('z',)")]
+    ("name", "latents", "count"), [("srbvae", "('common', 'target')", 5), ("vae", "('z',)", 3)]
 )
-def test_the_notebook_reads_them(runs, name, latents, monkeypatch):
+def test_the_notebook_reads_them(runs, name, latents, count, monkeypatch):
     pictures, text = notebooks.execute(monkeypatch, runs[name])
-    assert pictures and f"latents {latents}" in text
+    assert len(pictures) == count and f"latents {latents}" in text

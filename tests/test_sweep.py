@@ -3,6 +3,7 @@
 import os
 import runpy
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from refvae_jax.sweep import Run
 # Fails at seed 666. Waits at seed 7 until it is told to stop, then saves step 5. Else it trains
 # from what it finds to the end, and scores.
 LAUNCHER = """
-import json, pathlib, signal, sys, time
+import json, pathlib, runpy, signal, sys, time
 flags = dict(argument.lstrip("-").split("=", 1) for argument in sys.argv[1:])
 workdir = pathlib.Path(flags["workdir"])
 seed = int(flags["config.seed"])
@@ -27,10 +28,11 @@ with open(workdir.parent / "log", "a") as log:
 if seed == 666:
     sys.exit(2)
 steps = int(flags.get("config.num_train_steps", 10))
-config = {"seed": seed, "num_train_steps": steps, "beta": 4.0, "widths": [8, 16],
-          "data": {"name": "toy", "dir": ""}}
+sys.path.insert(0, str(pathlib.Path.cwd()))  # The folder of the configs.
+config = runpy.run_path(flags["config"].split(":")[0])["get_config"]()
+config.seed, config.num_train_steps = seed, steps
 checkpoints.mkdir(parents=True, exist_ok=True)
-(workdir / "config.json").write_text(json.dumps(config))
+(workdir / "config.json").write_text(json.dumps(config.to_dict()))
 def stop(*_):
     (checkpoints / "5").mkdir()
     sys.exit(0)
@@ -47,7 +49,7 @@ results = {"method": workdir.name.split("-")[0], "dataset": "toy", "seed": seed,
 
 CONFIG = """
 import ml_collections
-def get_config(arg=""):
+def get_config():
     return ml_collections.ConfigDict({
         "seed": 0, "num_train_steps": 10, "beta": 4.0, "widths": (8, 16),
         "data": {"name": "toy", "dir": ""},
@@ -87,8 +89,9 @@ def bench(tmp_path, monkeypatch):
     (tmp_path / "c.py").write_text(CONFIG)
     monkeypatch.setattr(sweep, "LAUNCH", launcher)
     monkeypatch.setattr(sweep, "ROOT", tmp_path)
+    monkeypatch.setattr(sweep.configs, "check", lambda config: None)  # Of the whole schema.
     bench = Bench(tmp_path)
-    bench.write(*(("c.py:cpu", f"{m}-s{s}", {"seed": s}) for s in (0, 1) for m in ("svae", "vae")))
+    bench.write(*(("c.py", f"{m}-s{s}", {"seed": s}) for s in (0, 1) for m in ("svae", "vae")))
     return bench
 
 
@@ -133,26 +136,42 @@ def test_finished_means_this_run(bench):
     workdir = bench.out / "vae-s0"
 
     def finished(**overrides):
-        return sweep.is_finished(Run("c.py", "vae-s0", overrides), workdir)
+        return sweep.is_finished(sweep.config_of(Run("c.py", "vae-s0", overrides)), workdir)
 
     assert finished() and finished(seed=0, beta=4, widths=(8, 16))
     assert not finished(seed=1)
     assert not finished(num_train_steps=20)
     assert not finished(widths=(8,))
-    assert not sweep.is_finished(Run("c.py", "other", {}), bench.out / "other")
+    assert not sweep.is_finished(sweep.config_of(Run("c.py", "other", {})), bench.out / "other")
 
 
 def test_a_run_whose_config_was_edited_is_not_finished(bench):
     assert bench.start("--only=vae-s0") == 0
+    run, config = Run("c.py", "vae-s0", {"seed": 0}), bench.file.with_name("c.py")
+
+    def finished(text):
+        config.write_text(text)
+        return sweep.is_finished(sweep.config_of(run), bench.out / "vae-s0")
+
+    assert not finished(CONFIG.replace("4.0", "3.0"))
+    assert finished(CONFIG.replace('"beta"', '"new": 1, "beta"'))  # A field the run is older than.
+
+
+def test_a_config_that_is_edited_meanwhile_fails_no_run(bench):
     config = bench.file.with_name("c.py")
-    config.write_text(CONFIG.replace("4.0", "3.0"))
-    assert not sweep.is_finished(Run("c.py", "vae-s0", {}), bench.out / "vae-s0")
+    launcher = sweep.LAUNCH.read_text()
+    edit = f"pathlib.Path({str(config)!r}).write_text({CONFIG.replace('4.0', '3.0')!r})"
+    sweep.LAUNCH.write_text(launcher + edit)
+    bench.write(("c.py", "svae-s0", {"seed": 0}), ("c.py", "vae-s0", {"seed": 0}))
+    assert bench.start() == 0
+    assert bench.calls() == ["svae-s0 0", "vae-s0 0"]
 
 
 @pytest.mark.parametrize(
     ("run", "words"),
     [
         (("d.py", "last", {}), "Run last: there is no d.py."),
+        (("toy.py", "last", {}), "Run last: toy.py defines no get_config()"),
         (("c.py", "last", {"sead": 1}), "no field 'sead'. Did you mean 'seed'?"),
         (("c.py", "last", {"seed": "x"}), "Could not override field 'seed'"),
     ],
@@ -162,6 +181,24 @@ def test_a_run_of_no_config_is_told_before_the_first_is_trained(bench, capfd, ru
     assert bench.start() == 2
     assert words in capfd.readouterr().err
     assert bench.calls() == []
+
+
+def test_a_value_that_cannot_be_meant_is_told_before_the_first_is_trained(tmp_path, capfd):
+    file = tmp_path / "sweep.py"
+    file.write_text(
+        "def get_runs():\n"
+        "    return [('configs/mnist_vae.py:smoke', 'last', {'method.name': 'vaee'})]\n"
+    )
+    assert sweep.main([str(file), f"--out={tmp_path}"]) == 2
+    assert "Run last: config.method.name is 'vaee'" in capfd.readouterr().err
+
+
+def test_a_sweep_may_be_started_anywhere(tmp_path):
+    path = sweep.ROOT / "configs" / "sweeps" / "reference_mnist_cpu.py"
+    command = [sys.executable, "-m", "refvae_jax.sweep", str(path), "--dry-run", "--out=out"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(sweep.load(path))
 
 
 def test_a_failure_does_not_stop_the_others(bench, capfd):
@@ -256,7 +293,7 @@ def test_dry_run_shows_and_does_nothing(bench, capfd):
     assert bench.calls() == []
     lines = capfd.readouterr().out.splitlines()
     assert lines[1] == "vae-s0: finished" and len(lines) == 4
-    assert lines[0].endswith(f"--config=c.py:cpu --workdir={bench.out / 'svae-s0'} --config.seed=0")
+    assert lines[0].endswith(f"--config=c.py --workdir={bench.out / 'svae-s0'} --config.seed=0")
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,24 @@ def test_other_settings_are_warned_of(make_run):
     assert text.count("Warning") == 1
 
 
+def test_supervision_and_unused_fields_are_no_other_settings(make_run):
+    scores = errors("z", [0.1] * 5)
+    sizes = {"network": {"critic_features": 4}, "data": {"dir": "a", "grouped_fraction": 1.0}}
+    folder = make_run("a", "vae", scores, **sizes)
+    sizes = {"network": {"critic_features": 8}, "data": {"dir": "b", "grouped_fraction": 0.1}}
+    make_run("b", "svae", scores, **sizes)
+    assert "Warning" not in text_of(folder.parent)
+
+
+def test_other_folders_of_own_images_are_warned_of(make_run):
+    scores = errors("z", [0.1] * 5)
+    old = make_run("a", "factorvae", scores, dataset="folder")
+    (old / "config.json").unlink()  # Nothing is known of it; the others are compared all the same.
+    make_run("b", "vae", scores, dataset="folder", data={"dir": "/cats", "name": "folder"})
+    make_run("c", "svae", scores, dataset="folder", data={"dir": "/dogs", "name": "folder"})
+    assert "Warning: config.data.dir is '/cats'" in text_of(old.parent)
+
+
 def test_a_run_named_twice_counts_once(make_run):
     folder = make_run("a", "vae", errors("z", [0.1] * 5))
     assert len(read_runs([folder, folder.parent])) == 1

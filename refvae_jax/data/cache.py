@@ -10,6 +10,7 @@ imports neither TensorFlow nor TFDS.
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -98,13 +99,14 @@ def digest(images: ImageSet) -> str:
     return total.hexdigest()[:16]
 
 
+@functools.cache
 def _remind(folder: Path) -> None:
-    """Says again what was told when the images were decoded: that some are missing."""
+    """Says again, once a process, what was told when the images were decoded: some are missing."""
     meta = json.loads((folder / "meta.json").read_text())
     if missing := meta.get("missing"):
         say(
             f"warning: {missing} images of the split '{meta['source']['split']}' of "
-            f"{meta['data_path']} cannot be read and are left out."
+            f"{meta['data_path']} cannot be read and are left out: mend or remove them."
         )
 
 

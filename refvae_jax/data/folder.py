@@ -34,14 +34,15 @@ def open_folder(source: Source) -> Reader:
     base, parts = parse(expression)
     if base not in splits:
         sizes = ", ".join(f"{name} ({len(files)})" for name, files in splits.items())
-        what = (
-            "name one of them, or set --config.data.hold_out to the share of train that validation "
-            "and test should get."
-        )
-        if source.split == "reference":
+        if base == "reference":
             what = (
                 "move the images whose target factors are constant to its subfolder reference and "
                 "the others to unlabelled, or set --config.data.reference_class to their class."
+            )
+        else:
+            what = (
+                "name one of them, or set --config.data.hold_out to the share of train that "
+                "validation and test should get."
             )
         raise UserError(f"{root} has no split '{source.split}', but {sizes}: {what}")
     if base == "train":

@@ -17,7 +17,7 @@ from refvae_jax.methods.base import Method
 
 
 def build(config, data_info):
-    """Makes the Method; the constants of `config.method` are those of sRb-VAE."""
+    """Makes the Method; the fields of `config.method` are those of sRb-VAE."""
     net = backbone.build(config, data_info, ("z",))
     method = config.method
     init_critic, apply_critic = backbone.build_critic(
