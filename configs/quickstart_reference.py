@@ -1,6 +1,9 @@
 """sRb-VAE on reference images made from 5,000 real digits: no download.
 
 python launch.py --config=configs/quickstart_reference.py
+
+11 minutes of one core: average error .103 beside .219 of knowing nothing,
+see docs/results/reference.md.
 """
 
 from configs import default, reference_mnist
