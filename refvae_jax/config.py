@@ -188,8 +188,8 @@ def same_run(old, new, workdir):
       UserError: naming the first fields that differ.
     """
     old, new = flatten(old), flatten(new)
-    names = differences(old, new, exempt=FREE_FIELDS + SCORING_FIELDS)
-    names += sorted(old.keys() ^ new.keys())
+    exempt = FREE_FIELDS + SCORING_FIELDS
+    names = differences(old, new, exempt) + sorted((old.keys() ^ new.keys()) - {*exempt})
     changes = [f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names]
     if set(names) - WARN_FIELDS.keys():
         more = f"; and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
