@@ -233,7 +233,7 @@ def test_measures_our_step(arguments):
         r"jax [\d.]+, \d+ threads",
         r"compile [\d.]+ s",
         r"[\d.]+ ms a step \(fastest block [\d.]+\)",
-        r"\d+ images/s",
+        r"\d+\.\d images/s",
         r"peak memory \d+ MB",
     ):
         assert any(re.fullmatch("ours: " + pattern, line) for line in lines), pattern
