@@ -1,6 +1,7 @@
 """What a command gets from its command line: the config and the workdir, or one clear sentence."""
 
 import re
+import runpy
 import traceback
 from pathlib import Path
 
@@ -50,6 +51,18 @@ def from_command_line(argv, flag):
     if config is None:
         raise UserError("Which config? For example --config=configs/quickstart.py")
     return config
+
+
+def config_from_file(path, form):
+    """The ConfigDict that the config file of this path makes of a form, "" for none.
+
+    Raises:
+      UserError: the file makes no config.
+    """
+    get_config = runpy.run_path(str(path)).get("get_config")
+    if get_config is None:
+        raise UserError(f"{Path(path).name} defines no get_config().")
+    return get_config(*filter(None, [form]))
 
 
 def default_workdir(flag, config):

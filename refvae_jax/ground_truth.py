@@ -99,11 +99,6 @@ class Chance(NamedTuple):
         return next(known[factor] for factor in known if f"/{factor}/" in name)
 
 
-def with_average(names, errors):
-    """{name: error} of each factor, with their "average"."""
-    return dict(zip(names, map(float, errors), strict=True)) | {"average": float(errors.mean())}
-
-
 def difference_of_two(values):
     """Mean absolute difference [F] of two different rows of `values` [N, F]; 0 of a single row."""
     n = len(values)
@@ -119,8 +114,8 @@ def chance_levels(splits):
     mean_image = train.image.mean(axis=0, dtype=np.float64) / 255
     names, values, mae, another = test.factors.names, test.factors.values, {}, {}
     if names:
-        mae = with_average(names, regression.constant_errors(fit.factors.values, values))
-        another = with_average(names, difference_of_two(values))
+        mae = regression.with_average(names, regression.constant_errors(fit.factors.values, values))
+        another = regression.with_average(names, difference_of_two(values))
     of_fit = {name: column for name, (column, _) in classes(fit).items()}
     accuracy = {n: chance(of_fit[n], column) for n, (column, _) in classes(test).items()}
     recall = {n: 1 / len(np.unique(column)) for n, (column, _) in classes(test).items()}

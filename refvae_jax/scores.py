@@ -97,8 +97,8 @@ def factor_scores(codes, factors, names, seed):
 
 def by_factor(names, metric, values):
     """{factor/metric: value} and their average."""
-    row = {f"{name}/{metric}": float(v) for name, v in zip(names, values, strict=True)}
-    return row | {f"average/{metric}": float(np.mean(values))}
+    row = regression.with_average(names, values)
+    return {f"{name}/{metric}": value for name, value in row.items()}
 
 
 def code_scores(model, splits, seed, setting):

@@ -29,7 +29,7 @@ from typing import NamedTuple
 # Nothing here may start a backend of JAX, as logs.say would: on a TPU only one process may have it.
 from refvae_jax import checkpoint, table
 from refvae_jax import config as configs
-from refvae_jax.command_line import explain
+from refvae_jax.command_line import config_from_file, explain
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.runs import read_runs
 
@@ -132,15 +132,12 @@ def config_of(run):
     Raises:
       UserError: there is no such config, form or field, or no such value.
     """
-    path, _, arg = run.config.partition(":")
+    path, _, form = run.config.partition(":")
     if not (ROOT / path).is_file():
         files = sorted(f"configs/{file.name}" for file in (ROOT / "configs").glob("*.py"))
         raise UserError(f"Run {run.name}: there is no {path}.{configs.nearest(path, files)}")
     try:
-        get_config = runpy.run_path(str(ROOT / path)).get("get_config")
-        if get_config is None:
-            raise UserError(f"{path} defines no get_config().")
-        config = get_config(*filter(None, [arg]))
+        config = config_from_file(ROOT / path, form)
         fields = configs.flatten(config)
         for field in run.overrides.keys() - fields.keys():
             hint = configs.nearest(field, fields)
@@ -161,22 +158,21 @@ def make_configs(runs):
     return {run.name: config_of(run) for run in runs}
 
 
-def is_scored(workdir):
-    """Whether the workdir holds a run that was trained to its last step, and scored after that."""
+def scored_config(workdir):
+    """The flat config of a run trained to its last step, and scored after that; None of others."""
     try:
-        num_steps = configs.read(workdir / "config.json").num_train_steps
+        config = configs.flatten(configs.read(workdir / "config.json"))
         scored = (workdir / "results.json").stat().st_mtime
-        return scored >= (workdir / checkpoint.FOLDER / str(num_steps)).stat().st_mtime
+        last = workdir / checkpoint.FOLDER / str(config["num_train_steps"])
+        return config if scored >= last.stat().st_mtime else None
     except FileNotFoundError:
-        return False
+        return None
 
 
 def is_finished(config, workdir):
     """Whether the workdir holds the run of this config, trained and scored."""
-    if not is_scored(workdir):
-        return False
-    found = configs.read(workdir / "config.json")
-    return not configs.differences(configs.flatten(found), configs.flatten(config))
+    found = scored_config(workdir)
+    return found is not None and not configs.differences(found, configs.flatten(config))
 
 
 def train(run, workdir, stop):
@@ -212,7 +208,7 @@ def train_all(runs, made, out):
             say(f"[{number}/{len(runs)}] {run.name}{': finished' if done else ''}")
             if not done:
                 status = train(run, workdir, stop)
-                if not stop.signals and (status or not is_scored(workdir)):
+                if not stop.signals and (status or scored_config(workdir) is None):
                     say(f"{run.name} failed with exit status {status}")
                     failed.append(run.name)
         return failed, stop.signals[0] if stop.signals else None

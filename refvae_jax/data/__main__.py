@@ -9,7 +9,6 @@ sheet: reference images above unlabelled ones, or else a group a row.
 """
 
 import argparse
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 from absl import logging
 
 from configs import default
+from refvae_jax.command_line import config_from_file
 from refvae_jax.data import known
 from refvae_jax.data.cache import ImageSet, open_split
 from refvae_jax.data.source import FOLDER
@@ -38,10 +38,7 @@ def data_config(name, reference_class=""):
     if path.endswith(".py"):
         if not Path(path).is_file():
             raise UserError(f"There is no config file {path}. See configs/.")
-        spec = importlib.util.spec_from_file_location("shown_config", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        data = module.get_config(form).data
+        data = config_from_file(path, form).data
         if data.name == FOLDER:
             raise UserError("That config is of your own images: name their folder instead of it.")
         return data

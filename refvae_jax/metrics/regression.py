@@ -11,7 +11,7 @@ are chosen by it: where they know nothing they tend to the mean, which is chance
 would score better than chance there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -118,6 +118,11 @@ def strong_errors(
     chosen = errors.argmin(axis=0)  # [F]
     predicted = np.take_along_axis(on_test, chosen[None, None], axis=0)[0]  # [M, F]
     return _score(unstandardise(predicted, mean, scale), fit, test)
+
+
+def with_average(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
+    """{name: value} of each of F factors, with the mean of `values` [F] as "average"."""
+    return dict(zip(names, map(float, values), strict=True)) | {"average": float(np.mean(values))}
 
 
 def _score(predicted: np.ndarray, fit: FactorCodes, test: FactorCodes) -> Regression:
