@@ -73,14 +73,14 @@ def lower_is_better(name, carrier):
 class Chance(NamedTuple):
     """What knowing nothing scores.
 
-    An error is the constant predictor's, but where an image is decoded from codes of two origins
-    (swap, resample), it is that of another image: the image shows some value in any case.
+    A probe that knows nothing names the majority class or the mean. Where an image is decoded from
+    codes of two origins (swap, resample), it shows something in any case: that of another image.
     """
 
     accuracy: dict  # {label or kind: of its majority class}
     recall: dict  # {label or kind: of one of its classes, and on their average: 1 / their number}
     mae: dict  # {factor: of the mean of fit}, with "average".
-    another: dict  # {factor: of an image that shows another test image's}, with "average".
+    another: dict  # {label, kind, factor: of an image that shows another test image's}, "average".
     mse: float  # Of the mean training image.
 
     def of(self, name):
@@ -92,10 +92,10 @@ class Chance(NamedTuple):
         if name == "reconstruction/mse":
             return self.mse
         one_class = re.search(r"/linear_accuracy/(?!sample$)|/balanced_accuracy", name)
-        exchanged = name.startswith(("swap/", "resample/"))
-        known = (self.recall if one_class else self.accuracy) | (
-            self.another if exchanged else self.mae
-        )
+        if name.startswith(("swap/", "resample/")):
+            known = self.another
+        else:
+            known = (self.recall if one_class else self.accuracy) | self.mae
         return next(known[factor] for factor in known if f"/{factor}/" in name)
 
 
@@ -108,14 +108,21 @@ def difference_of_two(values):
     return weights @ ranked / max(n * (n - 1) / 2, 1)
 
 
+def agreement_of_two(column):
+    """The share of the pairs of different rows of `column` [N] that agree; 0 of a single row."""
+    n, counts = len(column), np.unique(column, return_counts=True)[1]
+    return float(counts @ (counts - 1) / max(n * (n - 1), 1))
+
+
 def chance_levels(splits):
     """The Chance of `comparable` Splits; errors are scored on their test part."""
     train, fit, test = splits.train, splits.fit, splits.test
     mean_image = train.image.mean(axis=0, dtype=np.float64) / 255
-    names, values, mae, another = test.factors.names, test.factors.values, {}, {}
+    names, values, mae = test.factors.names, test.factors.values, {}
+    another = {n: agreement_of_two(column) for n, (column, _) in classes(test).items()}
     if names:
         mae = regression.with_average(names, regression.constant_errors(fit.factors.values, values))
-        another = regression.with_average(names, difference_of_two(values))
+        another |= regression.with_average(names, difference_of_two(values))
     of_fit = {name: column for name, (column, _) in classes(fit).items()}
     accuracy = {n: chance(of_fit[n], column) for n, (column, _) in classes(test).items()}
     recall = {n: 1 / len(np.unique(column)) for n, (column, _) in classes(test).items()}

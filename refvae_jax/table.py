@@ -76,10 +76,11 @@ LAYOUTS = {
     "group": Layout(
         f"({'|'.join(GROUP_COLUMNS)})",
         {"": ("",)},
-        "majority class",
+        "chance",
         "Accuracy of the label read from the posterior means, by the paper's probe and by a strong "
         "one: higher is better from `content`, lower from `style`. Swapped style: a classifier of "
-        "real images judges the content decoded with another image's style.",
+        "real images judges the content decoded with another image's style. Chance: the majority "
+        "class, of swaps another image's label.",
     ),
     "factors": Layout(
         "(?:target|common|z)/([^/]+/mae)",

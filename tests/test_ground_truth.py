@@ -112,6 +112,15 @@ def test_chance_of_a_class_is_one_over_their_number():
     assert known.of("target/label/linear_accuracy/b/sample") == 1 / 3
 
 
+def test_chance_of_a_class_that_a_picture_shows_is_another_images():
+    labels = [0, 1, 1, 1, 2]
+    known = chance_levels(same_splits(make_set(labels, ("a", "b", "c"))))
+    same = np.mean([a == b for a, b in itertools.combinations(labels, 2)])
+    for name in ("swap/target/label/accuracy", "resample/common/label/accuracy"):
+        assert known.of(name) == pytest.approx(same)
+    assert known.of("reconstruction/label/accuracy") == 3 / 5
+
+
 def test_chance_of_a_number():
     fit = make_set([0] * 3, numbers={"red": [1, 2, 6], "size": [4, 4, 4]})
     test = make_set([0] * 4, numbers={"red": [1, 1, 4, 9], "size": [2, 4, 8, 6]})
