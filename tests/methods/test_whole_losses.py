@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 from scipy import stats
 
 from refvae_jax.distributions import Gaussian
-from refvae_jax.methods import backbone, srbvae
+from refvae_jax.methods import METHODS, backbone, srbvae
 from refvae_jax.networks.discriminators import LatentCritic
 from tests.small_methods import (
     BATCH,
@@ -39,6 +40,7 @@ WEIGHTS = {
     "w_latent": 0.4,
     "block_dropout": 0.5,
 }
+HEADS = {"common_head", "target_head", "z_head", "e_ref"}
 RNG = jax.random.key(5)
 N = BATCH
 
@@ -184,9 +186,6 @@ def floored_nats(z, q):
     return -stats.norm.logpdf(z, q.mean, std).sum(axis=1).mean()
 
 
-LATENT_ERRORS = {"squared": half_square, "likelihood": floored_nats}
-
-
 def expected_svae(params, batch, latent_error=half_square):
     rng_prior, rng_z, rng_critic = jax.random.split(RNG, 3)
     encode, decode = networks(("z",))
@@ -284,13 +283,18 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_losses_are_those_of_the_equations(name):
-    method, variables = small(name), parameters(name)
+@pytest.mark.parametrize(
+    ("name", "latent_error"),
+    [(name, "squared") for name in NAMES] + [(name, "likelihood") for name in ("svae", "srbvae")],
+)
+def test_losses_are_those_of_the_equations(name, latent_error):
+    method, variables = small(name, latent_error=latent_error), parameters(name)
     batch = make_batch(method.setting)
     found = quick_jit(method.losses)(variables, batch, RNG)
     values = {player: value for player, (value, _) in found.items()}
     expected = EXPECTED.get(name, functools.partial(expected_vae, name))
+    if latent_error == "likelihood":
+        expected = functools.partial(expected, latent_error=floored_nats)
     want = expected(variables["params"], batch)
     assert values.keys() == want.keys()
     for player, value in values.items():
@@ -332,6 +336,39 @@ def test_which_parts_of_the_model_each_term_reaches(name, how):
         want |= {("recon", "e_ref")}
         want |= {("latent_error", "e_ref")} if how == "paper" else set()
     assert reached == want
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_are_those_of_finite_differences(name):
+    """Of what makes the codes: a term that is cut off from them changes no value, only these."""
+    config = make_config(name, **WEIGHTS)
+    config.dtype = "float64"
+    with jax.enable_x64(True):
+        method = METHODS[name](config, INFO)
+        batch, variables = jax.tree.map(
+            lambda a: np.asarray(a, np.float64), (make_batch(method.setting), parameters(name))
+        )
+        model = flatten_dict(variables["params"]["model"])
+        heads = {p: leaf for p, leaf in model.items() if {*p} & HEADS}
+        assert heads
+
+        @quick_jit
+        @jax.value_and_grad
+        def loss(heads):
+            moved = variables["params"] | {"model": unflatten_dict(model | heads)}
+            return method.losses(variables | {"params": moved}, batch, RNG)["model"][0]
+
+        _, gradients = loss(heads)
+        for path, leaf in heads.items():
+            steps = 3e-4 * np.random.default_rng(0).normal(size=(8, *leaf.shape))
+            steps /= np.sqrt(leaf.size)
+            up, down = (
+                np.array([loss(heads | {path: leaf + side * step})[0] for step in steps])
+                for side in (1, -1)
+            )
+            slopes, found = (up - down) / 2, np.tensordot(steps, gradients[path], leaf.ndim)
+            error = np.linalg.norm(found - slopes)
+            assert error < 0.1 * np.linalg.norm(slopes), path  # Images are float32.
 
 
 def test_likelihood_of_codes_is_floored_at_a_log_variance_of_minus_4():
