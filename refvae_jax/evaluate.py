@@ -37,6 +37,8 @@ PAPER_SCORES = {
 def assemble(values, untrained, chance, paper, carrier):
     """The `scores` of results.json: value, chance, better, and untrained and paper where known.
 
+    An average over numbers that different latents should carry says nothing and is left out.
+
     Args:
       values, untrained, paper: {name: value}.
       chance: ground_truth.Chance.
@@ -44,10 +46,13 @@ def assemble(values, untrained, chance, paper, carrier):
     """
     table = {}
     for name, value in values.items():
+        if "/average/" in name and "average" not in carrier:
+            continue
+        lower = ground_truth.lower_is_better(name, carrier)
         table[name] = {
             "value": value,
-            "chance": chance.of(name),
-            "better": "lower" if ground_truth.lower_is_better(name, carrier) else "higher",
+            "chance": chance.of(name, lower),
+            "better": "lower" if lower else "higher",
         }
         for column, known in (("untrained", untrained), ("paper", paper)):
             if name in known:

@@ -22,7 +22,9 @@ ERRORS = ("mae", "strong_mae", "mse")  # Lower means more is known.
 
 
 def carriers(setting, splits):
-    """{factor: the latent that should carry it}, see above; "average" as the first number.
+    """{factor: the latent that should carry it}, see above.
+
+    With "average", if there are numbers and one latent should carry them all.
 
     Args:
       setting: of the method.
@@ -50,9 +52,8 @@ def carriers(setting, splits):
         }
     else:
         found = dict.fromkeys(values, "z")
-    if train.factors.names:
-        found["average"] = found[train.factors.names[0]]
-    return found
+    of_numbers = {found[name] for name in train.factors.names}
+    return found | ({"average": of_numbers.pop()} if len(of_numbers) == 1 else {})
 
 
 def lower_is_better(name, carrier):
@@ -73,8 +74,10 @@ def lower_is_better(name, carrier):
 class Chance(NamedTuple):
     """What knowing nothing scores.
 
-    A probe that knows nothing names the majority class or the mean. Where an image is decoded from
-    codes of two origins (swap, resample), it shows something in any case: that of another image.
+    A probe that knows nothing names the majority class or the mean. An image decoded from codes of
+    two origins (swap, resample) shows something in any case: the class of another image, a number
+    that errs like the mean at best and like another image's if it varies as much. An error that
+    should be low is held against the first, one that should be high against the second.
     """
 
     accuracy: dict  # {label or kind: of its majority class}
@@ -83,8 +86,8 @@ class Chance(NamedTuple):
     another: dict  # {label, kind, factor: of an image that shows another test image's}, "average".
     mse: float  # Of the mean training image.
 
-    def of(self, name):
-        """The chance level of a score."""
+    def of(self, name, lower):
+        """The chance level of a score, of which lower values are better if `lower`."""
         if name.endswith("_moved"):
             return 0.5
         if "/r2" in name or name.endswith("/pixel_change"):
@@ -92,10 +95,9 @@ class Chance(NamedTuple):
         if name == "reconstruction/mse":
             return self.mse
         one_class = re.search(r"/linear_accuracy/(?!sample$)|/balanced_accuracy", name)
+        known = (self.recall if one_class else self.accuracy) | self.mae
         if name.startswith(("swap/", "resample/")):
-            known = self.another
-        else:
-            known = (self.recall if one_class else self.accuracy) | self.mae
+            known = self.another | (self.mae if lower else {})
         return next(known[factor] for factor in known if f"/{factor}/" in name)
 
 

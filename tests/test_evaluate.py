@@ -162,6 +162,19 @@ def test_table_shows_what_is_known():
     ]
 
 
+def test_an_average_over_numbers_of_different_latents_is_left_out():
+    errors = dict.fromkeys(("age", "light", "average"), 0.3)
+    known = Chance(accuracy={}, recall={}, mae=errors, another={}, mse=0.07)
+    values = {f"content/{name}/mae": 0.1 for name in errors}
+    carrier = {"age": "content", "light": "style"}
+    table = evaluate.assemble(values, {}, known, {}, carrier)
+    assert {name: row["better"] for name, row in table.items()} == {
+        "content/age/mae": "lower",
+        "content/light/mae": "higher",
+    }
+    assert len(evaluate.assemble(values, {}, known, {}, carrier | {"average": "content"})) == 3
+
+
 def test_neighbouring_pictures_differ_in_label():
     labels = np.array([1, 1, 1, 0, 0, 2])
     order = evaluate.one_of_each(labels)
@@ -174,11 +187,11 @@ def test_neighbouring_pictures_differ_in_label():
 def test_what_knowing_nothing_scores(images):
     known = ground_truth.chance_levels(Splits(*[images] * 4))
     majority = np.bincount(images.label).max() / 600
-    assert known.of("content/label/strong_accuracy/sample") == pytest.approx(majority)
+    assert known.of("content/label/strong_accuracy/sample", False) == pytest.approx(majority)
     spread = (images.image / 255 - (images.image / 255).mean(0)) ** 2
-    assert known.of("reconstruction/mse") == pytest.approx(spread.mean())
+    assert known.of("reconstruction/mse", False) == pytest.approx(spread.mean())
     deviation = np.abs(images.factors.values - images.factors.values.mean()).mean()
     for name in ("content/style/mae", "judge/style/mae", "content/average/strong_mae"):
-        assert known.of(name) == pytest.approx(deviation, rel=1e-3), name
-    assert known.of("content/style/r2") == 0
-    assert known.of("swap/content/style_moved") == 0.5
+        assert known.of(name, False) == pytest.approx(deviation, rel=1e-3), name
+    assert known.of("content/style/r2", False) == 0
+    assert known.of("swap/content/style_moved", False) == 0.5
