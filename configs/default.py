@@ -58,7 +58,8 @@ def get_config():
     # rbvae and the methods of vae.py and factorvae.py:
     method.scale = 0.1  # lambda of the Laplace likelihood of images in [-1, 1]; chosen.
     # srbvae, svae:
-    method.w_image = 300.0  # Of the mean absolute error a pixel and channel; chosen.
+    # Of the mean absolute error a pixel and channel: lambda is H W C / w_image. Chosen.
+    method.w_image = 300.0
     method.w_latent = 1.0  # Of the latent error, in nats a vector; chosen.
     method.latent_error = "squared"  # Half the squared distance to the mean, or "likelihood".
     method.reconstruction_gradient = "paper"  # "paper" stops nothing; "stopped", see srbvae.py.

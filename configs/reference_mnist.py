@@ -15,7 +15,8 @@ def make(name, arg, tuned=None, **method):
       name: of the method.
       arg: the form; "" is 30 epochs of the unlabelled images, as in the paper, whose resolution,
         widths and Adam are not known: those here are chosen.
-      tuned: {field of config.method: value} for the form "cpu", chosen on its validation images.
+      tuned: {field of config.method: value} for the forms "cpu" and "cpu16", chosen on validation
+        images of the first.
       **method: fields of config.method that differ from the defaults, in every form.
     """
     config = default.get_config()
@@ -37,11 +38,14 @@ def make(name, arg, tuned=None, **method):
     config.method.name = name
     config.method.update(method)
 
-    def tuned_cpu(config):
-        cpu(config)
-        config.method.update(tuned or {})
+    def with_tuned(form):
+        def change(config):
+            form(config)
+            config.method.update(tuned or {})
 
-    return default.form(config, arg, cpu=tuned_cpu, cpu16=cpu16, smoke=smoke)
+        return change
+
+    return default.form(config, arg, cpu=with_tuned(cpu), cpu16=with_tuned(cpu16), smoke=smoke)
 
 
 def narrow(config):
@@ -60,7 +64,7 @@ def small(config):
 
 
 def cpu(config):
-    """Narrow, 10,000 steps: under six epochs."""
+    """Narrow, 10,000 steps: 6.2 epochs."""
     small(config)
     config.num_train_steps = 10_000
     config.eval_every_steps = config.checkpoint_every_steps = 500

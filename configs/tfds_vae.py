@@ -4,7 +4,8 @@ python launch.py --config=configs/tfds_vae.py:dsprites
 python launch.py --config=configs/tfds_vae.py:dsprites-cpu   # narrow, 3,000 steps
 
 Sets: dsprites, shapes3d, smallnorb, lfw, celeb_a, cars3d, fashion_mnist, emnist/balanced, mnist;
-how each is read is in refvae_jax/data/known.py. Another method: --config.method.name=betatcvae.
+how each is read is in refvae_jax/data/known.py. Another method: --config.method.name=betatcvae;
+the constants of dipvae2 and factorvae are in configs/mnist_dipvae2.py and mnist_factorvae.py.
 """
 
 from configs import reference

@@ -4,8 +4,8 @@ Mathieu et al.: "Disentangling factors of variation in deep representations usin
 training", NeurIPS 2016. The adaptation is the reference paper's, which says only that swaps of
 unlabelled pairs are removed; the rest is derived (target e deterministic and without prior):
 
-    L_model  = |x - G(z(x), e(x))|_1                 all images
-             + |xr - G(z(xr), e(xr'))|_1             pairs of reference images
+    L_model  = mean|x - G(z(x), e(x))|               all images, mean over their values
+             + mean|xr - G(z(xr), e(xr'))|           pairs of reference images
              + w_kl KL(q(z|x) || N)
              + w_adversarial [ sp(-D(G(z(xu), e(xr)), r)) + sp(-D(G(z(xr), e(xu)), u)) ]
     L_critic = sp(-D(xu, u)) + sp(-D(xr, r)) + sp(D(G(z(xu), e(xr)), r)) + sp(D(G(z(xr), e(xu)), u))

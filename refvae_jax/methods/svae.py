@@ -5,7 +5,7 @@ Pu et al.: "Symmetric Variational Autoencoder and Connections to Adversarial Lea
 d(x,z) ~ log q/p, and both explicit reconstructions.
 
     L_critic = sp(-d(x, z)) + sp(d(g, z1)),  z ~ q(z|x), z1 ~ N, g = G(z1)
-    L_model  = d(x, z) - d(g, z1) + w_image |x - G(z)|_1 + w_latent error(z1, q(z|g))
+    L_model  = d(x, z) - d(g, z1) + w_image mean|x - G(z)| + w_latent error(z1, q(z|g))
 """
 
 import jax
