@@ -42,11 +42,11 @@ def prepare(settings):
     built = build(config)
     config.num_train_steps = NO_END
     batches = training_batches(built.training_sets, config, first_step=0)
-    mesh, how = parallel.make_mesh(), config.parallel.map
+    mesh = parallel.make_mesh()
 
     def run(num_batches):
         for _ in range(num_batches):
-            jax.block_until_ready(parallel.put_batch(next(batches), mesh, how))
+            jax.block_until_ready(parallel.put_batch(next(batches), mesh))
 
     info = {name: built.record[name] for name in ("image_shape", "num_train_images")}
     return run, info

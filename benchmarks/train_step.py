@@ -52,7 +52,7 @@ def prepare(settings):
     from refvae_jax.methods.base import DataInfo
 
     config = ConfigDict(settings["config"])
-    mesh, how, size = parallel.make_mesh(), config.parallel.map, config.batch_size
+    mesh, size = parallel.make_mesh(), config.batch_size
     parallel.check_batch_size(size, mesh.size)
     method = METHODS[config.method.name](config, DataInfo(tuple(settings["shape"]), 50_000))
     optimizers = build.make_optimizers(config, method.players)
@@ -66,7 +66,7 @@ def prepare(settings):
     def run(num_steps):
         nonlocal current
         for _ in range(num_steps):
-            current, _ = step(current, parallel.put_batch(batch, mesh, how))
+            current, _ = step(current, parallel.put_batch(batch, mesh))
         jax.block_until_ready(current)
 
     info = {"version": f"jax {jax.__version__}", "threads": len(settings["cpus"])}

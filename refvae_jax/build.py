@@ -60,7 +60,7 @@ def build(config):
     method = METHODS[config.method.name](config, info)
     training_sets = settings.training_sets(config, method.setting)
     optimizers = make_optimizers(config, method.players)
-    record = {"config": config.to_dict(), **image_record(splits.train)}
+    record = {"config": config.to_dict(), **image_record(splits.train, splits.reference)}
     return Built(training_sets, splits.validation, record, method, optimizers)
 
 
@@ -90,7 +90,7 @@ def compile_step(config, method, optimizers, mesh, current, batch):
     update = parallel.map_update(
         method, optimizers, config.seed, mesh, how, config.optimizer.updates
     )
-    step_fn = update.lower(current, parallel.put_batch(batch, mesh, how)).compile()
+    step_fn = update.lower(current, parallel.put_batch(batch, mesh)).compile()
     if jax.default_backend() == "cpu":
         return_large(step_fn.memory_analysis().temp_size_in_bytes)
     return step_fn

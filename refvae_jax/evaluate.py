@@ -97,7 +97,7 @@ def evaluate(config, workdir, step="best"):
     variables, record, step = checkpoint.load(workdir, step)
     method, seed = build_method(record), config.seed
     parts = open_splits(config)
-    check_same_images(record, image_record(parts.train))
+    check_same_images(record, image_record(parts.train, parts.reference))
     splits = comparable(parts)
     scored, count = len(splits.test.label), len(parts.test.label)
     if scored < count:
@@ -121,6 +121,8 @@ def evaluate(config, workdir, step="best"):
         "dataset": config.data.name,
         "seed": seed,
         "steps": step,
+        "trained_steps": checkpoint.steps(workdir)[-1],
+        "config": config.to_dict(),
         "images_per_second": images_per_second(workdir),
         "scores": table,
     }

@@ -13,8 +13,12 @@ Two ways, `config.parallel.map`:
 In both the state is one replicated global array, donated to the step.
 """
 
+import contextlib
+
 import jax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from refvae_jax.errors import UserError
 from refvae_jax.update import make_update
@@ -25,8 +29,11 @@ MAPS = ("jit", "pmap")
 
 def make_mesh():
     """A one-axis mesh of all devices of all processes."""
+    # By process, not as jax.make_mesh follows a TPU's topology: process p has the p-th part of each
+    # batch, so in any other order the images, and with them their noise, would change places.
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     # Auto: under the default, Explicit, gathers over the batch would need shardings of their own.
-    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+    return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh):
@@ -49,30 +56,36 @@ def map_update(method, optimizers, seed, mesh, how, order="simultaneous"):
 
     `how` is one of MAPS, `order` one of `update.ORDERS`.
     """
-    if how == "pmap":
-        update = make_update(method, optimizers, seed, axis_name=AXIS, order=order)
-        return jax.pmap(
-            update,
-            axis_name=AXIS,
-            in_axes=(None, 0),
-            out_axes=None,
-            donate_argnums=0,
-            devices=list(mesh.devices.flat),
+    whole, parts = PartitionSpec(), PartitionSpec(AXIS)
+    axis = AXIS if how == "pmap" else None
+    update = make_update(method, optimizers, seed, axis_name=axis, order=order)
+    if how == "pmap":  # jax.pmap itself, compiled ahead, takes no arrays of several processes.
+        update = jax.shard_map(
+            update, mesh=mesh, in_specs=(whole, parts), out_specs=whole, check_vma=False
         )
-    update = make_update(method, optimizers, seed, order=order)
-    split = NamedSharding(mesh, PartitionSpec(AXIS))
     return jax.jit(
         update,
-        in_shardings=(replicated(mesh), split),
+        in_shardings=(replicated(mesh), NamedSharding(mesh, parts)),
         out_shardings=replicated(mesh),
         donate_argnums=0,
     )
 
 
-def put_batch(batch, mesh, how):
+def put_batch(batch, mesh):
     """Puts this process's part of a batch, [B / processes, ...] each, on its devices."""
-    if how == "pmap":
-        local = mesh.local_mesh.size
-        return jax.tree.map(lambda x: x.reshape(local, -1, *x.shape[1:]), batch)
     split = NamedSharding(mesh, PartitionSpec(AXIS))
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split, x), batch)
+
+
+@contextlib.contextmanager
+def all_or_none():
+    """Ends every process if one meets a UserError here, so that none waits for it for ever."""
+    error = None
+    try:
+        yield
+    except UserError as met:
+        error = met
+    if jax.process_count() > 1 and not multihost_utils.process_allgather(error is None).all():
+        raise error or UserError("Another process cannot go on: its output says why.")
+    if error:
+        raise error

@@ -4,20 +4,21 @@ from refvae_jax.data import cache
 from refvae_jax.errors import UserError
 
 
-def image_record(train_images):
-    """What tells an ImageSet from another, JSON-ready: part of a checkpoint's record."""
-    count, *shape = train_images.image.shape
-    return {
+def image_record(train, reference=None):
+    """What tells ImageSets from others, JSON-ready: part of a checkpoint's record."""
+    count, *shape = train.image.shape
+    found = {
         "image_shape": shape,
         "num_train_images": count,
-        "train_digest": cache.digest(train_images),
+        "train_digest": cache.digest(train),
     }
+    return found | ({"reference_digest": cache.digest(reference)} if reference else {})
 
 
 def check_same_images(record, now):
-    """Raises UserError unless two records hold the same `image_record`."""
-    for name in ("image_shape", "num_train_images", "train_digest"):
-        old, new = record.get(name), now[name]
+    """Raises UserError unless what a record holds of images is as in the `image_record` of now."""
+    for name in record.keys() & now.keys():
+        old, new = record[name], now[name]
         if old != new:
             raise UserError(
                 f"The images are not those that this run was trained on: {name} was {old}, is "

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import jax
 
-from refvae_jax import checkpoint
+from refvae_jax import checkpoint, parallel
 from refvae_jax import config as configs
 from refvae_jax.allocator import keep_memory
 from refvae_jax.errors import UserError
@@ -17,6 +17,7 @@ from refvae_jax.logs import say
 
 MODES = ("train", "eval", "figures")
 
+PROCESS_VARIABLES = "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID"
 DISK_ERRORS = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -114,10 +115,39 @@ def distributed_arguments(environ):
                 "JAX_COORDINATOR_ADDRESS is set, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must be "
                 "set to whole numbers too."
             ) from error
+        if not 0 <= index < number:
+            raise UserError(
+                f"JAX_PROCESS_ID is {index}, but must be from 0 to {number - 1}, one less than "
+                f"JAX_NUM_PROCESSES."
+            )
         return {"coordinator_address": address, "num_processes": number, "process_id": index}
     many_slurm_tasks = int(environ.get("SLURM_NTASKS", "1")) > 1
     many_tpu_hosts = "," in environ.get("TPU_WORKER_HOSTNAMES", "")
     return {} if many_slurm_tasks or many_tpu_hosts else None
+
+
+def join_processes(environ):
+    """Makes this process one of the run's, as `distributed_arguments` has it.
+
+    Raises:
+      UserError: there are others, but nothing says where.
+    """
+    arguments = distributed_arguments(environ)
+    if arguments is not None:
+        try:
+            # The others wait at the end for the first, which evaluates.
+            jax.distributed.initialize(**arguments, shutdown_timeout_seconds=24 * 3600)
+        except ValueError as error:
+            raise UserError(
+                f"The other processes of this job cannot be found ({error}): in a Slurm job start "
+                f"python with srun, elsewhere set {PROCESS_VARIABLES}."
+            ) from error
+        jax.devices()  # Every process must be there before the first may use its own devices.
+    elif jax.process_count() > 1:  # A TPU knows its hosts by itself; saving needs more than that.
+        raise UserError(
+            f"These devices belong to {jax.process_count()} hosts: on each of them set "
+            f"{PROCESS_VARIABLES}."
+        )
 
 
 def run(config, workdir, mode="train"):
@@ -132,24 +162,21 @@ def run(config, workdir, mode="train"):
       UserError: for everything that the user can mend.
     """
     configs.check(config)
-    arguments = distributed_arguments(os.environ)
-    if arguments is not None:
-        # The others wait at the end for the first, which evaluates.
-        jax.distributed.initialize(**arguments, shutdown_timeout_seconds=24 * 3600)
-        jax.devices()  # Every process must be there before the first may use its own devices.
     use_compilation_cache()
     keep_memory()
+    join_processes(os.environ)
     workdir = Path(workdir).expanduser().absolute()
     main = jax.process_index() == 0
     with disk_errors_explained(workdir), contextlib.ExitStack() as stack:
-        if main and mode == "train":
-            workdir.mkdir(parents=True, exist_ok=True)
-        if main and workdir.exists():
-            stack.enter_context(locked(workdir))
-            check_same_run(config, workdir)
-        if mode == "train":
-            if main:
+        with parallel.all_or_none():
+            if main and mode == "train":
+                workdir.mkdir(parents=True, exist_ok=True)
+            if main and workdir.exists():
+                stack.enter_context(locked(workdir))
+                check_same_run(config, workdir)
+            if main and mode == "train":
                 configs.write(config, workdir / "config.json")
+        if mode == "train":
             from refvae_jax.train import train
 
             say(f"{config.method.name} on {config.data.name} in {workdir}")

@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from refvae_jax import checkpoint
+from ml_collections import ConfigDict
+
 from refvae_jax import config as configs
 from refvae_jax.errors import UserError
 
@@ -20,8 +21,8 @@ class ScoredRun(NamedTuple):
     method: str
     dataset: str
     seed: int
-    steps: int  # It has trained for; results.json has those of the best checkpoint.
-    config: dict  # {"data.name": value, ...}; {} where there is no config.json.
+    steps: int  # It had trained for when it was scored; those of the best checkpoint may be fewer.
+    config: dict  # {"data.name": value, ...} that it was scored with.
     scores: dict  # As in results.json.
 
 
@@ -29,12 +30,9 @@ def read_run(folder):
     """The ScoredRun of a folder that has a results.json."""
     try:
         results = json.loads((folder / "results.json").read_text())
-        path = folder / "config.json"
-        config = configs.flatten(configs.read(path)) if path.exists() else {}
-        kept = checkpoint.steps(folder)
-        steps = kept[-1] if kept else config.get("num_train_steps", results["steps"])
-        known = (results[name] for name in ("method", "dataset", "seed"))
-        return ScoredRun(folder, *known, steps, config, results["scores"])
+        config = configs.flatten(ConfigDict(results["config"]))
+        known = (results[name] for name in ("method", "dataset", "seed", "trained_steps"))
+        return ScoredRun(folder, *known, config, results["scores"])
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"The results of {folder} cannot be read ({type(error).__name__}: {error}): score the "

@@ -43,6 +43,11 @@ def fair_rows(splits):
         raise UserError("The test split has a single image: --config.data.test_split needs two.")
     fit = splits.fit.label
     known = np.isin(splits.test.label, fit)
+    if np.count_nonzero(known) == 1:
+        raise UserError(
+            "Only one test image is of a group that probes learn from, and exchanging codes takes "
+            "two: put more images of the groups of data.fit_split into the test split."
+        )
     if not known.any():
         raise UserError(
             "No group of the test split is in the split that probes learn from: divide the images "

@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 # Nothing here may start a backend of JAX, as logs.say would: on a TPU only one process may have it.
-from refvae_jax import checkpoint, table
 from refvae_jax import config as configs
+from refvae_jax import table
 from refvae_jax.command_line import config_from_file, explain
 from refvae_jax.errors import UserError, exit_status
-from refvae_jax.runs import read_runs
+from refvae_jax.runs import read_run, read_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch.py"
@@ -159,14 +159,11 @@ def make_configs(runs):
 
 
 def scored_config(workdir):
-    """The flat config of a run trained to its last step, and scored after that; None of others."""
-    try:
-        config = configs.flatten(configs.read(workdir / "config.json"))
-        scored = (workdir / "results.json").stat().st_mtime
-        last = workdir / checkpoint.FOLDER / str(config["num_train_steps"])
-        return config if scored >= last.stat().st_mtime else None
-    except FileNotFoundError:
+    """The flat config that a run was scored with after its last step; None of others."""
+    if not (workdir / "results.json").exists():
         return None
+    run = read_run(workdir)
+    return run.config if run.steps == run.config["num_train_steps"] else None
 
 
 def is_finished(config, workdir):

@@ -195,14 +195,14 @@ def columns_of(runs, layout):
 
 def other_settings(runs):
     """[A warning for each field of images and sizes in which the runs of a table differ]."""
-    known = [run for run in runs if run.config]
+    first, *others = runs
     found = {}
-    for run in known[1:]:
-        for field in configs.differences(known[0].config, run.config, SETTINGS_MAY_DIFFER):
+    for run in others:
+        for field in configs.differences(first.config, run.config, SETTINGS_MAY_DIFFER):
             if field.startswith(("data.", "network.", "latents.")):
                 found.setdefault(field, run)
     return [
-        f"Warning: config.{field} is {known[0].config[field]!r} in {known[0].folder} and "
+        f"Warning: config.{field} is {first.config[field]!r} in {first.folder} and "
         f"{run.config[field]!r} in {run.folder}: do not compare their rows."
         for field, run in found.items()
     ]

@@ -95,7 +95,7 @@ def write_validation(step, row, journal):
 
 def loop(config, built, mesh, checkpoints, journal, asked):
     """Every step from the newest checkpoint on; True at the last, False when `asked` ended it."""
-    num_steps, how = config.num_train_steps, config.parallel.map
+    num_steps = config.num_train_steps
     validate = make_validate(built.method, mesh, config.batch_size)
     step_fn, current, batches = start(config, built, mesh, checkpoints, journal)
     first = int(current.step)
@@ -105,7 +105,7 @@ def loop(config, built, mesh, checkpoints, journal, asked):
     saturation = SaturationWatch()
     for step in range(first + 1, num_steps + 1):
         asked_for_data = time.perf_counter()
-        batch = parallel.put_batch(next(batches), mesh, how)
+        batch = parallel.put_batch(next(batches), mesh)
         progress.waited += time.perf_counter() - asked_for_data
         current, scalars = step_fn(current, batch)
         if step == first + 1:
@@ -150,17 +150,24 @@ def train(config, workdir):
       UserError: bad input, or a loss that is not finite.
     """
     workdir = Path(workdir)
-    built = build(config)
     mesh = parallel.make_mesh()
     parallel.check_batch_size(config.batch_size, mesh.size)
-    if jax.process_index() == 0:
-        checkpoint.set_damaged_aside(workdir)
+    with parallel.all_or_none():
+        built = build(config)
+        if jax.process_index() == 0:
+            checkpoint.set_damaged_aside(workdir)
     checkpoints = checkpoint.Checkpoints(workdir, config.keep_last, config.keep_every_steps)
     journal = logs.Journal(workdir)
     # SIGTERM is held back until the last save is on disk.
     with stop_on_sigterm() as asked, contextlib.closing(checkpoints), contextlib.closing(journal):
         if saved := checkpoints.latest_step():
-            check_same_images(checkpoint.read_record(workdir, saved), built.record)
+            with parallel.all_or_none():
+                check_same_images(checkpoint.read_record(workdir, saved), built.record)
+        if (saved or 0) > config.num_train_steps:
+            raise UserError(
+                f"{workdir} is trained to step {saved} already: set --config.num_train_steps to "
+                f"that or more, or take another --workdir."
+            )
         if saved == config.num_train_steps:
             say(f"trained before, to step {saved}")
             return True

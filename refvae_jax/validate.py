@@ -46,7 +46,7 @@ def make_validate(method, mesh, batch_size):
         sums, changed = [], {}
         for batch in evaluation.evaluation_batches(images, batch_size=batch_size):
             part = {name: batch[name][mine] for name in ("image", "mask")}
-            part = parallel.put_batch(part, mesh, "jit")
+            part = parallel.put_batch(part, mesh)
             if not sums:
                 changed = changes(variables, part)
             sums.append(total(variables, part))

@@ -100,6 +100,12 @@ def test_groups_of_a_single_image_leave_nothing_to_choose_probes_on():
         comparable(Splits(make_set([1]), make_set([7, 9]), make_set([3]), make_set([7, 9])))
 
 
+def test_one_test_image_of_a_known_group_cannot_be_exchanged():
+    part = make_set([1, 1])
+    with pytest.raises(UserError, match="Only one test image"):
+        comparable(Splits(part, part, part, make_set([1, 2, 2])))
+
+
 def test_chance_of_a_class_is_one_over_their_number():
     part = make_set([0, 1, 1, 1, 2], ("a", "b", "c"))
     known = chance_levels(same_splits(part))

@@ -59,7 +59,7 @@ for _ in range(2 if how == "jit" else 1):
     old = current
     by_hand = average_of_replicas(old, batch) if how == "pmap" else []
     before = [np.array(x) for x in jax.tree.leaves(old.params)]  # A copy: old is donated.
-    current, scalars = step(current, parallel.put_batch(batch, mesh, how))
+    current, scalars = step(current, parallel.put_batch(batch, mesh))
 params = [np.asarray(x) for x in jax.tree.leaves(current.params)]
 statistics = [np.asarray(x) for x in jax.tree.leaves(current.mutable)]
 print(json.dumps({

@@ -10,20 +10,18 @@ import numpy as np
 import pytest
 
 import refvae_jax
+from refvae_jax import run
 
 
-def test_two_processes_train_the_run_of_one(trained, tmp_path):
+def run_two(workdir, *flags):
+    """Runs the quick start in two processes of one run: [(exit status, output)]."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
+    config = "--config=configs/quickstart.py:smoke"
     processes = [
         subprocess.Popen(
-            [
-                sys.executable,
-                "launch.py",
-                "--config=configs/quickstart.py:smoke",
-                f"--workdir={tmp_path}",
-            ],
+            [sys.executable, "launch.py", config, f"--workdir={workdir}", *flags],
             cwd=os.path.dirname(os.path.dirname(__file__)),
             env=os.environ
             | {
@@ -42,8 +40,13 @@ def test_two_processes_train_the_run_of_one(trained, tmp_path):
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
-    assert "content/label" in outputs[0] and "content/label" not in outputs[1]
+    return [(process.returncode, out) for process, out in zip(processes, outputs, strict=True)]
+
+
+def test_two_processes_train_the_run_of_one(trained, tmp_path):
+    (first, first_said), (second, second_said) = run_two(tmp_path)
+    assert first == second == 0, first_said + second_said
+    assert "content/label" in first_said and "content/label" not in second_said
     for alone, together in zip(
         *((w / "metrics.jsonl").read_text().splitlines() for w in (trained, tmp_path)), strict=True
     ):
@@ -55,3 +58,17 @@ def test_two_processes_train_the_run_of_one(trained, tmp_path):
         spread = np.ptp(latent.mean)
         np.testing.assert_allclose(together[name].mean, latent.mean, atol=0.05 * spread)
     assert (tmp_path / "results.json").exists() and (tmp_path / "figures" / "swaps.png").exists()
+
+
+def test_a_replica_a_process(tmp_path):
+    for status, said in run_two(tmp_path, "--config.parallel.map=pmap"):
+        assert status == 0, said
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) > 1
+
+
+def test_what_one_process_cannot_do_ends_both_with_a_sentence(tmp_path):
+    with run.locked(tmp_path):
+        (first, first_said), (second, second_said) = run_two(tmp_path)
+    assert first == second == 2, first_said + second_said
+    assert "Another run is using" in first_said and "Another process cannot go on" in second_said
+    assert "Traceback" not in first_said + second_said

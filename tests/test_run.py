@@ -166,3 +166,11 @@ def test_distributed_arguments():
     assert run.distributed_arguments(by_hand) == expected
     with pytest.raises(UserError, match="JAX_NUM_PROCESSES"):
         run.distributed_arguments({"JAX_COORDINATOR_ADDRESS": "host:1234"})
+    with pytest.raises(UserError, match="JAX_PROCESS_ID is 2"):
+        run.distributed_arguments(by_hand | {"JAX_PROCESS_ID": "2"})
+
+
+def test_a_slurm_job_without_srun(launch, tmp_path):
+    result = launch(QUICK, f"--workdir={tmp_path}", env={"SLURM_NTASKS": "4", "SLURM_JOB_ID": "5"})
+    assert result.returncode == 2, result.stderr
+    assert "start python with srun" in result.stderr and "Traceback" not in result.stderr

@@ -1,5 +1,6 @@
 """The sweep with a launcher that only pretends to train."""
 
+import json
 import os
 import runpy
 import signal
@@ -43,7 +44,8 @@ if seed == 7 and start == 0:
 (checkpoints / str(steps)).mkdir(exist_ok=True)
 score = {"value": .1, "chance": .2, "better": "lower"}
 results = {"method": workdir.name.split("-")[0], "dataset": "toy", "seed": seed, "steps": steps,
-           "images_per_second": 1., "scores": {"z/red/mae": score}}
+           "trained_steps": steps, "config": config.to_dict(), "images_per_second": 1.,
+           "scores": {"z/red/mae": score}}
 (workdir / "results.json").write_text(json.dumps(results))
 """
 
@@ -123,12 +125,12 @@ def test_what_is_not_quite_finished_runs_again(bench, capfd):
     assert bench.start() == 0
     bench.calls()
     (bench.out / "svae-s0" / "results.json").unlink()  # Stopped before it was scored.
-    (bench.out / "vae-s0" / "checkpoints" / "10").rename(  # Scored on the way.
-        bench.out / "vae-s0" / "checkpoints" / "9"
-    )
-    os.utime(bench.out / "svae-s1" / "results.json", (0, 0))  # Scored, trained on, then stopped.
+    path = bench.out / "vae-s0" / "results.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trained_steps": 9}))  # On the way.
+    path = bench.out / "svae-s1" / "results.json"
+    path.write_text(path.read_text().replace('"toy"', '"other"'))  # Scored with another config.
     assert bench.start() == 0
-    assert bench.calls() == ["svae-s0 10", "vae-s0 9", "svae-s1 10"]
+    assert bench.calls() == ["svae-s0 10", "vae-s0 10", "svae-s1 10"]
 
 
 def test_finished_means_this_run(bench):

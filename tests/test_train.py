@@ -176,6 +176,12 @@ def test_other_images_than_those_trained_on_are_refused(workdir, config):
         train.train(config, workdir)
 
 
+def test_fewer_steps_than_are_trained_are_refused(workdir, config):
+    config.num_train_steps = 10
+    with pytest.raises(UserError, match="is trained to step 20 already"):
+        train.train(config, workdir)
+
+
 @pytest.mark.parametrize("mode", [train.train, evaluate.evaluate, evaluate.draw])
 def test_as_many_other_images_are_refused_too(workdir, config, mode):
     config.data.train_split = "train[1:513]"

@@ -17,6 +17,9 @@ from refvae_jax.data.source import Factors, categorise
 from refvae_jax.data.table_file import read_lines
 from refvae_jax.errors import UserError
 
+# What stands beside a factor in the name of a score.
+_SCORE_WORDS = ("label", "average", "sample", "mae", "strong_mae", "mse", "r2")
+
 
 def no_factors(count: int) -> Factors:
     """The Factors of `count` images of which nothing is known."""
@@ -39,7 +42,7 @@ def read_factors(
 
     Raises:
       UserError: it is no CSV in UTF-8, rows and images do not match, a row has more or fewer
-        cells than the first, or two columns have the same name.
+        cells than the first, or two columns have the same name, or one that scores cannot have.
     """
     header, *lines = _read_table(path)
     row_of = {Path(line[0]).as_posix(): row for row, line in enumerate(lines)}
@@ -62,6 +65,12 @@ def read_factors(
 def _read_table(path: Path) -> list[list[str]]:
     """The cells of all lines; those of the first are the names, each another one."""
     lines = [cells for _, cells in read_lines(path)] or [[]]
+    taken = [name for name in lines[0][1:] if "/" in name or name in _SCORE_WORDS]
+    if taken:
+        raise UserError(
+            f"{path}, column {taken[0]!r}: the name of a factor is part of the names of its scores,"
+            f" so it must have no / and be none of {', '.join(_SCORE_WORDS)}: rename it."
+        )
     twice = sorted({name for name in lines[0] if lines[0].count(name) > 1})
     if twice:
         raise UserError(f"{path} has two columns {twice[0]!r}: rename one.")

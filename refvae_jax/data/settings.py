@@ -15,6 +15,7 @@ import numpy as np
 
 from refvae_jax.data import cache
 from refvae_jax.data.grouped import check_groups, known_groups
+from refvae_jax.data.order import check_batch_size
 from refvae_jax.data.pipeline import Sets, indexed_batches
 from refvae_jax.errors import UserError
 
@@ -25,8 +26,8 @@ def training_sets(config, setting: str) -> Sets:
     """The arrays that batches are drawn from, {set: {field: [N, ...]}}.
 
     Raises:
-      UserError: there is no reference split, or its images have another shape; or there are too
-        few groups.
+      UserError: there is no reference split, or its images have another shape or are fewer than a
+        batch; or there are too few groups.
     """
     train = cache.open_split(config.data, "train")
     if setting == "group":
@@ -48,6 +49,7 @@ def training_sets(config, setting: str) -> Sets:
             f"Unlabelled images are {list(shapes[0])} and reference images {list(shapes[1])}: "
             f"prepare both with the same size and number of channels."
         )
+    check_batch_size(config.batch_size, len(reference.image), "reference")
     return {"unlabelled": {"image": train.image}, "reference": {"image": reference.image}}
 
 

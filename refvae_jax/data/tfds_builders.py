@@ -41,9 +41,15 @@ def prepared_builder(tfds: ModuleType, source: Source, spare_dir: Path) -> Any:
     builder = _find_builder(tfds, source)
     own = builder.name in _OFFLINE
     if own and not builder.is_prepared() and not _writable(source.data_dir):
-        builder = _find_builder(tfds, source._replace(data_dir=str(spare_dir)))
+        source = source._replace(data_dir=str(spare_dir))
+        builder = _find_builder(tfds, source)
     if not builder.is_prepared():
-        _prepare(builder, source)
+        try:
+            _prepare(builder, source)
+        except UserError:
+            builder = _find_builder(tfds, source)
+            if not builder.is_prepared():  # Not even by a process that began at the same time.
+                raise
     return builder
 
 
@@ -99,6 +105,8 @@ def _advice(builder: Any, source: Source) -> str:
     missing = [f"{name} from {url}" for name, url in _archives(builder).items()]
     if missing:
         return f"put {', '.join(missing)} into {source.data_dir}/{MANUAL} and run this again"
+    if builder.name in _OWN_BUILDERS:
+        return "run this once where that can be written"
     build = f"tfds build {source.name} --data_dir={source.data_dir}"
     return f"run `{build}` where it can be downloaded"
 

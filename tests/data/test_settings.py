@@ -84,6 +84,11 @@ def test_shapes_differ(splits, config):
 
 def test_empty_reference_split(splits, config):
     splits["reference"] = images(0)
-    sets = settings.training_sets(config, "reference")
     with pytest.raises(UserError, match="reference split is empty"):
-        list(settings.training_batches(sets, config, 0))
+        settings.training_sets(config, "reference")
+
+
+def test_fewer_reference_images_than_a_batch(splits, config):
+    splits["reference"] = images(9)
+    with pytest.raises(UserError, match="the reference split has 9 images"):
+        settings.training_sets(config, "reference")

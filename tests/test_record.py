@@ -1,0 +1,23 @@
+"""What a checkpoint remembers of the images, and which others it refuses."""
+
+import numpy as np
+import pytest
+
+from refvae_jax.data.cache import ImageSet
+from refvae_jax.data.factors_file import no_factors
+from refvae_jax.errors import UserError
+from refvae_jax.record import check_same_images, image_record
+
+
+def images(count, value=0):
+    image = np.full((count, 4, 4, 1), value, np.uint8)
+    return ImageSet(image, np.zeros(count, np.int32), (), no_factors(count))
+
+
+@pytest.mark.parametrize("reference", [images(5), images(6, value=1)])
+def test_other_reference_images_are_refused(reference):
+    record = image_record(images(8), images(6)) | {"config": {}}
+    check_same_images(record, image_record(images(8), images(6)))
+    check_same_images(record, image_record(images(8)))  # Figures do without them.
+    with pytest.raises(UserError, match="reference_digest was"):
+        check_same_images(record, image_record(images(8), reference))
