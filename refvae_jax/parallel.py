@@ -79,11 +79,11 @@ def put_batch(batch, mesh):
 
 @contextlib.contextmanager
 def all_or_none():
-    """Ends every process if one meets a UserError here, so that none waits for it for ever."""
+    """Ends every process if one meets an error here, so that none waits for it for ever."""
     error = None
     try:
         yield
-    except UserError as met:
+    except Exception as met:
         error = met
     if jax.process_count() > 1 and not multihost_utils.process_allgather(error is None).all():
         raise error or UserError("Another process cannot go on: its output says why.")

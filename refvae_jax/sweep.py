@@ -160,9 +160,10 @@ def make_configs(runs):
 
 def scored_config(workdir):
     """The flat config that a run was scored with after its last step; None of others."""
-    if not (workdir / "results.json").exists():
+    try:
+        run = read_run(workdir)
+    except UserError:  # No scores, or none that can be read: they are made anew.
         return None
-    run = read_run(workdir)
     return run.config if run.steps == run.config["num_train_steps"] else None
 
 

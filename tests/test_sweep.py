@@ -127,10 +127,11 @@ def test_what_is_not_quite_finished_runs_again(bench, capfd):
     (bench.out / "svae-s0" / "results.json").unlink()  # Stopped before it was scored.
     path = bench.out / "vae-s0" / "results.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"trained_steps": 9}))  # On the way.
+    (bench.out / "vae-s1" / "results.json").write_text("{")  # Damaged.
     path = bench.out / "svae-s1" / "results.json"
     path.write_text(path.read_text().replace('"toy"', '"other"'))  # Scored with another config.
     assert bench.start() == 0
-    assert bench.calls() == ["svae-s0 10", "vae-s0 10", "svae-s1 10"]
+    assert bench.calls() == ["svae-s0 10", "vae-s0 10", "svae-s1 10", "vae-s1 10"]
 
 
 def test_finished_means_this_run(bench):
