@@ -16,10 +16,10 @@ def image_record(train, reference=None):
 
 
 def check_same_images(record, now):
-    """Raises UserError unless what a record holds of images is as in the `image_record` of now."""
-    for name in record.keys() & now.keys():
-        old, new = record[name], now[name]
-        if old != new:
+    """Raises UserError unless what two records both hold of `image_record` is the same."""
+    for name in ("image_shape", "num_train_images", "train_digest", "reference_digest"):
+        old, new = record.get(name), now.get(name)
+        if name in record and name in now and old != new:
             raise UserError(
                 f"The images are not those that this run was trained on: {name} was {old}, is "
                 f"{new}. Restore the images, or take another --workdir."
