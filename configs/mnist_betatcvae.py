@@ -3,7 +3,7 @@
 python launch.py --config=configs/mnist_betatcvae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_betatcvae.py:cpu     # 32x32, narrow, 10,000 steps
 
-6,000 steps of `cpu` take 10 minutes of one core: average error .066 (paper: .083),
+10,000 steps of `cpu` take 20 minutes of one core: average error .066 (paper: .083),
 see docs/results/reference.md.
 """
 

@@ -3,7 +3,7 @@
 python launch.py --config=configs/mnist_dipvae1.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_dipvae1.py:cpu     # 32x32, narrow, 10,000 steps
 
-6,000 steps of `cpu` take 9 to 19 minutes of one core: average error .063 (paper: .064),
+10,000 steps of `cpu` take 30 minutes of one core: average error .061 (paper: .064),
 see docs/results/reference.md.
 """
 

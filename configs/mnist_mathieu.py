@@ -3,7 +3,7 @@
 python launch.py --config=configs/mnist_mathieu.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_mathieu.py:cpu     # 32x32, narrow, 10,000 steps
 
-6,000 steps of `cpu` take 80 minutes of one core: average error .065 (paper: .098),
+10,000 steps of `cpu` take 134 minutes of one core: average error .065 (paper: .098),
 see docs/results/reference.md.
 """
 

@@ -3,7 +3,7 @@
 python launch.py --config=configs/mnist_rbvae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_rbvae.py:cpu     # 32x32, narrow, 10,000 steps
 
-6,000 steps of `cpu` take 21 to 39 minutes of one core: average error .064 (paper: .070),
+10,000 steps of `cpu` take 57 minutes of one core: average error .066 (paper: .070),
 see docs/results/reference.md.
 """
 

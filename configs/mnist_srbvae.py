@@ -3,7 +3,7 @@
 python launch.py --config=configs/mnist_srbvae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_srbvae.py:cpu     # 32x32, narrow, 10,000 steps
 
-6,000 steps of `cpu` take 86 minutes of one core: average error .066, after 10,000 .063 (paper:
+10,000 steps of `cpu` take two hours of one core: average error .063 and .074 (two seeds; paper:
 .060), see docs/results/reference.md.
 """
 
