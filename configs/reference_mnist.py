@@ -38,14 +38,10 @@ def make(name, arg, tuned=None, **method):
     config.method.name = name
     config.method.update(method)
 
-    def with_tuned(form):
-        def change(config):
-            form(config)
-            config.method.update(tuned or {})
-
-        return change
-
-    return default.form(config, arg, cpu=with_tuned(cpu), cpu16=with_tuned(cpu16), smoke=smoke)
+    config = default.form(config, arg, cpu=cpu, cpu16=cpu16, smoke=smoke)
+    if arg in ("cpu", "cpu16"):
+        config.method.update(tuned or {})
+    return config
 
 
 def narrow(config):

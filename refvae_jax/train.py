@@ -160,10 +160,11 @@ def train(config, workdir):
     journal = logs.Journal(workdir)
     # SIGTERM is held back until the last save is on disk.
     with stop_on_sigterm() as asked, contextlib.closing(checkpoints), contextlib.closing(journal):
-        if saved := checkpoints.latest_step():
+        saved = checkpoints.latest_step() or 0
+        if saved:
             with parallel.all_or_none():
                 check_same_images(checkpoint.read_record(workdir, saved), built.record)
-        if (saved or 0) > config.num_train_steps:
+        if saved > config.num_train_steps:
             raise UserError(
                 f"{workdir} is trained to step {saved} already: set --config.num_train_steps to "
                 f"that or more, or take another --workdir."
