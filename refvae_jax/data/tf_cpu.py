@@ -1,14 +1,36 @@
 """TensorFlow for reading data only: imported late, because it costs seconds, and without a GPU."""
 
 import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from types import ModuleType
 
 
 def import_tensorflow() -> ModuleType:
     """Returns the module `tensorflow`, kept off the GPUs, whose memory belongs to JAX."""
-    import tensorflow as tf
+    # At its first import it tells about drivers and rounding, before any log level is looked at.
+    with stderr_held_back():
+        import tensorflow as tf
 
-    # In a notebook TensorFlow may have started already; then the choice is no longer ours.
-    with contextlib.suppress(RuntimeError):
-        tf.config.set_visible_devices([], "GPU")
+        # In a notebook TensorFlow may have started already; then the choice is no longer ours.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices([], "GPU")
     return tf
+
+
+@contextlib.contextmanager
+def stderr_held_back() -> Iterator[None]:
+    """Drops what native code writes to stderr meanwhile; an exception brings it back."""
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
