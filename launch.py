@@ -4,6 +4,7 @@ See README.md. Exit status 0 when done or stopped by SIGTERM, 2 for what the use
 """
 
 import os
+import signal
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads data here.
@@ -19,10 +20,17 @@ WORKDIR = flags.DEFINE_string("workdir", "", "Default: runs/NAME[-FORM][-FOLDER]
 MODE = flags.DEFINE_enum("mode", "train", list(run.MODES), "train goes on with eval and figures.")
 
 
+def stop(number, frame):
+    """Ends the program on a SIGTERM; while it trains, train.py saves first instead."""
+    print("\nstopped as SIGTERM asked; the same command goes on from what is saved", flush=True)
+    sys.exit(0)
+
+
 def main(argv):
     """Parses the command line and runs the mode; returns the exit status."""
     logging.set_verbosity(logging.ERROR)
     app.define_help_flags()
+    signal.signal(signal.SIGTERM, stop)
     try:
         config = command_line.from_command_line(argv, CONFIG)
         flag = config_flags.get_config_filename(flags.FLAGS["config"])

@@ -107,16 +107,28 @@ def test_killed_at_any_moment_it_ends_bit_identical(config, tmp_path):
     assert (whole / "metrics.jsonl").read_bytes() == (killed / "metrics.jsonl").read_bytes()
 
 
-def test_sigterm_saves_and_exits_0(tmp_path, config):
-    process = start(tmp_path)
+def terminate_at(process, words):
+    """Sends SIGTERM at the line that begins with these words; the output from there on."""
     for line in process.stdout:
-        if line.startswith("first step"):
+        if line.startswith(words):
             process.send_signal(signal.SIGTERM)
             break
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
-    assert "stopping at step" in output
+    return output
+
+
+def test_sigterm_saves_and_exits_0(tmp_path):
+    assert "stopping at step" in terminate_at(start(tmp_path), "first step")
     assert 1 <= checkpoint.steps(tmp_path)[-1] < 60
+
+
+def test_sigterm_after_training_exits_0_with_a_word(tmp_path):
+    output = terminate_at(start(tmp_path), "evaluating")
+    assert "goes on from what is saved" in output
+    assert "Traceback" not in output
+    assert checkpoint.steps(tmp_path)[-1] == 60
+    assert not (tmp_path / "results.json").exists()
 
 
 def test_nonfinite_loss_stops_with_the_step_and_keeps_the_last_good(config, tmp_path, monkeypatch):
