@@ -1,7 +1,6 @@
 """Finished runs, read from their folders.
 
 runs = read_runs(["runs/reference_mnist_cpu", "runs/mnist_vae-cpu-s7"])
-check_averaged(runs)
 """
 
 import json
@@ -63,23 +62,3 @@ def read_runs(paths):
             )
         folders |= {folder.resolve(): folder for folder in scored}
     return [read_run(folder) for folder in folders.values()]
-
-
-def check_averaged(runs):
-    """Raises UserError where runs of one row have the same seed, or not the same config."""
-    seeds, first = {}, {}
-    for run in runs:
-        row = (run.dataset, run.method, run.steps)
-        what = f"are both {run.method} on {run.dataset} after {run.steps:,} steps"
-        twin = seeds.setdefault((*row, run.seed), run)
-        if twin is not run:
-            raise UserError(
-                f"{twin.folder} and {run.folder} {what} with seed {run.seed}: name one of them."
-            )
-        other = first.setdefault(row, run)
-        exempt = ("seed", *configs.FREE_FIELDS)
-        for name in configs.differences(other.config, run.config, exempt):
-            raise UserError(
-                f"{other.folder} and {run.folder} {what}, but config.{name} is "
-                f"{other.config[name]!r} and {run.config[name]!r}: name runs of one kind."
-            )

@@ -6,8 +6,9 @@
 A RUN is a run's folder, or a folder of runs, of which those that are scored are taken. Every data
 set has a table of its own: errors of continuous factors where it has any, else the accuracy of
 each class; runs of the group setting have one of content and style. A row is a method after a
-number of steps, averaged over seeds. The best of `target` and of lone `z` is bold in each column;
-below them is what `common` knows, and at the end what is scored by knowing nothing.
+number of steps, averaged over seeds; runs of a method that differ in further settings have rows of
+their own, which name them. The best of `target` and of lone `z` is bold in each column; below them
+is what `common` knows, and at the end what is scored by knowing nothing.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from refvae_jax import config as configs
 from refvae_jax import published
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.markdown import Cell, Row, Table, markdown, shown
-from refvae_jax.runs import check_averaged, read_runs
+from refvae_jax.runs import read_runs
 
 # The rows by method, in the paper's order.
 TITLES = {
@@ -53,6 +54,8 @@ GROUP_COLUMNS = {
     "swap/content/label/accuracy": "swapped style",
 }
 FROM_COMMON = "*from* `common`"
+# What a row does not tell by naming it.
+OF_ROW = ("seed", "num_train_steps", *configs.FREE_FIELDS)
 # What some methods do not use, and what belongs to a row.
 SETTINGS_MAY_DIFFER = (
     "data.reference_split",
@@ -141,7 +144,47 @@ def found(run, prefixes, column):
     return next(filter(is_known, scores), {})
 
 
-def make_row(runs, heading, prefixes, columns):
+def differing(runs, exempt):
+    """[field] that two of the runs have with other values, those of `exempt` aside."""
+    first = runs[0].config
+    return sorted({f for run in runs for f in configs.differences(first, run.config, exempt)})
+
+
+def labels_of(runs):
+    """{folder: " (field=value, ...)"}: by what runs of one method differ, beside seed and steps."""
+    labels = {}
+    for method in {run.method for run in runs}:
+        alike = [run for run in runs if run.method == method]
+        fields = differing(alike, OF_ROW)
+        for run in alike:
+            words = ", ".join(f"{field}={run.config.get(field)}" for field in fields)
+            labels[run.folder] = f" ({words})" if words else ""
+    return labels
+
+
+def rows_of(runs):
+    """{(method, label, steps): [run]}: the runs of each row, which differ in the seed alone.
+
+    In the paper's order of the methods, others at the end; labels in the order of the runs.
+
+    Raises:
+      UserError: two runs of a row have the same seed.
+    """
+    labels, rows = labels_of(runs), {}
+    for run in runs:
+        members = rows.setdefault((run.method, labels[run.folder], run.steps), [])
+        for twin in (other for other in members if other.seed == run.seed):
+            raise UserError(
+                f"{twin.folder} and {run.folder} are both {run.method} on {run.dataset} after "
+                f"{run.steps:,} steps with seed {run.seed}: name one of them."
+            )
+        members.append(run)
+    methods, places = [*TITLES, *(row[0] for row in rows)], [row[1] for row in rows]
+    order = sorted(rows, key=lambda row: (methods.index(row[0]), places.index(row[1]), row[2]))
+    return {row: rows[row] for row in order}
+
+
+def make_row(runs, label, heading, prefixes, columns):
     """The Row of runs that differ in the seed alone; a cell needs the score of every seed."""
     method = runs[0].method
     known = published.figures(runs[0].dataset, method, common=heading == FROM_COMMON)
@@ -150,18 +193,7 @@ def make_row(runs, heading, prefixes, columns):
         scores = [found(run, prefixes, column) for run in runs]
         cells.append(mean_interval([s["value"] for s in scores]) if all(scores) else None)
         paper.append(scores[0].get("paper", known.get(title(column))))
-    return Row(TITLES.get(method, method), runs[0].steps, len(runs), cells, paper)
-
-
-def make_rows(runs, heading, prefixes, columns):
-    """[Row] of the methods that have a score there, in the paper's order; others at the end."""
-    order = {method: place for place, method in enumerate(TITLES)}
-    members = {}
-    for run in runs:
-        place = order.get(run.method, len(order))
-        members.setdefault((place, run.method, run.steps), []).append(run)
-    rows = [make_row(members[key], heading, prefixes, columns) for key in sorted(members)]
-    return [row for row in rows if any(row.cells)]
+    return Row(TITLES.get(method, method) + label, runs[0].steps, len(runs), cells, paper)
 
 
 def mark_best(rows, better):
@@ -193,25 +225,37 @@ def columns_of(runs, layout):
     return sorted(columns, key=lambda column: title(column) == "average")
 
 
+def uses(run, field):
+    """Whether the run's method looks at a field of the config: of the latents only its own."""
+    section, _, latent = field.partition(".")
+    return section != "latents" or any(name.startswith(f"{latent}/") for name in run.scores)
+
+
 def other_settings(runs):
     """[A warning for each field of images and sizes in which the runs of a table differ]."""
-    first, *others = runs
-    found = {}
-    for run in others:
-        for field in configs.differences(first.config, run.config, SETTINGS_MAY_DIFFER):
-            if field.startswith(("data.", "network.", "latents.")):
-                found.setdefault(field, run)
-    return [
-        f"Warning: config.{field} is {first.config[field]!r} in {first.folder} and "
-        f"{run.config[field]!r} in {run.folder}: do not compare their rows."
-        for field, run in found.items()
-    ]
+    warnings = []
+    for field in differing(runs, SETTINGS_MAY_DIFFER):
+        users = [run for run in runs if uses(run, field)]
+        others = [r for r in users if r.config.get(field) != users[0].config.get(field)]
+        if others and field.startswith(("data.", "network.", "latents.")):
+            one, two = users[0], others[0]
+            warnings.append(
+                f"Warning: config.{field} is {one.config.get(field)!r} in {one.folder} and "
+                f"{two.config.get(field)!r} in {two.folder}: do not compare their rows."
+            )
+    return warnings
 
 
 def make_table(runs, layout):
     """The Table of runs of one data set."""
     columns = columns_of(runs, layout)
-    blocks = {h: make_rows(runs, h, prefixes, columns) for h, prefixes in layout.blocks.items()}
+    blocks = {}
+    for heading, prefixes in layout.blocks.items():
+        rows = (
+            make_row(members, label, heading, prefixes, columns)
+            for (_, label, _), members in rows_of(runs).items()
+        )
+        blocks[heading] = [row for row in rows if any(row.cells)]
     every = [prefix for prefixes in layout.blocks.values() for prefix in prefixes]
     notes, chance, better = [layout.meaning], [], []
     for column in columns:
@@ -243,7 +287,7 @@ def remarks(table):
     published_rows = [row.method for row in rows if any(f is not None for f in row.paper)]
     if published_rows:
         notes.append("*paper*: as published, on the authors' own images and sizes.")
-    if {TITLES["vae"], TITLES["betavae"]} & set(published_rows):
+    if any(name.startswith((TITLES["vae"], TITLES["betavae"])) for name in published_rows):
         notes.append("Which of its two rows VAE is beta-VAE is a guess: the sign is lost.")
     return notes
 
@@ -252,10 +296,8 @@ def gather(runs):
     """The [Table] of runs, one for each data set and Layout, in the order of the runs.
 
     Raises:
-      UserError: runs that would be averaged have the same seed, or differ in more than it; or a
-        run has no score of a table.
+      UserError: runs that differ in nothing, or a run that has no score of a table.
     """
-    check_averaged(runs)
     sections = {}
     for run in runs:
         sections.setdefault((run.dataset, layout_of(run)), []).append(run)
