@@ -14,6 +14,8 @@ In both the state is one replicated global array, donated to the step.
 """
 
 import contextlib
+import json
+import zlib
 
 import jax
 import numpy as np
@@ -89,3 +91,10 @@ def all_or_none():
         raise error or UserError("Another process cannot go on: its output says why.")
     if error:
         raise error
+
+
+def check_agreed(value, advice):
+    """Raises UserError with this advice unless all processes have the same JSON-ready value."""
+    mine = np.uint32(zlib.crc32(json.dumps(value, sort_keys=True).encode()))
+    if jax.process_count() > 1 and (multihost_utils.process_allgather(mine) != mine).any():
+        raise UserError(advice)

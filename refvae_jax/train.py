@@ -12,6 +12,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from refvae_jax import checkpoint, logs, parallel, state
+from refvae_jax import config as configs
 from refvae_jax.build import build, compile_step, initial_state
 from refvae_jax.data import settings
 from refvae_jax.errors import UserError
@@ -140,6 +141,21 @@ def loop(config, built, mesh, checkpoints, journal, asked):
     return True
 
 
+def check_processes_agree(config, record):
+    """Raises UserError if another process has other settings or images: it would train on both."""
+    settings_here = {
+        name: value
+        for name, value in configs.flatten(config).items()
+        if name not in ("data.dir", "data.cache_dir")  # Hosts may keep the images elsewhere.
+    }
+    images = {name: value for name, value in record.items() if name != "config"}
+    parallel.check_agreed(
+        [settings_here, images],
+        f"The processes of this run differ in their config or their images: start the same command "
+        f"on each host, on copies of the same images (here: {images}).",
+    )
+
+
 def train(config, workdir):
     """Trains to `config.num_train_steps`, from the newest checkpoint if there is one.
 
@@ -156,6 +172,7 @@ def train(config, workdir):
         built = build(config)
         if jax.process_index() == 0:
             checkpoint.set_damaged_aside(workdir)
+    check_processes_agree(config, built.record)
     checkpoints = checkpoint.Checkpoints(workdir, config.keep_last, config.keep_every_steps)
     journal = logs.Journal(workdir)
     # SIGTERM is held back until the last save is on disk.

@@ -13,15 +13,18 @@ import refvae_jax
 from refvae_jax import run
 
 
-def run_two(workdir, *flags):
-    """Runs the quick start in two processes of one run: [(exit status, output)]."""
+def run_two(workdir, *flags, second=()):
+    """Runs the quick start in two processes of one run: [(exit status, output)].
+
+    `second` are flags of the second process alone.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     config = "--config=configs/quickstart.py:smoke"
     processes = [
         subprocess.Popen(
-            [sys.executable, "launch.py", config, f"--workdir={workdir}", *flags],
+            [sys.executable, "launch.py", config, f"--workdir={workdir}", *flags, *more],
             cwd=os.path.dirname(os.path.dirname(__file__)),
             env=os.environ
             | {
@@ -33,7 +36,7 @@ def run_two(workdir, *flags):
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for index in range(2)
+        for index, more in enumerate([(), second])
     ]
     try:
         outputs = [process.communicate(timeout=280)[0] for process in processes]
@@ -72,3 +75,10 @@ def test_what_one_process_cannot_do_ends_both_with_a_sentence(tmp_path):
     assert first == second == 2, first_said + second_said
     assert "Another run is using" in first_said and "Another process cannot go on" in second_said
     assert "Traceback" not in first_said + second_said
+
+
+def test_processes_with_other_images_end_with_a_sentence(tmp_path):
+    for status, said in run_two(tmp_path, second=["--config.data.train_split=train[512:1024]"]):
+        assert status == 2, said
+        assert "differ in their config or their images" in said and "Traceback" not in said
+    assert not (tmp_path / "metrics.jsonl").exists()
