@@ -17,6 +17,7 @@ from refvae_jax.logs import say
 
 MODES = ("train", "eval", "figures")
 
+TPU_HOSTS = ("TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES")
 PROCESS_VARIABLES = "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID"
 DISK_ERRORS = (
     errno.ENOSPC,
@@ -105,7 +106,8 @@ def distributed_arguments(environ):
     """How to join the other processes of this run, from the environment; None if there are none.
 
     Either JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say it, or Slurm or the
-    TPU pod does, which jax.distributed.initialize() understands without arguments.
+    TPU pod does, which jax.distributed.initialize() understands without arguments. Where the
+    environment does not name the hosts of a TPU, it asks the cloud, for a single host too.
     """
     if address := environ.get("JAX_COORDINATOR_ADDRESS"):
         try:
@@ -122,8 +124,12 @@ def distributed_arguments(environ):
             )
         return {"coordinator_address": address, "num_processes": number, "process_id": index}
     many_slurm_tasks = int(environ.get("SLURM_NTASKS", "1")) > 1
-    many_tpu_hosts = "," in environ.get("TPU_WORKER_HOSTNAMES", "")
-    return {} if many_slurm_tasks or many_tpu_hosts else None
+    tpu_hosts = [environ[name] for name in TPU_HOSTS if name in environ]
+    many_tpu_hosts = any("," in hosts for hosts in tpu_hosts)
+    # JAX sets the first where it finds TPU chips, the second where it finds none.
+    on_tpu = "TPU_ML_PLATFORM" in environ and "TPU_SKIP_MDS_QUERY" not in environ
+    on_tpu = on_tpu and "tpu" in environ.get("JAX_PLATFORMS", "tpu")
+    return {} if many_slurm_tasks or many_tpu_hosts or (on_tpu and not tpu_hosts) else None
 
 
 def join_processes(environ):
@@ -137,10 +143,11 @@ def join_processes(environ):
         try:
             # The others wait at the end for the first, which evaluates.
             jax.distributed.initialize(**arguments, shutdown_timeout_seconds=24 * 3600)
-        except ValueError as error:
+        except (ValueError, RuntimeError, OSError) as error:
             raise UserError(
                 f"The other processes of this job cannot be found ({error}): in a Slurm job start "
-                f"python with srun, elsewhere set {PROCESS_VARIABLES}."
+                f"python with srun, elsewhere set {PROCESS_VARIABLES}; a TPU of one host needs "
+                f"TPU_SKIP_MDS_QUERY=1."
             ) from error
         jax.devices()  # Every process must be there before the first may use its own devices.
     elif jax.process_count() > 1:  # A TPU knows its hosts by itself; saving needs more than that.

@@ -157,6 +157,11 @@ def test_distributed_arguments():
     assert run.distributed_arguments({"SLURM_NTASKS": "8"}) == {}
     assert run.distributed_arguments({"TPU_WORKER_HOSTNAMES": "a,b"}) == {}
     assert run.distributed_arguments({"TPU_WORKER_HOSTNAMES": "a"}) is None
+    on_tpu = {"TPU_ML_PLATFORM": "JAX"}  # JAX has found chips: the cloud knows the hosts.
+    assert run.distributed_arguments(on_tpu) == {}
+    assert run.distributed_arguments(on_tpu | {"TPU_PROCESS_ADDRESSES": "local"}) is None
+    assert run.distributed_arguments(on_tpu | {"JAX_PLATFORMS": "cpu"}) is None
+    assert run.distributed_arguments(on_tpu | {"TPU_SKIP_MDS_QUERY": "1"}) is None
     by_hand = {
         "JAX_COORDINATOR_ADDRESS": "host:1234",
         "JAX_NUM_PROCESSES": "2",
