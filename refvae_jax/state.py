@@ -16,7 +16,8 @@ class TrainState(NamedTuple):
       params: parameters of each player.
       mutable: batch statistics of each player.
       opt_state: optimiser state of each player.
-      nonfinite_step: int32, the first step whose loss or gradient was not finite, -1 if none was.
+      nonfinite_step: int32, the first step, counted from 1, whose loss or gradient was not finite;
+        -1 if none was.
     """
 
     step: jax.Array

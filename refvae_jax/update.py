@@ -87,7 +87,7 @@ def make_update(method, optimizers, seed, axis_name=None, order="simultaneous"):
             finite &= jnp.isfinite(loss) & jnp.isfinite(norm)
             logged |= scalars | {f"loss/{player}": loss, f"grad_norm/{player}": norm}
         healthy = finite | (state.nonfinite_step >= 0)
-        nonfinite_step = jnp.where(healthy, state.nonfinite_step, state.step)
+        nonfinite_step = jnp.where(healthy, state.nonfinite_step, state.step + 1)
         new = TrainState(state.step + 1, params, mutable, opt_state, nonfinite_step)
         return new, logged
 

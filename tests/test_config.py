@@ -1,5 +1,7 @@
 """What a config may hold, and the words for what it may not."""
 
+import re
+
 import pytest
 
 from configs import default, quickstart
@@ -109,3 +111,28 @@ def test_repulsion_weight_follows_the_formula():
 def test_misspelt_field_in_a_config_file_is_an_error(config):
     with pytest.raises(AttributeError, match="learning_rate"):
         config.optimizer.learning_rat = 1.0
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", 1),
+        ("optimizer.learning_rate", 0.5),
+        ("data.train_split", "other"),
+        ("data.grouped_fraction", 0.5),
+        ("dtype", "bfloat16"),
+    ],
+)
+def test_what_changes_the_result_may_not_change(config, field, value):
+    new = config.copy_and_resolve_references()
+    new.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=re.escape(f"config.{field} was")):
+        configs.same_run(config, new, "run")
+
+
+def test_a_field_that_only_one_config_has_is_a_difference(config):
+    old = config.copy_and_resolve_references()
+    with old.unlocked():
+        del old.method["k"]
+    with pytest.raises(UserError, match=r"method\.k was None, is 2\.0"):
+        configs.same_run(old, config, "run")

@@ -74,10 +74,10 @@ def test_product_of_gaussians_is_the_normalised_product_of_densities(group):
 
 
 def test_product_of_gaussians_survives_extreme_variances():
-    q = Gaussian(jnp.array([[1.0], [3.0]]), jnp.array([[-60.0], [-60.0]]))
+    q = Gaussian(jnp.array([[1.0, 1.0], [3.0, 3.0]]), jnp.array([[-60.0, 60.0], [-60.0, 60.0]]))
     got = distributions.product_of_gaussians(q, jnp.array([0, 0]))
     np.testing.assert_allclose(got.mean, 2.0, rtol=1e-5)
-    np.testing.assert_allclose(got.logvar, -60 - np.log(2), rtol=1e-5)
+    np.testing.assert_allclose(got.logvar, 2 * [np.array([-60, 60]) - np.log(2)], rtol=1e-5)
     # Variances of very different size, one group sharp and one broad.
     q = Gaussian(jnp.array([[1.0], [3.0], [5.0], [7.0]]), jnp.array([[-30.0], [-30], [40], [40]]))
     got = distributions.product_of_gaussians(q, jnp.array([0, 0, 1, 1]))

@@ -36,6 +36,15 @@ def test_cut_back_removes_later_and_broken_lines(tmp_path):
     assert not (tmp_path / "missing.jsonl").exists()
 
 
+def test_a_journal_cuts_back_both_of_its_files(tmp_path):
+    for name in ("metrics.jsonl", "timing.jsonl"):
+        for step in (10, 20):
+            logs.append(tmp_path / name, {"step": step})
+    logs.Journal(tmp_path).cut_back(10)
+    for name in ("metrics.jsonl", "timing.jsonl"):
+        assert (tmp_path / name).read_text() == '{"step": 10}\n'
+
+
 def test_line_and_duration():
     speed = {"images_per_second": 12_345.6, "seconds_left": 3_725}
     line = logs.progress_line(5, 100, {"loss/model": 1.5, "recon": 1.25}, speed)

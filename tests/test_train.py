@@ -135,10 +135,14 @@ def test_nonfinite_loss_stops_with_the_step_and_keeps_the_last_good(config, tmp_
     def explode(config, learning_rate):
         return lambda step: jax.numpy.where(step < 12, learning_rate, jax.numpy.inf)
 
+    looked = []
     monkeypatch.setattr(build, "schedule", explode)
-    with pytest.raises(UserError, match=r"not finite at step 13.*of step 10, is good"):
+    monkeypatch.setattr(train.SaturationWatch, "look", lambda self, step, row: looked.append(step))
+    # No line is logged between the step that breaks the parameters and the next checkpoint.
+    config.log_every_steps, config.checkpoint_every_steps = 8, 5
+    with pytest.raises(UserError, match=r"not finite at step 14.*of step 10, is good"):
         train.train(config, tmp_path)
-    assert checkpoint.steps(tmp_path) == [10]
+    assert checkpoint.steps(tmp_path) == [5, 10] and looked == [8]
     for leaf in jax.tree.leaves(checkpoint.load(tmp_path)[0]):
         assert np.isfinite(leaf).all()
 

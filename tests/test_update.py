@@ -83,7 +83,39 @@ def test_first_nonfinite_step_is_remembered(toy):
     broken = healthy._replace(params=healthy.params | {"critic": jnp.array(jnp.inf)})
     first, _ = update(broken, {})
     second, _ = update(first, {})
-    assert first.nonfinite_step == second.nonfinite_step == 1
+    assert first.nonfinite_step == second.nonfinite_step == 2
+
+
+@pytest.mark.parametrize("what", ["loss", "gradient"])
+@pytest.mark.parametrize("player", ["model", "critic"])
+def test_any_players_nonfinite_loss_or_gradient_is_remembered(toy, player, what):
+    def losses(variables, batch, rng):
+        found, own = toy.method.losses(variables, batch, rng), variables["params"][player]
+        # The root has a finite value and an infinite slope at 0.
+        bad = jnp.inf if what == "loss" else jnp.sqrt(own - jax.lax.stop_gradient(own))
+        loss, aux = found[player]
+        return found | {player: (loss + bad, aux)}
+
+    update = make_update(toy.method._replace(losses=losses), toy.optimizers, 0)
+    assert update(toy.state, {})[0].nonfinite_step == 1
+
+
+def test_replicas_average_gradients_statistics_and_scalars(toy):
+    def losses(variables, batch, rng):
+        a, m, x = variables["params"]["model"], variables["mutable"]["model"], batch["x"]
+        return {"model": (a * x, (m + x, {"seen": x}))}
+
+    method = toy.method._replace(players=("model",), losses=losses)
+    optimizers = {"model": optax.sgd(0.1)}
+    start = state.create({"params": {"model": 3.0}, "mutable": {"model": 0.0}}, optimizers)
+    update = make_update(method, optimizers, 0, axis_name="batch")
+    # As pmap and shard_map, on one device.
+    step = jax.vmap(update, in_axes=(None, 0), axis_name="batch")
+    new, scalars = step(start, {"x": jnp.array([1.0, 5.0])})
+    np.testing.assert_allclose(new.params["model"], 2 * [3 - 0.1 * 3], rtol=1e-6)
+    np.testing.assert_allclose(new.mutable["model"], [3, 3])
+    np.testing.assert_allclose(scalars["seen"], [3, 3])
+    np.testing.assert_allclose(scalars["loss/model"], [9, 9])
 
 
 def test_to_float_scales_bytes_and_leaves_ids():

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from configs import default
+from refvae_jax import distributions
 from refvae_jax.build import initial_variables
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
-from refvae_jax.methods import METHODS, gmvae, mlvae
+from refvae_jax.methods import METHODS, autoencoder, gmvae, mlvae
 from refvae_jax.methods.base import DataInfo
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -204,3 +205,51 @@ def test_decoder_that_does_not_fit_the_image_says_so():
     config.network.decoder_widths = (8,)
     with pytest.raises(UserError, match="16x16 images but the data has 32x32"):
         gmvae.build(config, DataInfo((32, 32, 1), 10))
+
+
+@pytest.mark.parametrize("name", ["gmvae", "mlvae"])
+def test_the_step_is_composed_of_the_tested_parts(name):
+    """Loss, gradient and both networks' statistics: whose posterior is drawn, decoded and paid."""
+    config, info = default.form(default.get_config(), "smoke"), DataInfo((16, 16, 1), 100)
+    config.method.name = name
+    config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
+    method, net = METHODS[name](config, info), autoencoder.build(config, info)
+    variables = jax.jit(lambda: initial_variables(method, 0))()
+    image = np.random.default_rng(0).uniform(size=(6, 16, 16, 1)).astype(np.float32)
+    group, rng = jnp.array([0, 0, 1, 1, 1, -1]), jax.random.key(1)
+
+    def found(params):
+        moved = variables | {"params": {"model": params}}
+        loss, (mutable, _) = method.losses(moved, {"image": image, "group": group}, rng)["model"]
+        return loss, mutable
+
+    def wanted(params):
+        moved = variables | {"params": {"model": params}}
+        q, of_encoder = net.train_encode(moved, image)
+        of_group = distributions.product_of_gaussians(q["content"], group)
+        rng_content, rng_style = jax.random.split(rng)
+        codes = {
+            "content": distributions.sample(
+                rng_content, of_group if name == "mlvae" else q["content"]
+            ),
+            "style": distributions.sample(rng_style, q["style"]),
+        }
+        recon, of_decoder = net.train_decode(moved, codes)
+        if name == "mlvae":
+            loss, _ = mlvae.objective(image, recon, q["style"], of_group, group)
+        else:
+            constants = {n: config.method[n] for n in ("k", "w_rep", "w_cent", "delta")}
+            loss, _ = gmvae.objective(image, recon, q, group, **constants)
+        return loss, {"encoder": of_encoder, "decoder": of_decoder}
+
+    def evaluated(function):
+        step = jax.jit(jax.value_and_grad(function, has_aux=True))
+        return step(variables["params"]["model"])
+
+    (loss, mutable), gradient = evaluated(found)
+    (want, want_mutable), want_gradient = evaluated(wanted)
+    np.testing.assert_allclose(loss, want, rtol=1e-5)
+    for a, b in ((mutable, want_mutable), (gradient, want_gradient)):
+        assert jax.tree.structure(a) == jax.tree.structure(b)
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5 * np.abs(y).max())

@@ -218,3 +218,64 @@ def test_images_are_in_range_and_codes_as_the_config_says(name):
     images = method.sample(variables, jax.random.key(0), 4)
     assert images.shape == (4, *SHAPE)
     assert 0 <= images.min() < images.max() <= 1
+
+
+def with_logit_bias(variables, bias):
+    """Critics that answer the same to everything."""
+
+    def change(path, leaf):
+        keys = jax.tree_util.keystr(path)
+        if "logit" not in keys and "Dense_6" not in keys:
+            return leaf
+        return jnp.full_like(leaf, bias) if "bias" in keys else jnp.zeros_like(leaf)
+
+    critic = jax.tree.map_with_path(change, variables["params"]["critic"])
+    return variables | {"params": variables["params"] | {"critic": critic}}
+
+
+@pytest.mark.parametrize("name", WITH_CRITIC)
+def test_a_critic_that_takes_all_for_the_encoders_is_right_there_only(name):
+    """`on_real > 0` and `on_made < 0`: what the watch for a critic that has won reads."""
+    method = build(name)
+    batch = make_batch(method.setting)
+    losses = quick_jit(method.losses)
+    for bias, right in (
+        (1.0, ("encoder", "joint", "real")),
+        (-1.0, ("generator", "permuted", "made")),
+    ):
+        variables = with_logit_bias(variables_of(method), bias)
+        scalars = losses(variables, batch, jax.random.key(0))["critic"][1][1]
+        found = {n: float(v) for n, v in scalars.items() if n.startswith("critic/accuracy/")}
+        assert found and found == {n: float(n.endswith(right)) for n in found}
+
+
+def test_mathieus_target_is_its_mean_without_variance():
+    method = build("mathieu")
+    q = method.encode(variables_of(method), make_batch("reference")["unlabelled"]["image"])
+    assert np.exp(q["target"].logvar / 2).max() < 1e-6
+    assert np.exp(q["common"].logvar / 2).min() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["srbvae", "rbvae"])
+def test_e_ref_starts_at_zero(name):
+    params = quick_jit(build(name).init)(jax.random.key(0))["params"]["model"]
+    np.testing.assert_array_equal(params["e_ref"], np.zeros(2))
+
+
+@pytest.mark.parametrize("name", ["factorvae", "mathieu"])
+def test_the_critics_gradient_is_of_all_its_inputs(name):
+    """The slope of the last bias: sigmoid(d) of what is made, less sigmoid(-d) of what is real."""
+    method = build(name)
+    batch = make_batch(method.setting)
+    variables = with_logit_bias(variables_of(method), 0.3)
+
+    @quick_jit
+    @jax.grad
+    def slope(critic):
+        moved = variables | {"params": variables["params"] | {"critic": critic}}
+        return method.losses(moved, batch, jax.random.key(0))["critic"][0]
+
+    sets = 2 if name == "mathieu" else 1
+    layer = slope(variables["params"]["critic"])["logit" if name == "mathieu" else "Dense_6"]
+    s = 1 / (1 + np.exp(-0.3))
+    np.testing.assert_allclose(layer["bias"], [sets * (s - (1 - s))], rtol=1e-4)
