@@ -1,16 +1,21 @@
 """results.json: its form, and what its scores say of models whose answer is known."""
 
 import json
+import types
 
 import numpy as np
 import pytest
 
+from configs import mnist_gmvae, mnist_gmvae_semi, mnist_mlvae, quickstart
 from refvae_jax import evaluate, ground_truth, scores
+from refvae_jax import splits as splits_module
 from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.source import Factors
 from refvae_jax.distributions import Gaussian
 from refvae_jax.ground_truth import Chance
-from refvae_jax.splits import Splits
+from refvae_jax.metrics import regression, swaps
+from refvae_jax.metrics.linear import LinearScores
+from refvae_jax.splits import Splits, take
 
 NAMES = [
     f"{z}/label/{p}_accuracy{s}"
@@ -195,3 +200,152 @@ def test_what_knowing_nothing_scores(images):
         assert known.of(name, False) == pytest.approx(deviation, rel=1e-3), name
     assert known.of("content/style/r2", False) == 0
     assert known.of("swap/content/style_moved", False) == 0.5
+
+
+class Wide(Exact):
+    """A posterior so wide that a sample tells nothing of its mean."""
+
+    def encode(self, images):
+        found = super().encode(images)
+        return {name: q._replace(logvar=np.full_like(q.mean, 20)) for name, q in found.items()}
+
+
+def test_scores_of_a_sample_are_of_samples_of_every_part(splits, monkeypatch):
+    seen = []
+    monkeypatch.setattr(scores, "class_scores", lambda codes, *_: seen.append(codes) or {})
+    monkeypatch.setattr(scores, "factor_scores", lambda *_: {})
+    scores.code_scores(Wide(), splits, seed=0, setting="reference")
+    means, samples = seen[::2], seen[1::2]  # Of content and style.
+    for latent, (mean, sample) in enumerate(zip(means, samples, strict=True)):
+        for place, part in enumerate((splits.fit, splits.validation, splits.test)):
+            np.testing.assert_array_equal(mean[place][:, 0], part.image[:, 0, latent, 0])
+            noise = (sample[place] - mean[place]) / np.exp(10)
+            assert abs(noise.std() - 1) < 0.15 and abs(noise.mean()) < 0.2
+
+
+@pytest.fixture
+def uneven(splits):
+    """Splits that their sizes tell apart."""
+    sizes = {"train": 600, "fit": 500, "validation": 400, "test": 300}
+    return Splits(*(take(getattr(splits, n), np.arange(k)) for n, k in sizes.items()))
+
+
+@pytest.mark.parametrize("setting", ["group", "reference"])
+def test_probes_learn_from_fit_are_chosen_on_validation_and_scored_on_test(
+    uneven, setting, monkeypatch
+):
+    seen = {}
+
+    def watch(module, name, answer):
+        def probe(*parts, **_):
+            seen.setdefault(name, set()).add(tuple(len(part.codes) for part in parts))
+            return answer
+
+        monkeypatch.setattr(module, name, probe)
+
+    errors = regression.Regression(np.zeros(1), np.zeros(1))
+    watch(scores, "paper_accuracy", 0.5)
+    watch(scores, "strong_accuracy", 0.5)
+    watch(scores, "linear_accuracy", LinearScores(0.5, 0.5, (0.5,) * 4))
+    watch(regression, "linear_errors", errors)
+    watch(regression, "strong_errors", errors)
+    scores.code_scores(Exact(), uneven, seed=0, setting=setting)
+    weak, strong = {(500, 300)}, {(500, 400, 300)}
+    name = "paper_accuracy" if setting == "group" else "linear_accuracy"
+    assert seen == {
+        name: weak,
+        "strong_accuracy": strong,
+        "linear_errors": weak,
+        "strong_errors": strong,
+    }
+
+
+def test_what_an_image_shows_is_judged_by_the_image_that_it_is_of(images):
+    """Also of kinds: content of A with the style of B is judged by B's under swap/style."""
+    kinds = images.factors._replace(
+        categories=images.label[:, None], kinds={"shape": tuple("abcd")}
+    )
+    judges = JUDGES._replace(kinds=lambda pictures: pictures[:, 0, 0] // 10)
+    found = scores.decoder_scores(Exact(), images._replace(factors=kinds), judges, seed=0)
+    assert found["swap/content/shape/accuracy"] == 1
+    assert found["swap/style/shape/accuracy"] == found["swap/style/label/accuracy"] < 0.5
+
+
+def test_errors_and_changes_of_pixels_by_hand(images):
+    content, style = images.image.reshape(600, 2).T.astype(float)
+    found = scores.decoder_scores(IgnoresStyle(), images, JUDGES, seed=0)
+    error = np.square((style - 7) / 255).mean() / 2  # One pixel of two.
+    assert found["reconstruction/mse"] == pytest.approx(error)
+    other = swaps.partner(600, 0)
+    moved, kept = (np.square(x - x[other]).sum() for x in (style, content))
+    found = scores.decoder_scores(Exact(), images, JUDGES, seed=0)
+    assert found["swap/content/pixel_change"] == pytest.approx(moved / (moved + kept))
+
+
+def test_the_decoder_is_scored_on_test(uneven, monkeypatch):
+    monkeypatch.setattr(scores, "code_scores", lambda *_: {})
+    monkeypatch.setattr(scores, "decoder_scores", lambda model, part, *_: {"n": len(part.label)})
+    assert scores.all_scores(Exact(), uneven, JUDGES, 0, "group") == {"n": 300}
+
+
+class Loaded(Exact):
+    """A model of a checkpoint, or of initial variables."""
+
+    def __init__(self, method, variables, image_shape):
+        self.variables = variables
+
+    def with_variables(self, variables):
+        return Loaded(None, variables, None)
+
+
+def test_which_images_and_which_models_are_evaluated(uneven, tmp_path, monkeypatch):
+    """Judges learn from train, their ceiling is that on test; untrained is the beginning."""
+    method = types.SimpleNamespace(setting="group")
+    steps = []
+
+    def load(workdir, step):
+        steps.append(step)
+        return "trained", {"image_shape": (1, 2, 1)}, 7
+
+    monkeypatch.setattr(evaluate.checkpoint, "load", load)
+    monkeypatch.setattr(evaluate.checkpoint, "steps", lambda workdir: [7, 9])
+    monkeypatch.setattr(evaluate, "build_method", lambda record: method)
+    monkeypatch.setattr(evaluate, "open_splits", lambda config: uneven)
+    monkeypatch.setattr(evaluate, "check_same_images", lambda *_: None)
+    monkeypatch.setattr(evaluate, "initial_variables", lambda method, seed: "initial")
+    monkeypatch.setattr(evaluate, "Model", Loaded)
+    monkeypatch.setattr(scores, "make_judges", lambda part, seed: len(part.label))
+    monkeypatch.setattr(scores, "judged", lambda j, x, part: {"label/accuracy": len(x) / 1000})
+    found = {"trained": 0.9, "initial": 0.2}
+    monkeypatch.setattr(
+        scores,
+        "all_scores",
+        lambda m, parts, judges, *_: {
+            "content/label/strong_accuracy": found[m.variables],
+            "swap/content/label/accuracy": judges / 1000,
+        },
+    )
+    results = evaluate.evaluate(quickstart.get_config("smoke"), tmp_path)
+    assert steps == ["best"] and (results["steps"], results["trained_steps"]) == (7, 9)
+    row = results["scores"]["content/label/strong_accuracy"]
+    assert (row["value"], row["untrained"]) == (0.9, 0.2)
+    assert results["scores"]["swap/content/label/accuracy"]["value"] == 0.6  # Of train.
+    assert results["scores"]["judge/label/accuracy"]["value"] == 0.3  # Of test.
+
+
+def test_what_the_paper_reports_is_shown_in_its_setting_only():
+    config = mnist_gmvae.get_config()
+    names = ("content/label/paper_accuracy", "style/label/paper_accuracy")
+    assert evaluate.paper_scores(config) == dict(zip(names, (0.992, 0.139), strict=True))
+    mlvae = evaluate.paper_scores(mnist_mlvae.get_config())
+    assert mlvae == dict(zip(names, (0.893, 0.166), strict=True))
+    assert evaluate.paper_scores(mnist_gmvae_semi.get_config()) == {}
+    config.method.k = 3.0
+    assert evaluate.paper_scores(config) == {}
+
+
+def test_parts_are_opened_by_their_names(monkeypatch):
+    monkeypatch.setattr(splits_module, "open_split", lambda data, name: name)
+    config = quickstart.get_config("smoke")
+    config.data.reference_split = "some"
+    assert splits_module.open_splits(config)._asdict() == {n: n for n in Splits._fields}

@@ -186,3 +186,14 @@ def test_nothing_to_compare_with():
 def test_which_direction_speaks_for_the_separation(name, lower):
     group = any(latent in name for latent in ("content", "style"))
     assert lower_is_better(name, GROUP if group else REFERENCE) == lower
+
+
+def test_chance_learns_from_fit_and_is_scored_on_test():
+    train = make_set([0] + [1] * 5, ("a", "b"), numbers={"red": [9.0] * 6})
+    fit = make_set([0] * 3 + [1], ("a", "b"), numbers={"red": [0.0, 0, 0, 4]})
+    test = make_set([1, 1, 0], ("a", "b"), numbers={"red": [1.0, 1, 4]})
+    known = chance_levels(Splits(train, fit, train, test))
+    assert known.of("content/label/strong_accuracy", False) == pytest.approx(1 / 3)
+    assert known.of("content/red/mae", False) == pytest.approx(1)  # The median would err by 2.
+    error = np.mean(np.square([1 / 6, 1 / 6, 5 / 6]))  # The mean of train is 5 / 6.
+    assert known.of("reconstruction/mse", True) == pytest.approx(error / 255**2)

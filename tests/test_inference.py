@@ -1,5 +1,7 @@
 """The inference names of a loaded run, and their agreement with each other."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ import refvae_jax
 from refvae_jax import inference
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
+from refvae_jax.inference import Model, posterior_sample
+from refvae_jax.methods.base import Method
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +115,47 @@ def test_in_chunks_pads_and_cuts():
     got = inference.in_chunks(double, np.arange(300.0))
     np.testing.assert_array_equal(got, 2 * np.arange(300.0))
     assert seen == [256, 256]
+
+
+@pytest.fixture
+def two_pixels():
+    """A Model whose latents are the left and the right pixel of an image."""
+
+    def encode(variables, image):
+        halves = {"common": image[:, :, 0, 0], "target": image[:, :, 1, 0]}
+        return {name: Gaussian(x, jnp.zeros_like(x)) for name, x in halves.items()}
+
+    def decode(variables, codes):
+        return jnp.stack([codes["common"], codes["target"]], axis=2)[..., None]
+
+    def prior(variables, rng, n):
+        drawn = jax.random.uniform(rng, (2, n, 1))
+        return {"common": drawn[0], "target": drawn[1]}
+
+    method = Method("reference", ("model",), None, None, encode, decode, prior)
+    return Model(method, {}, (1, 2, 1))
+
+
+def test_resampling_keeps_the_other_latent_of_each_image(two_pixels):
+    images = np.array([[10, 20], [30, 40], [50, 60]], np.uint8).reshape(3, 1, 2, 1)
+    drawn = two_pixels.resample(images, "target", 4, seed=1)[:, :, 0, :, 0]  # [3, 4, 2]
+    np.testing.assert_array_equal(drawn[..., 0], np.repeat([[10], [30], [50]], 4, axis=1))
+    assert len(np.unique(drawn[..., 1])) > 6
+
+
+def test_pixels_are_rounded_to_the_nearest(two_pixels):
+    codes = {"common": np.array([[-1.0], [0.6 / 255]]), "target": np.array([[2.0], [99.4 / 255]])}
+    assert two_pixels.decode(codes).reshape(2, 2).tolist() == [[0, 255], [1, 99]]
+
+
+def test_other_seeds_give_other_samples_of_the_posterior():
+    q = Gaussian(np.zeros((5, 2)), np.zeros((5, 2)))
+    assert np.any(posterior_sample(q, 0, "z") != posterior_sample(q, 1, "z"))
+
+
+def test_interpolation_is_a_straight_line(two_pixels):
+    a, b = (np.array(x, np.uint8).reshape(1, 1, 2, 1) for x in ([0, 100], [80, 200]))
+    path = two_pixels.interpolate(a, b, 5)[0, :, 0, :, 0]
+    np.testing.assert_array_equal(path, [[0, 100], [20, 125], [40, 150], [60, 175], [80, 200]])
+    path = two_pixels.interpolate(a, b, 5, latents=["target"])[0, :, 0, :, 0]
+    np.testing.assert_array_equal(path, [[0, 100], [0, 125], [0, 150], [0, 175], [0, 200]])

@@ -184,3 +184,30 @@ def test_errors_are_one_clear_sentence(tmp_path):
     with pytest.raises(UserError, match="at least 2 test images"):
         pictures.draw_figures(two, images[:1], {}, tmp_path, seed=0)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("names", [("content", "style"), ("common", "target")])
+def test_every_figure_is_of_the_latents_that_it_should_be_of(names):
+    kept, moved = names
+    model, images = HalvesModel(latent_names=names), random_images(12, seed=2)
+    codes = {name: g.mean for name, g in model.encode(random_images(50, seed=1)).items()}
+    far = pictures.least_like(images[0], images[1:10])
+    assert (far != images[1]).any()
+    expected = {
+        "samples_prior": pictures.sample_grid(model, model.prior_codes(100, 3), rows=10),
+        "samples_aggregate": pictures.sample_grid(
+            model, pictures.aggregate_codes(codes, 100, 3), rows=10
+        ),
+        "swaps": pictures.swap_grid(model, images[:10], kept=kept),
+        "interpolation": pictures.interpolation_grid(model, images[0], far, n=10, kept=kept),
+        "synthesis": pictures.synthesis_grid(model, images[:10], moved=moved, n=8, seed=3),
+        "samples_crossed": pictures.crossed_sample_grid(
+            model, kept=kept, rows=10, columns=10, seed=3
+        ),
+    }
+    found = pictures.still_pictures(model, images, codes, seed=3)
+    assert found.keys() == expected.keys()
+    for name, picture in expected.items():
+        np.testing.assert_array_equal(found[name], picture)
+    walk = pictures.walk_frames(model, images[:9], moved=moved, steps=12, seed=3)
+    np.testing.assert_array_equal(pictures.animations(model, images, seed=3)[moved], walk)

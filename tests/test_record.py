@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from refvae_jax.data import cache
 from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.factors_file import no_factors
 from refvae_jax.errors import UserError
@@ -21,3 +22,12 @@ def test_other_reference_images_are_refused(reference):
     check_same_images(record, image_record(images(8)))  # Figures do without them.
     with pytest.raises(UserError, match="reference_digest was"):
         check_same_images(record, image_record(images(8), reference))
+
+
+def test_other_labels_are_other_images():
+    image = np.zeros((4, 2, 2, 1), np.uint8)
+    one, two = (
+        ImageSet(image, np.array(label, np.int32), (), no_factors(4))
+        for label in ([0, 0, 1, 1], [0, 1, 1, 0])
+    )
+    assert cache.digest(one) != cache.digest(two)

@@ -348,6 +348,15 @@ def test_command(make_run, tmp_path, capsys):
     assert error.count("error: ") == 2 and "Traceback" not in error
 
 
+def test_published_figures_that_claims_rest_on():
+    mnist = functools.partial(published.figures, "reference_mnist/32x32")
+    assert mnist("rbvae")["size"] == 0.061 and mnist("srbvae")["size"] == 0.038
+    assert mnist("srbvae")["average"] == 0.060 and mnist("dipvae1")["average"] == 0.064
+    assert mnist("mathieu")["average"] == 0.098 and mnist("vae")["size"] == 0.034
+    assert mnist("rbvae", common=True) == {"average": 0.195}
+    assert mnist("srbvae", common=True) == {"average": 0.189}
+
+
 @pytest.mark.parametrize("dataset", published.TABLE)
 def test_published_averages_are_those_of_their_rows(dataset):
     for method in table.TITLES:

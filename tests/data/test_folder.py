@@ -342,3 +342,26 @@ def test_copies_in_both_sets_are_told(root, data, capsys, first, second, referen
     said = capsys.readouterr().out
     assert f"1 images are both in train and in {other}, such as" in said
     assert f"a/0.png and {second}/a/0.png" in said
+
+
+def test_what_is_known_stays_with_its_image_when_others_are_left_out(root, data):
+    make_groups(root, count=50)
+    data.hold_out = 0.0
+    rows = [f"{name}/{i}.png,{i}" for name in "abc" for i in range(50)]
+    (root / "factors.csv").write_text("path,f\n" + "\n".join(rows))
+    for broken in ("a/0.png", "b/1.png"):
+        (root / broken).write_bytes(b"no image")
+    train = open_split(data, "train")
+    red, green = train.image[:, 8, 8, :2].T
+    assert len(train.label) == 148
+    np.testing.assert_array_equal(red, 10 * train.label + 5)
+    np.testing.assert_array_equal(green, train.factors.values[:, 0])
+
+
+def test_the_reference_class_is_in_no_split(root, data):
+    for split in ("train", "test"):
+        make_groups(root / split, names=("happy", "neutral"))
+    data.reference_split, data.reference_class = "reference", "neutral"
+    for split in ("train", "validation", "test"):
+        assert set(open_split(data, split).image[:, 8, 8, 0]) == {5}
+    assert len(open_split(data, "reference").label) == 10  # Those of train.

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from refvae_jax.data.builders import cars3d, digits5k
+from refvae_jax.data.grouped import known_groups
+from refvae_jax.data.order import make_rng
 from refvae_jax.data.partition import parse, resolve, select
 from refvae_jax.errors import UserError
 
@@ -63,3 +66,19 @@ def test_missing_splits_come_out_of_train():
     ]
     assert resolve("train[:5]", ("train",), 0.1, "groups") == "train[:5]"
     assert resolve("train", ("train",), 0.0, "groups") == "train"
+
+
+def test_groups_are_drawn_and_the_draw_never_changes():
+    """Pinned: other numbers divide every data set anew, and stored runs cannot be scored."""
+    labels = np.arange(20)
+    groups, members = (
+        select(labels if unit == "groups" else 0 * labels, parse(f"x@{unit}[:30%]")[1]).tolist()
+        for unit in ("groups", "members")
+    )
+    assert groups == [2, 5, 8, 10, 16, 19] and members == [0, 3, 4, 6, 7, 8]
+    assert make_rng(3, "a", 5).integers(1000, size=3).tolist() == [759, 366, 897]
+    known = known_groups(labels, 0.3, seed=0) >= 0
+    assert np.flatnonzero(known).tolist() == [0, 1, 7, 11, 13, 18]
+    assert sorted(cars3d.test_cars(183))[:4] == [0, 5, 10, 39]
+    train, test = digits5k._stratified_rows(np.repeat(np.arange(10), 500))
+    assert train[:3].tolist() == [190, 231, 98] and test[:3].tolist() == [227, 50, 436]

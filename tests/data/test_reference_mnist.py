@@ -327,3 +327,17 @@ def test_source_is_found_where_tfds_looks(digits_dir, tmp_path, monkeypatch):
     digits = reference_mnist._read_source("digits5k", tmp_path, "test")
     assert digits.image.shape == (1000, 28, 28, 1) and digits.label.shape == (1000,)
     assert not list(tmp_path.iterdir())
+
+
+def test_forms_are_those_of_the_docstring():
+    forms = {
+        name: (c.source, c.resolution, c.max_width, c.num_validation)
+        for name, c in ReferenceMnist.builder_configs.items()
+    }
+    assert forms == {
+        "64x64": ("mnist", 64, 5, 1000),
+        "32x32": ("mnist", 32, 3, 1000),
+        "32x32_digits5k": ("digits5k", 32, 3, 250),
+    }
+    test = draw_style("test", 4, 1, resolution=32, max_width=3)
+    np.testing.assert_allclose(test.colour, [0.515078, 0.549128, 0.658144], atol=1e-5)

@@ -92,3 +92,22 @@ def test_fewer_reference_images_than_a_batch(splits, config):
     splits["reference"] = images(9)
     with pytest.raises(UserError, match="the reference split has 9 images"):
         settings.training_sets(config, "reference")
+
+
+def test_the_seed_decides_the_order(splits, config):
+    sets = settings.training_sets(config, "unsupervised")
+    drawn = []
+    for config.seed in (0, 0, 1):
+        (batch, *_) = settings.training_batches(sets, config, 0)
+        drawn.append(batch["image"])
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.any(drawn[0] != drawn[2])
+
+
+def test_members_of_a_group_follow_each_other(splits, config):
+    """40 images in 10 groups of 4, in chunks of 2: a batch of 10 holds whole pairs."""
+    config.data.group_chunk, config.data.grouped_fraction = 2, 1.0
+    sets = settings.training_sets(config, "group")
+    for batch in settings.training_batches(sets, config, 0):
+        pairs = batch["group"].reshape(5, 2)
+        np.testing.assert_array_equal(pairs[:, 0], pairs[:, 1])

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from refvae_jax.metrics import judge as judge_module
-from refvae_jax.metrics.judge import train_factor_judge, train_judge
+from refvae_jax.metrics.judge import train_factor_judge, train_judge, train_kinds_judge
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +202,18 @@ def test_wrong_input_is_refused(judge):
         train_judge(images, [0, 1, 2, 0], num_classes=2, seed=0)
     with pytest.raises(ValueError, match="knows images"):
         judge(images)
+
+
+def test_several_classes_at_once(monkeypatch):
+    """Which channel is bright, which half is, and another that is in no picture."""
+    monkeypatch.setattr(judge_module, "MIN_STEPS", 80)
+
+    def draw(n, seed):
+        images, channel = bars(n, seed)
+        half = np.random.default_rng(seed + 100).integers(0, 2, n)
+        images[half == 1, 6:] += 40
+        return images, np.column_stack([half, channel])
+
+    predicted = train_kinds_judge(*draw(500, 0), (2, 3), seed=0)(draw(200, 1)[0])
+    assert predicted.shape == (200, 2) and predicted.dtype == np.int32
+    assert np.all((predicted == draw(200, 1)[1]).mean(axis=0) >= 0.9)

@@ -1,5 +1,6 @@
 import math
 
+import jax
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -248,3 +249,52 @@ def test_wrong_input_is_refused(codes, labels, sentence):
         paper_accuracy(good, wrong, **BINARY)
     with pytest.raises(ValueError, match=sentence):
         strong_accuracy(good, wrong, good, **BINARY)
+
+
+def test_all_parts_are_standardised_by_the_moments_of_fit():
+    rng = np.random.default_rng(0)
+    fit, moved = Codes(rng.normal(5, 3, (50, 2)), np.zeros(50)), Codes(np.ones((4, 2)), np.zeros(4))
+    first, second = probes.standardise(fit, moved)
+    mean, std = fit.codes.mean(axis=0), fit.codes.std(axis=0)
+    np.testing.assert_allclose(first.codes, (fit.codes - mean) / std, rtol=1e-5)
+    np.testing.assert_allclose(second.codes, (moved.codes - mean) / std, rtol=1e-5)
+
+
+def test_the_paper_probe_sees_the_codes_as_they_are_in_other_orders(monkeypatch):
+    seen, train_epoch = [], classifier.train_epoch
+    monkeypatch.setattr(
+        classifier, "train_epoch", lambda *args: (seen.append(args), train_epoch(*args))[1]
+    )
+    fit, _, test = parts(halves)
+    fit = Codes(3 * fit.codes + 1, fit.labels)
+    probes.paper_accuracy(fit, test, **BINARY)
+    for _, _, codes, _, _, _ in seen:
+        np.testing.assert_array_equal(codes, fit.codes)
+    assert len({jax.random.key_data(args[4]).tobytes() for args in seen}) == len(seen) == 8
+
+
+def test_the_network_is_the_papers():
+    """At test time: batch norm by its running moments (0 and 1 at first), leaky ReLU of .2."""
+    network = classifier.Classifier(3)
+    codes = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    variables = classifier.init(network, classifier.make_rng(0), codes[:1]).variables
+    x = codes
+    for name in ("Dense_0", "Dense_1", "Dense_2"):
+        layer = variables["params"][name]
+        x = x @ layer["kernel"] + layer["bias"]
+        if name != "Dense_2":
+            x = x / np.sqrt(1 + 1e-5)
+            x = np.where(x > 0, x, 0.2 * x)
+    np.testing.assert_allclose(network.apply(variables, codes, train=False), x, atol=1e-5)
+
+
+def test_the_converged_network_is_that_of_its_best_epoch(monkeypatch):
+    fit, validation, test = parts(halves)
+    curve = [0.2, 0.6, *[0.5] * 200]
+    epochs = []
+    monkeypatch.setattr(probes, "_train_epoch", lambda *args: epochs.append(args[4]) or args[4])
+    monkeypatch.setattr(
+        probes, "_accuracy", lambda _, state, part: curve[state] if part is validation else state
+    )
+    assert probes._converged_network(fit, validation, test, **BINARY) == (0.6, 1)
+    assert epochs[-1] == 1 + probes.STRONG_PATIENCE

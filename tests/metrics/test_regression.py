@@ -247,3 +247,8 @@ def test_wrong_input_is_refused(codes, factors, sentence):
         linear_errors(good, wrong)
     with pytest.raises(ValueError, match=sentence):
         strong_errors(good, wrong, good, seed=0)
+
+
+def test_the_average_is_the_mean_of_the_factors():
+    found = regression.with_average(("a", "b", "c"), np.array([1.0, 2, 6]))
+    assert found == {"a": 1, "b": 2, "c": 6, "average": 3}
