@@ -93,7 +93,7 @@ LAYOUTS = {
         "from `common` the constant predictor's is best.",
     ),
     "classes": Layout(
-        "(?:target|common|z)/(label/(?:balanced_accuracy|linear_accuracy/(?!sample$)[^/]+))",
+        "(?:target|common|z)/(label/(?:balanced_accuracy|linear_accuracy/(?!sample$).+(?<!/sample)))",
         LATENTS,
         "chance",
         "Accuracy of a linear classifier of the posterior means, on each class and their average: "

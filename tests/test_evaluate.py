@@ -9,10 +9,11 @@ import pytest
 from configs import mnist_gmvae, mnist_gmvae_semi, mnist_mlvae, quickstart
 from refvae_jax import evaluate, ground_truth, scores
 from refvae_jax import splits as splits_module
-from refvae_jax.data.cache import ImageSet
+from refvae_jax.data.cache import ImageSet, open_split
 from refvae_jax.data.source import Factors
 from refvae_jax.distributions import Gaussian
 from refvae_jax.ground_truth import Chance
+from refvae_jax.inference import posterior_sample
 from refvae_jax.metrics import regression, swaps
 from refvae_jax.metrics.linear import LinearScores
 from refvae_jax.splits import Splits, take
@@ -349,3 +350,12 @@ def test_parts_are_opened_by_their_names(monkeypatch):
     config = quickstart.get_config("smoke")
     config.data.reference_split = "some"
     assert splits_module.open_splits(config)._asdict() == {n: n for n in Splits._fields}
+
+
+def test_figures_are_of_test_images_and_the_aggregate_of_training_codes(config, trained):
+    model, shown, codes = evaluate.figure_inputs(config, trained)
+    train, test = (open_split(config.data, name) for name in ("train", "test"))
+    assert len(shown) == 100
+    assert {image.tobytes() for image in shown} <= {image.tobytes() for image in test.image}
+    for name, q in model.encode(train.image).items():
+        np.testing.assert_array_equal(codes[name], posterior_sample(q, config.seed, name))

@@ -126,6 +126,16 @@ def test_best_is_bold_where_higher_is_better(make_run):
     assert papers == [["*.554*", "*.279*", "", "*.383*"], ["*.587*", "*.405*", "", "*.422*"]]
 
 
+def test_classes_may_have_any_name(make_run):
+    names = ("T-shirt/top", "sampler")
+    folder = make_run("s", "vae", accuracies(names, "z", [0.6, 0.4]), dataset="fashion_mnist")
+    path = folder / "results.json"
+    results = json.loads(path.read_text())
+    results["scores"]["z/label/linear_accuracy/T-shirt/top/sample"] = score(9.0, 0.1, "higher")
+    path.write_text(json.dumps(results))
+    assert lines_of(text_of(folder))[0][3:] == [*names, "average"]
+
+
 def test_affectnet_has_the_papers_columns_and_rows_and_what_common_knows(make_run):
     *seven, average = published.TABLE["affectnet"].split()[:8]
     classes = functools.partial(accuracies, seven)
@@ -249,14 +259,16 @@ def test_steps_are_those_trained_not_those_of_the_best_checkpoint(make_run):
     assert rows == [["950", "1"], ["1,000", "1"]]  # Scored before its end.
 
 
+@pytest.mark.parametrize("lacks", [0, 1])
 @pytest.mark.parametrize("missing", [None, float("nan"), "absent"])
-def test_a_score_that_one_seed_lacks_leaves_the_cell_empty(make_run, missing):
+def test_a_score_that_one_seed_lacks_leaves_the_cell_empty(make_run, missing, lacks):
     lacking = errors("z", [0.1] * 5)
     lacking["z/blue/mae"]["value"] = missing
     if missing == "absent":
         del lacking["z/blue/mae"]
-    make_run("a", "vae", lacking)
-    make_run("b", "vae", errors("z", [0.1] * 5), seed=1)
+    found = [lacking, errors("z", [0.1] * 5)]
+    make_run("a", "vae", found[lacks])
+    make_run("b", "vae", found[1 - lacks], seed=1)
     folder = make_run("c", "svae", errors("z", [0.3] * 5))
     text = text_of(folder.parent)
     assert row_of(text, "VAE")[3:6] == ["**.100** ± .000", "**.100** ± .000", ""]

@@ -17,8 +17,11 @@ from refvae_jax.data.source import Factors, categorise
 from refvae_jax.data.table_file import read_lines
 from refvae_jax.errors import UserError
 
-# What stands beside a factor in the name of a score.
-_SCORE_WORDS = ("label", "average", "sample", "mae", "strong_mae", "mse", "r2")
+# What stands beside a factor in the name of a score, or in its place.
+_SCORE_WORDS = (
+    *("content", "style", "common", "target", "z", "swap", "resample", "reconstruction", "judge"),
+    *("label", "average", "sample", "mae", "strong_mae", "mse", "r2", "pixel_change"),
+)
 
 
 def no_factors(count: int) -> Factors:
@@ -65,11 +68,16 @@ def read_factors(
 def _read_table(path: Path) -> list[list[str]]:
     """The cells of all lines; those of the first are the names, each another one."""
     lines = [cells for _, cells in read_lines(path)] or [[]]
-    taken = [name for name in lines[0][1:] if "/" in name or name in _SCORE_WORDS]
+    taken = [
+        name
+        for name in lines[0][1:]
+        if "/" in name or name in _SCORE_WORDS or name.endswith("_moved")
+    ]
     if taken:
         raise UserError(
             f"{path}, column {taken[0]!r}: the name of a factor is part of the names of its scores,"
-            f" so it must have no / and be none of {', '.join(_SCORE_WORDS)}: rename it."
+            f" so it must have no /, not end in _moved, and be none of {', '.join(_SCORE_WORDS)}: "
+            f"rename it."
         )
     twice = sorted({name for name in lines[0] if lines[0].count(name) > 1})
     if twice:

@@ -254,6 +254,8 @@ def test_factors(root, data):
         ("path,x,x\na/0.png,1,1\na/1.png,2,2", "two columns 'x'"),
         ("path,m/s\na/0.png,1\na/1.png,2", "column 'm/s': the name of a factor"),
         ("path,label\na/0.png,1\na/1.png,2", "column 'label': the name of a factor"),
+        ("path,style\na/0.png,1\na/1.png,2", "column 'style': the name of a factor"),
+        ("path,was_moved\na/0.png,1\na/1.png,2", "column 'was_moved': the name of a factor"),
         ("path,x\na/0.png,\xe9\na/1.png,2", "CSV in UTF-8"),
         ("path,x\na/0.png,1\na/1.png," + "1" * 200_000, "CSV in UTF-8"),
     ],
