@@ -249,12 +249,12 @@ def other_settings(runs):
 def make_table(runs, layout):
     """The Table of runs of one data set."""
     columns = columns_of(runs, layout)
-    blocks = {}
+    blocks, members = {}, rows_of(runs)
     for heading, prefixes in layout.blocks.items():
-        rows = (
-            make_row(members, label, heading, prefixes, columns)
-            for (_, label, _), members in rows_of(runs).items()
-        )
+        rows = [
+            make_row(alike, label, heading, prefixes, columns)
+            for (_, label, _), alike in members.items()
+        ]
         blocks[heading] = [row for row in rows if any(row.cells)]
     every = [prefix for prefixes in layout.blocks.values() for prefix in prefixes]
     notes, chance, better = [layout.meaning], [], []
