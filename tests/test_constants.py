@@ -44,6 +44,11 @@ MIXTURE = {
 CELEBA = {
     "method.k": 1.5,
     "method.w_rep": 106.5,
+    "data.name": "celeb_a",
+    "data.label": "identity/Identity_No",
+    "data.crop": 140,
+    "data.resolution": 64,
+    "data.split_by": "groups",
     "latents.content": 32,
     "latents.style": 32,
     "data.group_chunk": 10,
@@ -53,6 +58,8 @@ CELEBA = {
 CARS = {
     "method.k": 4.0,
     "method.w_rep": 25.8,
+    "data.resolution": 64,
+    "data.split_by": "groups",
     "latents.content": 16,
     "optimizer.decay_at": [1 / 3, 2 / 3],
     "num_train_steps": -(-600 * 152 * 96 // 256),

@@ -359,3 +359,12 @@ def test_figures_are_of_test_images_and_the_aggregate_of_training_codes(config, 
     assert {image.tobytes() for image in shown} <= {image.tobytes() for image in test.image}
     for name, q in model.encode(train.image).items():
         np.testing.assert_array_equal(codes[name], posterior_sample(q, config.seed, name))
+
+
+def test_the_speed_is_the_median_of_the_log(tmp_path):
+    assert evaluate.images_per_second(tmp_path) is None
+    lines = [
+        json.dumps({"step": i, "images_per_second": v}) for i, v in enumerate((1.0, 2.0, 90.0))
+    ]
+    (tmp_path / "timing.jsonl").write_text("\n".join(lines))
+    assert evaluate.images_per_second(tmp_path) == 2

@@ -112,6 +112,14 @@ def test_seeds_are_averaged_and_best_is_bold_where_lower_is_better(make_run):
     assert "linear_accuracy" not in text and "9.000" not in text
 
 
+def test_five_seeds_may_order_the_methods(make_run):
+    for seed in range(5):
+        folder = make_run(f"vae-s{seed}", "vae", errors("z", [0.1] * 5), seed=seed)
+    assert "Fewer than" not in text_of(folder.parent)
+    make_run("svae-s0", "svae", errors("z", [0.1] * 5))
+    assert "Fewer than 5 seeds" in text_of(folder.parent)
+
+
 def test_best_is_bold_where_higher_is_better(make_run):
     names = ("happiness", "sadness", "neutral")
     classes = functools.partial(accuracies, names)
