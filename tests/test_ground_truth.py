@@ -188,6 +188,13 @@ def test_which_direction_speaks_for_the_separation(name, lower):
     assert lower_is_better(name, GROUP if group else REFERENCE) == lower
 
 
+def test_recall_by_chance_is_of_the_classes_that_are_in_test():
+    known = make_set([0, 1, 2], ("a", "b", "c"))
+    test = make_set([0, 1, 1], ("a", "b", "c"))
+    levels = chance_levels(Splits(known, known, known, test))
+    assert levels.of("z/label/balanced_accuracy", False) == 1 / 2
+
+
 def test_chance_learns_from_fit_and_is_scored_on_test():
     train = make_set([0] + [1] * 5, ("a", "b"), numbers={"red": [9.0] * 6})
     fit = make_set([0] * 3 + [1], ("a", "b"), numbers={"red": [0.0, 0, 0, 4]})
