@@ -56,6 +56,12 @@ def carriers(setting, splits):
     return found | ({"average": of_numbers.pop()} if len(of_numbers) == 1 else {})
 
 
+def latent_and_factor(name):
+    """The first two parts of a score's name, `swap` or `resample` aside."""
+    first, *rest = name.split("/")
+    return tuple(rest[:2] if first in ("swap", "resample") else (first, rest[0]))
+
+
 def lower_is_better(name, carrier):
     """Whether a lower value of the score `name` speaks for the separation.
 
@@ -63,9 +69,8 @@ def lower_is_better(name, carrier):
       name: as in results.json.
       carrier: {factor: latent} of `carriers`.
     """
-    parts = [part for part in name.split("/") if part not in ("swap", "resample")]
-    latent, factor = parts[0], parts[1]
-    is_error = any(part in ERRORS for part in parts)
+    latent, factor = latent_and_factor(name)
+    is_error = any(part in ERRORS for part in name.split("/"))
     if latent in ("reconstruction", "judge") or factor.endswith(("_moved", "pixel_change")):
         return is_error
     return is_error == (latent == "z" or latent == carrier[factor])
@@ -98,7 +103,7 @@ class Chance(NamedTuple):
         known = (self.recall if one_class else self.accuracy) | self.mae
         if name.startswith(("swap/", "resample/")):
             known = self.another | (self.mae if lower else {})
-        return next(known[factor] for factor in known if f"/{factor}/" in name)
+        return known[latent_and_factor(name)[1]]
 
 
 def difference_of_two(values):

@@ -188,6 +188,17 @@ def test_which_direction_speaks_for_the_separation(name, lower):
     assert lower_is_better(name, GROUP if group else REFERENCE) == lower
 
 
+def test_a_factor_named_like_a_latent_has_its_own_chance():
+    column = np.arange(8.0)
+    part = make_set([0, 1] * 4, ("a", "b"), numbers={"style": 10 * column, "age": column})
+    levels = chance_levels(Splits(part, part, part, part))
+    own = {factor: levels.of(f"content/{factor}/mae", True) for factor in ("style", "age")}
+    assert own["style"] == pytest.approx(10 * own["age"])
+    for factor, error in own.items():
+        assert levels.of(f"swap/style/{factor}/mae", True) == error
+        assert levels.of(f"style/{factor}/mae/sample", True) == error
+
+
 def test_recall_by_chance_is_of_the_classes_that_are_in_test():
     known = make_set([0, 1, 2], ("a", "b", "c"))
     test = make_set([0, 1, 1], ("a", "b", "c"))
