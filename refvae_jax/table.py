@@ -26,7 +26,7 @@ from refvae_jax import config as configs
 from refvae_jax import published
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.markdown import Cell, Row, Table, markdown, shown
-from refvae_jax.runs import read_runs
+from refvae_jax.runs import differing, read_runs, rows_of
 
 # The rows by method, in the paper's order.
 TITLES = {
@@ -54,8 +54,6 @@ GROUP_COLUMNS = {
     "swap/content/label/accuracy": "swapped style",
 }
 FROM_COMMON = "*from* `common`"
-# What a row does not tell by naming it.
-OF_ROW = ("seed", "num_train_steps", *configs.FREE_FIELDS)
 # What some methods do not use, and what belongs to a row.
 SETTINGS_MAY_DIFFER = (
     "data.reference_split",
@@ -144,46 +142,6 @@ def found(run, prefixes, column):
     return next(filter(is_known, scores), {})
 
 
-def differing(runs, exempt):
-    """[field] that two of the runs have with other values, those of `exempt` aside."""
-    first = runs[0].config
-    return sorted({f for run in runs for f in configs.differences(first, run.config, exempt)})
-
-
-def labels_of(runs):
-    """{folder: " (field=value, ...)"}: by what runs of one method differ, beside seed and steps."""
-    labels = {}
-    for method in {run.method for run in runs}:
-        alike = [run for run in runs if run.method == method]
-        fields = differing(alike, OF_ROW)
-        for run in alike:
-            words = ", ".join(f"{field}={run.config.get(field)}" for field in fields)
-            labels[run.folder] = f" ({words})" if words else ""
-    return labels
-
-
-def rows_of(runs):
-    """{(method, label, steps): [run]}: the runs of each row, which differ in the seed alone.
-
-    In the paper's order of the methods, others at the end; labels in the order of the runs.
-
-    Raises:
-      UserError: two runs of a row have the same seed.
-    """
-    labels, rows = labels_of(runs), {}
-    for run in runs:
-        members = rows.setdefault((run.method, labels[run.folder], run.steps), [])
-        for twin in (other for other in members if other.seed == run.seed):
-            raise UserError(
-                f"{twin.folder} and {run.folder} are both {run.method} on {run.dataset} after "
-                f"{run.steps:,} steps with seed {run.seed}: name one of them."
-            )
-        members.append(run)
-    methods, places = [*TITLES, *(row[0] for row in rows)], [row[1] for row in rows]
-    order = sorted(rows, key=lambda row: (methods.index(row[0]), places.index(row[1]), row[2]))
-    return {row: rows[row] for row in order}
-
-
 def make_row(runs, label, heading, prefixes, columns):
     """The Row of runs that differ in the seed alone; a cell needs the score of every seed."""
     method = runs[0].method
@@ -249,7 +207,7 @@ def other_settings(runs):
 def make_table(runs, layout):
     """The Table of runs of one data set."""
     columns = columns_of(runs, layout)
-    blocks, members = {}, rows_of(runs)
+    blocks, members = {}, rows_of(runs, TITLES)
     for heading, prefixes in layout.blocks.items():
         rows = [
             make_row(alike, label, heading, prefixes, columns)
