@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
-from refvae_jax.networks.conv import Conv
+from refvae_jax.networks.conv import Conv, ConvDoubled
 
 START = 4  # Height and width of the smallest feature map.
 
@@ -50,16 +50,19 @@ class Block(nn.Module):
     Attributes:
       width: channels.
       normalise: whether there is a pixel norm.
+      doubles: whether the image is doubled first, by nearest neighbours, to [B, 2 H, 2 W, C].
     """
 
     width: int
     normalise: bool = True
+    doubles: bool = False
 
     @nn.compact
     def __call__(self, x):
         """The features."""
         for i in range(2):
-            conv = Conv(self.width, kernel_size=3, stride=1, padding=1, name=f"conv_{i}")
+            layer = ConvDoubled if self.doubles and i == 0 else Conv
+            conv = layer(self.width, kernel_size=3, stride=1, padding=1, name=f"conv_{i}")
             x = leaky_relu(conv(x))
             x = pixel_norm(x) if self.normalise else x
         return x
@@ -135,12 +138,6 @@ class Decoder(nn.Module):
         x = nn.Dense(START**2 * self.start_width, dtype=self.dtype, name="from_codes")(x)
         x = x.reshape(-1, START, START, self.start_width)
         for i, width in enumerate(self.widths):
-            x = Block(width, name=f"block_{i}")(double(x))
+            x = Block(width, doubles=True, name=f"block_{i}")(x)
         x = Conv(self.channels, kernel_size=1, stride=1, padding=0, name="to_image")(x)
         return 0.5 * (jnp.tanh(x.astype(jnp.float32)) + 1)
-
-
-def double(x):
-    """Nearest neighbours: [B, H, W, C] -> [B, 2 H, 2 W, C]."""
-    b, h, w, c = x.shape
-    return jnp.broadcast_to(x[:, :, None, :, None], (b, h, 2, w, 2, c)).reshape(b, 2 * h, 2 * w, c)

@@ -6,10 +6,24 @@ import numpy as np
 import pytest
 
 from refvae_jax.networks import conv as convs
-from refvae_jax.networks.conv import Conv, ConvTranspose, Form, conv, conv_transpose, form
+from refvae_jax.networks.conv import (
+    Conv,
+    ConvDoubled,
+    ConvTranspose,
+    Form,
+    conv,
+    conv_transpose,
+    form,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
-FUNCTIONS = {"conv": convs._conv, "conv_transpose": convs._conv_transpose}
+FUNCTIONS = {
+    "conv": convs._conv,
+    "conv_transpose": convs._conv_transpose,
+    "conv_doubled": lambda x, kernel, _stride, _padding, chosen: convs._conv_doubled(
+        x, kernel, chosen
+    ),
+}
 
 
 @pytest.fixture
@@ -60,13 +74,15 @@ IN_USE = [
     ("conv", 32, 16, 1, 5, 1, 2),
     ("conv_transpose", 8, 64, 32, 4, 2, 1),
     ("conv_transpose", 16, 32, 16, 4, 2, 1),
+    ("conv_doubled", 4, 8, 8, 3, 1, 1),
+    ("conv_doubled", 16, 4, 2, 3, 1, 1),
 ]
 
 
 @pytest.mark.parametrize("case", IN_USE, ids=str)
 def test_layers_in_use_equal_plain(float64, case):
     kind, size, channels, features, k, stride, padding = case
-    out_size = size * stride if kind == "conv_transpose" else size // stride
+    out_size = {"conv": size // stride}.get(kind, 2 * size)
     chosen = form(kind, "cpu", k, stride, channels, features, out_size)
     x, kernel = draw((2, size, size, channels), (k, k, channels, features))
     assert_equals_plain(kind, x, kernel, stride, padding, chosen)
@@ -100,6 +116,15 @@ def test_mirrored_convolution_equals_plain(float64, channels):
         x, kernel = draw((2, height, width, 3), (k, k, 3, channels))
         chosen = Form("patches", "shifts", "patches", mirrored=True)
         assert_equals_plain("conv", x, kernel, 1, padding, chosen)
+
+
+@pytest.mark.parametrize("chosen", [Form("patches", "fold", "taps", mirrored=True), None])
+def test_convolution_of_a_doubled_image_equals_brute_force(float64, chosen):
+    x, kernel = draw((2, 3, 4, 5), (3, 3, 5, 2))
+    large = np.asarray(x).repeat(2, axis=1).repeat(2, axis=2)
+    y = convs._conv_doubled(x, kernel, chosen)
+    expected = brute_force_conv(large, np.asarray(kernel), 1, 1)
+    np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-12)
 
 
 def brute_force_conv(x, kernel, stride, padding):
@@ -160,6 +185,7 @@ def test_other_platforms_take_the_plain_form(platform):
         (("conv", "cpu", 1, 1, 64, 1, 32), None),
         (("conv_transpose", "cpu", 4, 2, 256, 128, 16), Form("native", "phases", "taps", True)),
         (("conv_transpose", "cpu", 3, 1, 64, 64, 16), None),
+        (("conv_doubled", "cpu", 3, 1, 64, 32, 64), Form("native", "phases", "native", True)),
     ],
     ids=str,
 )
@@ -194,6 +220,15 @@ def test_modules_apply_the_functions(module, function, dtype):
     expected = expected + jnp.arange(4, dtype=dtype)
     assert y.dtype == dtype
     np.testing.assert_allclose(y.astype(np.float32), expected.astype(np.float32), rtol=1e-6)
+
+
+def test_a_doubling_layer_is_a_layer_on_the_doubled_image():
+    options = {"features": 4, "kernel_size": 3, "stride": 1, "padding": 1}
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 5, 6, 3)), jnp.float32)
+    params = Conv(**options).init(jax.random.key(0), x)
+    params["params"]["bias"] = jnp.arange(4.0)
+    expected = Conv(**options).apply(params, convs.double(x))
+    np.testing.assert_allclose(ConvDoubled(**options).apply(params, x), expected, atol=1e-5)
 
 
 def test_module_without_bias_and_its_initial_scale():

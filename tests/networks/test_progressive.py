@@ -72,12 +72,6 @@ def test_a_decoders_image_is_a_tanh_moved_to_zero_to_one():
     np.testing.assert_allclose(decoder.apply(params, code), expected, atol=1e-5)
 
 
-def test_double_repeats_every_pixel():
-    x = random(2, 3, 5, 4)
-    expected = x.repeat(2, axis=1).repeat(2, axis=2)
-    np.testing.assert_array_equal(progressive.double(x), expected)
-
-
 @pytest.mark.parametrize(
     ("shape", "encoder", "decoder", "field"),
     [
