@@ -72,7 +72,12 @@ def class_scores(codes, labels, names, seed, setting):
     }
     if len(names) <= LISTED_CLASSES:
         by_class = zip(names, linear.per_class, strict=True)
-        found |= {f"linear_accuracy/{name}": v for name, v in by_class if v is not None}
+        # A class called "sample" would take the name of the accuracy from a sample.
+        found |= {
+            f"linear_accuracy/{name}": v
+            for name, v in by_class
+            if v is not None and name != "sample"
+        }
     return found
 
 

@@ -129,6 +129,8 @@ def test_classes_are_listed_while_they_are_few(splits):
     few = scores.class_scores(codes, labels, tuple("abcd"), 0, "reference")
     assert {name for name in few if "/" in name} == {f"linear_accuracy/{c}" for c in "abc"}
     assert few["balanced_accuracy"] == pytest.approx(1)
+    clash = scores.class_scores(codes, labels, ("a", "sample", "c", "d"), 0, "reference")
+    assert {name for name in clash if "/" in name} == {f"linear_accuracy/{c}" for c in "ac"}
     many = scores.class_scores(codes, labels, tuple(map(str, range(30))), 0, "reference")
     assert many.keys() == {"linear_accuracy", "balanced_accuracy", "strong_accuracy"}
 
