@@ -12,6 +12,13 @@ from refvae_jax.data.source import FOLDER
 from refvae_jax.errors import UserError
 
 
+def config_files(root):
+    """The files ["configs/NAME.py"] of the clone at root that a run can have as its config."""
+    files = sorted(Path(root, "configs").glob("*.py"))
+    # Three hold what others share, and no get_config.
+    return [f"configs/{file.name}" for file in files if "def get_config(" in file.read_text()]
+
+
 def explain(error):
     """What went wrong on the command line, in one sentence, from the flag parser's exception."""
     message = str(error)
@@ -21,8 +28,7 @@ def explain(error):
     if isinstance(error, OSError):
         wanted = re.search(r"No such file or directory: '([^']*)'", message)
         name = wanted.group(1) if wanted else message
-        known = sorted(str(path) for path in Path("configs").glob("*.py"))
-        return f"There is no config file {name}.{nearest(name, known)} See configs/."
+        return f"There is no config file {name}.{nearest(name, config_files('.'))} See configs/."
     if isinstance(error, KeyError | AttributeError):
         words = re.findall(r"[\w.]+", message)
         close = re.search(r'Did you mean "([^"]+)"', message)

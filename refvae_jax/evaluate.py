@@ -5,6 +5,7 @@ chosen on validation.
 """
 
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -32,6 +33,8 @@ PAPER_SCORES = {
         "style/label/paper_accuracy": 0.166,
     },
 }
+
+DETAIL = re.compile(r"/linear_accuracy/(?!sample$)|/r2|mae/sample$")  # Not told on the terminal.
 
 
 def assemble(values, untrained, chance, paper, carrier):
@@ -61,14 +64,21 @@ def assemble(values, untrained, chance, paper, carrier):
 
 
 def format_table(table):
-    """The scores as lines of text, one a score, beside chance, an untrained model and the paper."""
-    known = set().union(*table.values())
+    """The main scores as lines of text, beside chance, an untrained model and the paper.
+
+    Single classes, the shares of the variance and factors from a sample, most of a hundred lines
+    in the reference setting, are only counted.
+    """
+    shown = {name: row for name, row in table.items() if not DETAIL.search(name)}
+    known = set().union(*shown.values())
     columns = [c for c in ("value", "chance", "untrained", "paper") if c in known]
-    width = max(map(len, table))
+    width = max(map(len, shown))
     lines = [f"{'score':<{width}}" + "".join(f"{c:>11}" for c in columns) + "  better"]
-    for name, row in table.items():
+    for name, row in shown.items():
         cells = "".join(f"{row[c]:>11.4f}" if c in row else f"{'':>11}" for c in columns)
         lines.append(f"{name:<{width}}{cells}  {row['better']}")
+    if len(shown) < len(table):
+        lines.append(f"and {len(table) - len(shown)} more, in finer detail, in results.json")
     return "\n".join(lines)
 
 

@@ -29,7 +29,7 @@ from typing import NamedTuple
 # Nothing here may start a backend of JAX, as logs.say would: on a TPU only one process may have it.
 from refvae_jax import config as configs
 from refvae_jax import table
-from refvae_jax.command_line import config_from_file, explain
+from refvae_jax.command_line import config_files, config_from_file, explain
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.runs import read_run, read_runs
 
@@ -134,8 +134,8 @@ def config_of(run):
     """
     path, _, form = run.config.partition(":")
     if not (ROOT / path).is_file():
-        files = sorted(f"configs/{file.name}" for file in (ROOT / "configs").glob("*.py"))
-        raise UserError(f"Run {run.name}: there is no {path}.{configs.nearest(path, files)}")
+        hint = configs.nearest(path, config_files(ROOT))
+        raise UserError(f"Run {run.name}: there is no {path}.{hint}")
     try:
         config = config_from_file(ROOT / path, form)
         fields = configs.flatten(config)

@@ -132,7 +132,7 @@ def loop(config, built, mesh, checkpoints, journal, asked):
             if evaluate:
                 row = validate(state.variables_of(current), built.validation_images)
                 write_validation(step, row, journal)
-                metrics = {"recon": row["recon"]}
+                metrics = {"recon": row["squared_error"]}
             checkpoints.save(current, built.record, metrics)
             progress.pause(time.perf_counter() - since)
         if stop:

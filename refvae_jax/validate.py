@@ -10,10 +10,10 @@ from refvae_jax.update import to_float
 
 
 def make_validate(method, mesh, batch_size):
-    """validate(variables, images) -> {"recon", "change/LATENT"}, means exact for any batch size.
+    """validate(variables, images) -> {"squared_error", "change/LATENT"}, see below.
 
-    recon: mean squared error an image of x - decode(mean of encode(x)), summed over pixels and
-      channels of [0, 1], over all images of the set.
+    squared_error: of an image of [0, 1] by decode(mean of encode(x)), summed over its pixels and
+      channels, mean over all images of the set, for any batch size; the same for every method.
     change/LATENT, where there are several: how much that latent of another image changes the
       decoded one, in the first batch; 1 = as much as another image, 0 = the decoder ignores it.
     """
@@ -50,7 +50,7 @@ def make_validate(method, mesh, batch_size):
             if not sums:
                 changed = changes(variables, part)
             sums.append(total(variables, part))
-        recon = np.sum(jax.device_get(sums), dtype=np.float64) / len(images.image)
-        return {name: float(x) for name, x in {"recon": recon, **changed}.items()}
+        error = np.sum(jax.device_get(sums), dtype=np.float64) / len(images.image)
+        return {name: float(x) for name, x in {"squared_error": error, **changed}.items()}
 
     return validate

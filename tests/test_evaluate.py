@@ -161,6 +161,12 @@ def test_table_shows_what_is_known():
     assert cells == ["0.9000", "0.1000", "0.2000", "0.9920", "higher"]
     _, *cells = evaluate.format_table(table).splitlines()[2].split()
     assert cells == ["0.3000", "0.1000", "0.1390", "lower"]
+    detail = ("content/label/linear_accuracy/7", "style/age/r2", "style/age/strong_mae/sample")
+    kept = ("content/label/linear_accuracy/sample", "style/age/strong_mae")
+    longer = table | dict.fromkeys((*detail, *kept), table["reconstruction/mse"])
+    *lines, last = evaluate.format_table(longer).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [*table, *kept]
+    assert last == "and 3 more, in finer detail, in results.json"
     del table["content/label/paper_accuracy"], table["style/label/paper_accuracy"]
     assert evaluate.format_table(table).split("\n")[0].split() == [
         "score",

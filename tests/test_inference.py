@@ -1,5 +1,9 @@
 """The inference names of a loaded run, and their agreement with each other."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -159,3 +163,13 @@ def test_interpolation_is_a_straight_line(two_pixels):
     np.testing.assert_array_equal(path, [[0, 100], [20, 125], [40, 150], [60, 175], [80, 200]])
     path = two_pixels.interpolate(a, b, 5, latents=["target"])[0, :, 0, :, 0]
     np.testing.assert_array_equal(path, [[0, 100], [0, 125], [0, 150], [0, 175], [0, 200]])
+
+
+def test_a_clone_does_not_hide_the_package_from_a_script_beside_it(tmp_path):
+    (tmp_path / "refvae_jax").mkdir()  # The clone's folder, which has the package's name.
+    code = "import importlib.util as u; print(u.find_spec('refvae_jax').origin)"
+    options = {"cwd": tmp_path, "text": True, "check": True, "stdout": subprocess.PIPE}
+    # A package on PYTHONPATH would be found whatever the installation does.
+    environ = {name: v for name, v in os.environ.items() if name != "PYTHONPATH"}
+    found = subprocess.run([sys.executable, "-c", code], env=environ, **options).stdout
+    assert found.strip() == refvae_jax.__file__

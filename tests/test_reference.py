@@ -74,7 +74,7 @@ def test_what_is_logged(runs):
     lines = (runs["srbvae"] / "metrics.jsonl").read_text().splitlines()
     row, validation = ({}, {})
     for line in map(json.loads, lines):
-        (validation if "validation/recon" in line else row).update(line)
+        (validation if "validation/squared_error" in line else row).update(line)
     inputs = [
         f"{s}/{kind}" for s in ("unlabelled", "reference") for kind in ("encoder", "generator")
     ]

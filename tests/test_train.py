@@ -34,9 +34,9 @@ def test_a_run_leaves_what_the_readme_promises(trained):
     assert any("tfevents" in name for name in names)
     rows = lines(trained)
     assert [r["step"] for r in rows if "loss/model" in r] == [10, 20]
-    assert [r["step"] for r in rows if "validation/recon" in r] == [10, 20]
+    assert [r["step"] for r in rows if "validation/squared_error" in r] == [10, 20]
     assert not any("images_per_second" in r for r in rows), "the clock belongs in timing.jsonl"
-    assert rows[-1]["validation/recon"] < rows[1]["validation/recon"], "it learns"
+    assert rows[-1]["validation/squared_error"] < rows[1]["validation/squared_error"], "it learns"
 
 
 def test_validation_error_is_that_of_the_loaded_model(trained):
@@ -47,7 +47,7 @@ def test_validation_error_is_that_of_the_loaded_model(trained):
     images = open_split(config.data, "validation").image
     recon = load(trained, "last").reconstruct(images)
     error = ((recon / 255.0 - images / 255.0) ** 2).sum(axis=(1, 2, 3)).mean()
-    np.testing.assert_allclose(error, lines(trained)[-1]["validation/recon"], rtol=0.01)
+    np.testing.assert_allclose(error, lines(trained)[-1]["validation/squared_error"], rtol=0.01)
 
 
 def test_a_finished_run_has_nothing_left_to_train(trained, workdir, config):

@@ -41,7 +41,7 @@ def validate(decode, images):
 
 def test_each_latent_changes_its_half(images):
     found = validate(lambda common, target: (common, target), images)
-    assert found["recon"] == pytest.approx(0, abs=1e-10)
+    assert found["squared_error"] == pytest.approx(0, abs=1e-10)
     batch = images.image[:8, 0, :, 0] / 255
     between = np.abs(np.roll(batch, 1, axis=0) - batch)
     common, target = between.sum(axis=0) / between.sum()
@@ -55,4 +55,4 @@ def test_a_latent_that_the_decoder_ignores_changes_nothing(images):
     assert found["change/common"] == pytest.approx(1)
     # All 21 images count once, though the batches are of 8.
     error = np.square(images.image[:, 0, 1, 0] / 255 - 0.5).mean()
-    assert found["recon"] == pytest.approx(error, rel=1e-5)
+    assert found["squared_error"] == pytest.approx(error, rel=1e-5)

@@ -59,7 +59,7 @@ def describe(split, images):
     sizes = np.unique(images.label, return_counts=True)[1]
     size_text = " x ".join(map(str, shape))
     lines = [f"{split}: {count:,} images {size_text}, {images.image.nbytes / 1e6:,.1f} MB"]
-    if (images.label >= 0).all():
+    if (images.label >= 0).all() and len(sizes) > 1:
         low, middle, high = sizes.min(), int(np.median(sizes)), sizes.max()
         lines.append(f"  {len(sizes):,} groups of {low} to {high} images, {middle} at the median")
         lines += [f"    {text}" for text in histogram(sizes)]
@@ -114,7 +114,9 @@ def show(name, reference_class, out):
 
 def main(argv):
     """Parses the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        "python -m refvae_jax.data", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("name", help="a config file, a folder of images or a TFDS name")
     parser.add_argument("--reference-class", default="", help="of a folder with class folders")
     parser.add_argument("--out", type=Path, default=Path("data.png"), help="the contact sheet")

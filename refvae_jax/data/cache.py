@@ -106,7 +106,8 @@ def _remind(folder: Path) -> None:
     if missing := meta.get("missing"):
         say(
             f"warning: {missing} images of the split '{meta['source']['split']}' of "
-            f"{meta['data_path']} cannot be read and are left out: mend or remove them."
+            f"{meta['data_path']} cannot be read and are left out: mend or remove them. "
+            f"Without {folder} the next run names them."
         )
 
 

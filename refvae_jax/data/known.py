@@ -94,7 +94,8 @@ def choose(data: ConfigDict, name: str) -> None:
             raise UserError(f"There is no folder {name}, nor a set of that name.")
         near = difflib.get_close_matches(base, SETS, n=1, cutoff=0.0)[0]
         raise UserError(
-            f"How to read '{name}' is not known, but of {', '.join(SETS)}: did you mean '{near}'? "
-            f"Or set data.name, data.label, data.factors and the splits one by one."
+            f"The set '{name}' is not known here: did you mean '{near}'? The known ones are "
+            f"{', '.join(SETS)}; of others of TFDS set data.name, data.label, data.factors and the "
+            f"splits one by one."
         )
     data.update(_USUAL | SETS[base] | {"name": name})

@@ -13,6 +13,13 @@ Variational Autoencoders". Equation numbers are the paper's; the generative stor
 with expectations over the priors and the generator: codes must be recoverable from generated
 images, so the generator cannot ignore the target, which the evidence bound of Rb-VAE allows.
 
+(7) L_critic      = sp(-d_u(xu,zu,eu)) + sp(d_u(gu,z1,e1)) + sp(-d_r(xr,zr)) + sp(d_r(gr,z2))
+(6) L_adversarial = d_u(xu,zu,eu) - d_u(gu,z1,e1) + d_r(xr,zr) - d_r(gr,z2)
+    L_model       = L_adversarial + w_image  (|xu - G(zu,eu)| + |xr - G(zr,e_ref)|)
+                                  + w_latent (errors of z1, e1 from gu and of z2 from gr)
+
+with sp(t) = log(1 + e^t). L_critic moves the discriminators only, L_model all the rest, e_ref too.
+
 With the discriminators fixed, (6) alone drops two gradients of the symmetric KL: of the generator's
 parameters in log p(x|z,e) and of the encoders' in log q(z|x). The explicit reconstructions bring
 them back, exactly if what they reconstruct from is not differentiated ("stopped"), images are
