@@ -10,8 +10,8 @@ from PIL import Image
 
 import refvae_jax
 from configs import default
+from refvae_jax import command_line, train
 from refvae_jax import config as configs
-from refvae_jax import train
 from refvae_jax.data import known
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS
@@ -22,6 +22,12 @@ CONFIGS = {
     for path in sorted(Path(default.__file__).parent.glob("*.py"))
     if path.stem not in ("default", "groups", "reference", "reference_mnist")
 }
+
+
+def test_only_configs_are_offered_to_who_misspells_one():
+    root = Path(default.__file__).parent.parent
+    offered = command_line.config_files(root)
+    assert offered == [f"configs/{name}.py" for name in sorted(CONFIGS | {"default": None})]
 
 
 @pytest.fixture(scope="module")
