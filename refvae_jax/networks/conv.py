@@ -65,8 +65,11 @@ def form(kind, platform, kernel_size, stride, in_channels, out_channels, out_siz
                        64x64x3 -> 64 (B 64)   206    128        217    162
         5x5 stride 1   32x32x64 -> 1          949    295        216    152
 
-    The same on one core, batch 72, of 3x3 on a doubled image:
+    The same on one core, batch 72, of 3x3:
 
+        stride 1       16x16x256 -> 256      1558   1478       3622   1713
+                       32x32x128 -> 128      3666   1882       2965   1719
+                       64x64x64 -> 64        2792   1932       2460   1743
         doubled        4x4x32 -> 32             4      2          9      2
                        16x16x16 -> 8           41      8         42     12
                        16x16x128 -> 64       1215    425       1086    557
@@ -83,8 +86,10 @@ def form(kind, platform, kernel_size, stride, in_channels, out_channels, out_siz
         return Form("native", "phases", "taps", mirrored=True) if stride > 1 else None
     if stride == 1:
         # To three channels the taps need 300 MB (64x64, batch 256) and gain nothing on 0.12.
-        to_one = out_channels == 1 < in_channels
-        return Form("patches", "shifts", "patches", mirrored=True) if to_one else None
+        if out_channels == 1 < in_channels:
+            return Form("patches", "shifts", "patches", mirrored=True)
+        large = min(in_channels, out_channels) >= 32 and in_channels * out_size > 1024
+        return Form("native", "phases", "strips") if large else None
     if in_channels == 1:
         return None
     return Form(

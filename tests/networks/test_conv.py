@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from refvae_jax.networks import conv as convs
+from refvae_jax.networks import products as products_module
 from refvae_jax.networks.conv import (
     Conv,
     ConvDoubled,
@@ -118,6 +119,22 @@ def test_mirrored_convolution_equals_plain(float64, channels):
         assert_equals_plain("conv", x, kernel, 1, padding, chosen)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("images", [0.5, 2, 5, 9])
+def test_strips_of_any_size_add_up(float64, monkeypatch, images, stride):
+    x, kernel = draw((5, 6, 7, 3), (3, 3, 3, 2))
+    monkeypatch.setattr(products_module, "STRIP", int(images * 6 * 7 * 3))
+    assert_equals_plain("conv", x, kernel, stride, 1, Form("native", "phases", "strips"))
+
+
+def test_strips_are_added_in_float32():
+    x, dy = jnp.ones((512, 1, 1, 1), jnp.bfloat16), jnp.ones((512, 1, 1, 1), jnp.bfloat16)
+    strips = products_module.KERNEL_GRADIENT["strips"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products_module, "STRIP", 1)
+        assert strips(x, dy, (1, 1, 1, 1), 1, 0).item() == 512  # In bfloat16 256 + 1 = 256.
+
+
 @pytest.mark.parametrize("chosen", [Form("patches", "fold", "taps", mirrored=True), None])
 def test_convolution_of_a_doubled_image_equals_brute_force(float64, chosen):
     x, kernel = draw((2, 3, 4, 5), (3, 3, 5, 2))
@@ -181,7 +198,11 @@ def test_other_platforms_take_the_plain_form(platform):
         (("conv", "cpu", 5, 2, 3, 64, 32), Form("native", "phases", "taps")),
         (("conv", "cpu", 5, 1, 64, 1, 32), Form("patches", "shifts", "patches", True)),
         (("conv", "cpu", 5, 1, 64, 3, 64), None),
-        (("conv", "cpu", 3, 1, 64, 64, 32), None),
+        (("conv", "cpu", 3, 1, 64, 64, 32), Form("native", "phases", "strips")),
+        (("conv", "cpu", 3, 1, 32, 64, 64), Form("native", "phases", "strips")),
+        (("conv", "cpu", 3, 1, 32, 32, 32), None),
+        (("conv", "cpu", 3, 1, 16, 32, 128), None),
+        (("conv", "cpu", 3, 1, 128, 16, 64), None),
         (("conv", "cpu", 1, 1, 64, 1, 32), None),
         (("conv_transpose", "cpu", 4, 2, 256, 128, 16), Form("native", "phases", "taps", True)),
         (("conv_transpose", "cpu", 3, 1, 64, 64, 16), None),
