@@ -150,7 +150,8 @@ def _kernel_gradient_in_strips(x, dy, shape, stride, padding):
 
     Written out, as in a loop XLA:CPU takes a convolution of its own that is 30 times slower.
     """
-    images = max(STRIP // x[0].size, 1)
+    # Strips of a batch that lies on several devices would have to be gathered.
+    images = max(STRIP // x[0].size, 1) if jax.device_count() == 1 else len(x)
     wide = jnp.promote_types(x.dtype, jnp.float32)
     parts = [
         _kernel_gradient_native(x[i : i + images], dy[i : i + images], shape, stride, padding)

@@ -127,12 +127,24 @@ def test_strips_of_any_size_add_up(float64, monkeypatch, images, stride):
     assert_equals_plain("conv", x, kernel, stride, 1, Form("native", "phases", "strips"))
 
 
-def test_strips_are_added_in_float32():
-    x, dy = jnp.ones((512, 1, 1, 1), jnp.bfloat16), jnp.ones((512, 1, 1, 1), jnp.bfloat16)
+def kernel_gradient_in_strips(x):
     strips = products_module.KERNEL_GRADIENT["strips"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(products_module, "STRIP", 1)
-        assert strips(x, dy, (1, 1, 1, 1), 1, 0).item() == 512  # In bfloat16 256 + 1 = 256.
+    return strips(x, x, (1, 1, 1, 1), 1, 0)
+
+
+@pytest.mark.parametrize(("devices", "strips"), [(1, 3), (2, 1)])
+def test_strips_are_of_one_devices_batch(monkeypatch, devices, strips):
+    monkeypatch.setattr(products_module, "STRIP", 2)
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    # A function of its own, as JAX keeps what it traced by function and shape.
+    program = str(jax.make_jaxpr(lambda x: kernel_gradient_in_strips(x))(jnp.ones((5, 1, 1, 1))))
+    assert program.count("conv_general_dilated[") == strips
+
+
+def test_strips_are_added_in_float32(monkeypatch):
+    monkeypatch.setattr(products_module, "STRIP", 1)
+    found = kernel_gradient_in_strips(jnp.ones((300, 1, 1, 1), jnp.bfloat16))
+    assert found.item() == 300  # In bfloat16 256 + 1 = 256.
 
 
 @pytest.mark.parametrize("chosen", [Form("patches", "fold", "taps", mirrored=True), None])
