@@ -3,8 +3,9 @@
 python launch.py --config=configs/mnist_betavae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_betavae.py:cpu     # 32x32, narrow, 10,000 steps
 
-10,000 steps of `cpu` take 19 minutes of one core: average error .067 (paper: .083;
-measured as a VAE with `scale` 1, which is the same), see docs/results/reference.md.
+10,000 steps of `cpu` take 19 minutes of one core: average error .067 and .069 (two
+seeds, the first as a VAE with `scale` 1, which is the same; paper: .083), see
+docs/results/reference.md.
 """
 
 from configs import reference_mnist

@@ -3,8 +3,8 @@
 python launch.py --config=configs/mnist_svae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_svae.py:cpu     # 32x32, narrow, 10,000 steps
 
-10,000 steps of `cpu` take 48 minutes of one core: average error .067 (paper: .082),
-see docs/results/reference.md.
+10,000 steps of `cpu` take 48 minutes of one core: average error .067 and .068 (two seeds;
+paper: .082), see docs/results/reference.md.
 """
 
 from configs import reference_mnist

@@ -3,8 +3,8 @@
 python launch.py --config=configs/mnist_vae.py         # 64x64, full width, 30 epochs
 python launch.py --config=configs/mnist_vae.py:cpu     # 32x32, narrow, 10,000 steps
 
-10,000 steps of `cpu` take 17 minutes of one core: average error .071 (paper: .085),
-see docs/results/reference.md.
+10,000 steps of `cpu` take 17 minutes of one core: average error .071 and .072 (two seeds;
+paper: .085), see docs/results/reference.md.
 """
 
 from configs import reference_mnist
