@@ -34,7 +34,7 @@ PAPER_SCORES = {
     },
 }
 
-DETAIL = re.compile(r"/linear_accuracy/(?!sample$)|/r2|mae/sample$")  # Not told on the terminal.
+DETAIL = re.compile(rf"{ground_truth.ONE_CLASS}|/r2|mae/sample$")  # Not told on the terminal.
 
 
 def assemble(values, untrained, chance, paper, carrier):

@@ -19,6 +19,7 @@ from refvae_jax.metrics.probes import chance
 from refvae_jax.splits import classes
 
 ERRORS = ("mae", "strong_mae", "mse")  # Lower means more is known.
+ONE_CLASS = r"/linear_accuracy/(?!sample$)"  # In the name of the score of a single class.
 
 
 def carriers(setting, splits):
@@ -99,7 +100,7 @@ class Chance(NamedTuple):
             return 0.0
         if name == "reconstruction/mse":
             return self.mse
-        one_class = re.search(r"/linear_accuracy/(?!sample$)|/balanced_accuracy", name)
+        one_class = re.search(rf"{ONE_CLASS}|/balanced_accuracy", name)
         known = (self.recall if one_class else self.accuracy) | self.mae
         if name.startswith(("swap/", "resample/")):
             known = self.another | (self.mae if lower else {})

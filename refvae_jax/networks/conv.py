@@ -126,10 +126,8 @@ def conv_doubled(x, kernel):
     one are a transposed convolution of 4 x 4 taps, with 16 multiplications instead of 36 for four
     pixels of the output (progressive GAN's code does so for its largest images).
     """
-    in_channels, features = kernel.shape[2:]
     size = 2 * min(x.shape[1:3])
-    platform = jax.default_backend()
-    chosen = form("conv_doubled", platform, 3, 1, in_channels, features, size)
+    chosen = form("conv_doubled", jax.default_backend(), 3, 1, *kernel.shape[2:], size)
     return _conv_doubled(x, kernel, chosen)
 
 
