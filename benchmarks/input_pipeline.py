@@ -34,19 +34,19 @@ def prepare(settings):
     """The pipeline's end of the benchmark, see worker.py; its steps are batches."""
     import jax
 
-    from refvae_jax import parallel
-    from refvae_jax.build import build
-    from refvae_jax.data.settings import training_batches
+    from refvae_jax.data.batches import training_batches
+    from refvae_jax.training import devices
+    from refvae_jax.training.setup import build
 
     config = ConfigDict(settings["config"])
     built = build(config)
     config.num_train_steps = NO_END
     batches = training_batches(built.training_sets, config, first_step=0)
-    mesh = parallel.make_mesh()
+    mesh = devices.make_mesh()
 
     def run(num_batches):
         for _ in range(num_batches):
-            jax.block_until_ready(parallel.put_batch(next(batches), mesh))
+            jax.block_until_ready(devices.put_batch(next(batches), mesh))
 
     info = {name: built.record[name] for name in ("image_shape", "num_train_images")}
     return run, info

@@ -13,7 +13,7 @@ import numpy as np
 from absl import flags
 from PIL import Image
 
-from refvae_jax.data import known
+from refvae_jax.data.readers import presets
 
 MADE = flags.DEFINE_integer("made", 0, "Made pictures in place of the data set; 0 = its own.", 0)
 SIZE = (178, 218)  # Width and height, CelebA's.
@@ -33,7 +33,7 @@ def own_or_made(config):
     config = copy.deepcopy(config)
     with tempfile.TemporaryDirectory() as folder:
         resolution = config.data.resolution
-        known.choose(config.data, "folder")
+        presets.choose(config.data, "folder")
         config.data.update({"dir": f"{folder}/pictures", "cache_dir": f"{folder}/cache"})
         config.data.resolution = resolution
         if config.data.reference_split:

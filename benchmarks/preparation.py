@@ -22,8 +22,8 @@ from benchmarks import command
 from benchmarks.pictures import own_or_made
 from benchmarks.worker import memory
 from refvae_jax.data.cache import open_split
-from refvae_jax.data.source import FOLDER
-from refvae_jax.data.tf_cpu import import_tensorflow
+from refvae_jax.data.readers.source import FOLDER
+from refvae_jax.data.readers.tf_cpu import import_tensorflow
 
 IMAGES = flags.DEFINE_integer("images", 202_599, "What to extrapolate to; default CelebA's.", 1)
 

@@ -1,4 +1,4 @@
-"""The training step of configs/mnist_srbvae.py in PyTorch: losses, step of both players.
+"""The training step of configs/reference_mnist_srbvae.py in PyTorch: losses, step of both players.
 
 The same computation as refvae_jax/methods/srbvae.py, whose names and equation numbers these are
 (tests/test_benchmark.py compares losses and gradients), written as PyTorch likes it best:
@@ -48,13 +48,15 @@ class Model(nn.Module):
         return self.decoder(torch.cat([common, torch.cat([target, rest])], dim=1))
 
 
-def make_critic(config, shape):
-    """The critic: d_u ("unlabelled") and d_r ("reference")."""
+def make_discriminator(config, shape):
+    """The discriminator: d_u ("unlabelled") and d_r ("reference")."""
     net, sizes = config["network"], latent_sizes(config)
     seen = {"unlabelled": sum(sizes.values()), "reference": sizes["common"]}
     return nn.ModuleDict(
         {
-            name: Discriminator(shape[2], net["encoder_widths"], net["critic_features"], size)
+            name: Discriminator(
+                shape[2], net["encoder_widths"], net["discriminator_features"], size
+            )
             for name, size in seen.items()
         }
     )
@@ -87,12 +89,12 @@ def draw_noise(sizes, size, rate):
     return Noise(normal(), normal(), {name: keep() for name in ("unlabelled", "reference")})
 
 
-def losses(model, critic, xu, xr, noise, *, w_image, w_latent):
-    """The two players' losses, of the same draws and the same logits: (critic's, model's).
+def losses(model, discriminator, xu, xr, noise, *, w_image, w_latent):
+    """The two players' losses, of the same draws and the same logits: (discriminator's, model's).
 
     Args:
       model: Model.
-      critic: of `make_critic`.
+      discriminator: of `make_discriminator`.
       xu, xr: unlabelled and reference images, [B, C, H, W] each.
       noise: Noise.
       w_image, w_latent: weights of the reconstructions of images and of codes.
@@ -108,17 +110,17 @@ def losses(model, critic, xu, xr, noise, *, w_image, w_latent):
     codes_u = torch.cat([torch.cat([z[:n], e], dim=1), torch.cat([z12[:n], e1], dim=1)])
     codes_r = torch.cat([z[n:], z12[n:]])
     logits = (
-        critic["unlabelled"](torch.cat([xu, made[:n]]), codes_u, noise.keep["unlabelled"]),
-        critic["reference"](torch.cat([xr, made[n:]]), codes_r, noise.keep["reference"]),
+        discriminator["unlabelled"](torch.cat([xu, made[:n]]), codes_u, noise.keep["unlabelled"]),
+        discriminator["reference"](torch.cat([xr, made[n:]]), codes_r, noise.keep["reference"]),
     )
     d = [both.chunk(2) for both in logits]  # On the encoder's pairs, on the generator's.
 
-    critic_loss = sum((F.softplus(-q) + F.softplus(p)).mean() for q, p in d)  # (7)
+    discriminator_loss = sum((F.softplus(-q) + F.softplus(p)).mean() for q, p in d)  # (7)
     adversarial = sum((q - p).mean() for q, p in d)  # (6)
     # Both sets' mean absolute errors of images in [-1, 1], and mean squared ones of common codes.
     image = 4 * F.l1_loss(recon, x)
     latent = 2 * half_squared_error(z12, common_made) + half_squared_error(e1, target_made)
-    return critic_loss, adversarial + w_image * image + w_latent * latent
+    return discriminator_loss, adversarial + w_image * image + w_latent * latent
 
 
 def halves(posterior):
@@ -131,19 +133,20 @@ def half_squared_error(z, posterior):
     return 0.5 * (z - posterior[0]).square().sum(dim=1).mean()
 
 
-def backward(model, critic, critic_loss, model_loss):
+def backward(model, discriminator, discriminator_loss, model_loss):
     """Each player's gradient of its own loss only."""
-    critic_loss.backward(inputs=list(critic.parameters()), retain_graph=True)
+    discriminator_loss.backward(inputs=list(discriminator.parameters()), retain_graph=True)
     model_loss.backward(inputs=list(model.parameters()))
 
 
 def make_step(config, shape):
     """step({"unlabelled", "reference"}: {"image"}, numpy): one update; returns the model's loss."""
-    model, critic = (
-        make(config, shape).to(memory_format=torch.channels_last) for make in (Model, make_critic)
+    model, discriminator = (
+        make(config, shape).to(memory_format=torch.channels_last)
+        for make in (Model, make_discriminator)
     )
     optimizers = (
-        adam(critic.parameters(), config["critic_optimizer"]),
+        adam(discriminator.parameters(), config["discriminator_optimizer"]),
         adam(model.parameters(), config["optimizer"]),
     )
     method, sizes = config["method"], latent_sizes(config)
@@ -152,10 +155,10 @@ def make_step(config, shape):
     def step(batch):
         xu, xr = (to_float(batch[name]["image"]) for name in ("unlabelled", "reference"))
         noise = draw_noise(sizes, len(xu), method["block_dropout"])
-        found = losses(model, critic, xu, xr, noise, **weights)
+        found = losses(model, discriminator, xu, xr, noise, **weights)
         for optimizer in optimizers:
             optimizer.zero_grad()
-        backward(model, critic, *found)
+        backward(model, discriminator, *found)
         for optimizer in optimizers:
             optimizer.step()
         return found[1].detach()

@@ -2,7 +2,7 @@
 
 python benchmarks/train_step.py --config=configs/mnist_gmvae.py                # ours alone
 python benchmarks/train_step.py --config=configs/mnist_gmvae.py --peer=torch   # and the ratio
-python benchmarks/train_step.py --config=configs/mnist_srbvae.py:cpu --peer=torch
+python benchmarks/train_step.py --config=configs/reference_mnist_srbvae.py:cpu --peer=torch
 
 Ours is the function that train.py compiles (losses, batch norm, Adam, donated state), fed with
 uint8 batches of made images through parallel.put_batch. The peer (torch_peer.py) has the same
@@ -47,26 +47,26 @@ def prepare(settings):
     """Our end of the benchmark, see worker.py."""
     import jax
 
-    from refvae_jax import build, parallel
     from refvae_jax.methods import METHODS
     from refvae_jax.methods.base import DataInfo
+    from refvae_jax.training import devices, setup
 
     config = ConfigDict(settings["config"])
-    mesh, size = parallel.make_mesh(), config.batch_size
-    parallel.check_batch_size(size, mesh.size)
+    mesh, size = devices.make_mesh(), config.batch_size
+    devices.check_batch_size(size, mesh.size)
     method = METHODS[config.method.name](config, DataInfo(tuple(settings["shape"]), 50_000))
-    optimizers = build.make_optimizers(config, method.players)
-    fresh = functools.partial(build.initial_state, method, optimizers, config.seed)
-    current = jax.jit(fresh, out_shardings=parallel.replicated(mesh))()
-    batch = made_batch(method.setting, size, settings["shape"], settings["num_groups"])
+    optimizers = setup.make_optimizers(config, method.players)
+    fresh = functools.partial(setup.initial_state, method, optimizers, config.seed)
+    current = jax.jit(fresh, out_shardings=devices.replicated(mesh))()
+    batch = made_batch(method.supervision, size, settings["shape"], settings["num_groups"])
     since = time.perf_counter()
-    step = build.compile_step(config, method, optimizers, mesh, current, batch)
+    step = setup.compile_step(config, method, optimizers, mesh, current, batch)
     compile_seconds = time.perf_counter() - since
 
     def run(num_steps):
         nonlocal current
         for _ in range(num_steps):
-            current, _ = step(current, parallel.put_batch(batch, mesh))
+            current, _ = step(current, devices.put_batch(batch, mesh))
         jax.block_until_ready(current)
 
     info = {"version": f"jax {jax.__version__}", "threads": len(settings["cpus"])}

@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-from refvae_jax.allocator import keep_memory
+from refvae_jax.training.allocator import keep_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 TOLD = ("UserError", "ModuleNotFoundError")  # Errors whose message says all; no traceback.

@@ -11,7 +11,7 @@ affectnet_srbvae.py. The paper's average accuracy over seven expressions is .392
 its time are known yet.
 """
 
-from configs import reference
+from configs.common import reference
 from refvae_jax.errors import UserError
 
 UNLABELLED_IMAGES = 150_000

@@ -9,7 +9,8 @@ The paper's average accuracy over seven expressions is .422, from `common` .335.
 that this gives on the real images nor its time is known yet.
 """
 
-from configs import affectnet_rbvae, reference
+from configs import affectnet_rbvae
+from configs.common import reference
 
 
 def get_config(arg=""):

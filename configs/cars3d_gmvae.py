@@ -8,7 +8,7 @@ The archive nips2015-analogy-data.tar.gz is downloaded, or taken from downloads/
 $TFDS_DATA_DIR.
 """
 
-from configs import groups
+from configs.common import groups
 
 TRAIN_IMAGES = 152 * 96
 

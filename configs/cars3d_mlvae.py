@@ -8,7 +8,8 @@ The archive nips2015-analogy-data.tar.gz is downloaded, or taken from downloads/
 $TFDS_DATA_DIR.
 """
 
-from configs import cars3d_gmvae, groups
+from configs import cars3d_gmvae
+from configs.common import groups
 
 
 def get_config(arg=""):

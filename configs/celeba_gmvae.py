@@ -8,7 +8,7 @@ seen in training. Identities known to be mislabelled are left out by, for exampl
 --config.data.exclude="(7312, 7316, 7319, 7404)".
 """
 
-from configs import groups
+from configs.common import groups
 
 TRAIN_IMAGES = 162_770
 

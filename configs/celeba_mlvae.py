@@ -8,7 +8,8 @@ seen in training. Identities known to be mislabelled are left out by, for exampl
 --config.data.exclude="(7312, 7316, 7319, 7404)".
 """
 
-from configs import celeba_gmvae, groups
+from configs import celeba_gmvae
+from configs.common import groups
 
 
 def get_config(arg=""):

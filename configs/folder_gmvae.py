@@ -8,7 +8,7 @@ DIR/<group>/** or DIR/{train,validation,test}/<group>/**, any sizes; what is mis
 and test is taken from train.
 """
 
-from configs import groups
+from configs.common import groups
 
 STEPS = 20_000
 

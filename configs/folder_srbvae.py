@@ -10,7 +10,7 @@ folders, DIR/<class>/** or DIR/{train,validation,test}/<class>/**, and
 --config.data.reference_class=CLASS.
 """
 
-from configs import reference
+from configs.common import reference
 
 
 def get_config(arg=""):

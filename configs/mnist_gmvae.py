@@ -32,5 +32,5 @@ def cpu(config):
     default.narrow(config)
     config.num_train_steps = steps(40, config.batch_size)
     config.optimizer.schedule = "cosine"
-    config.eval_every_steps = config.checkpoint_every_steps = steps(2, config.batch_size)
+    config.validate_every_steps = config.checkpoint_every_steps = steps(2, config.batch_size)
     config.keep_every_steps = 5 * config.checkpoint_every_steps

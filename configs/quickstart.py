@@ -16,6 +16,6 @@ def get_config(arg=""):
     config.num_train_steps = 600
     config.batch_size = 256
     config.log_every_steps = 50
-    config.eval_every_steps = config.checkpoint_every_steps = 100
+    config.validate_every_steps = config.checkpoint_every_steps = 100
     config.optimizer.schedule = "cosine"
     return default.form(config, arg)

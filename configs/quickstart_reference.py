@@ -6,7 +6,8 @@ python launch.py --config=configs/quickstart_reference.py
 see docs/results/reference.md.
 """
 
-from configs import default, reference_mnist
+from configs import default
+from configs.common import reference_mnist
 
 
 def get_config(arg=""):
@@ -15,5 +16,5 @@ def get_config(arg=""):
     reference_mnist.offline(config)
     config.num_train_steps = 1_000
     config.log_every_steps = 50
-    config.eval_every_steps = config.checkpoint_every_steps = 200
+    config.validate_every_steps = config.checkpoint_every_steps = 200
     return default.form(config, arg, smoke=reference_mnist.smoke)

@@ -7,7 +7,7 @@ Sets: lfw, dsprites, shapes3d, smallnorb, fashion_mnist, emnist/balanced, mnist,
 how each is read is in refvae_jax/data/known.py.
 """
 
-from configs import groups
+from configs.common import groups
 
 STEPS = 20_000
 

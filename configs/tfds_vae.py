@@ -5,10 +5,10 @@ python launch.py --config=configs/tfds_vae.py:dsprites-cpu   # narrow, 3,000 ste
 
 Sets: dsprites, shapes3d, smallnorb, lfw, celeb_a, cars3d, fashion_mnist, emnist/balanced, mnist;
 how each is read is in refvae_jax/data/known.py. Another method: --config.method.name=betatcvae;
-the constants of dipvae2 and factorvae are in configs/mnist_dipvae2.py and mnist_factorvae.py.
+the constants of dipvae2 and factorvae are in configs/reference_mnist_dipvae2.py and mnist_factorvae.py.
 """
 
-from configs import reference
+from configs.common import reference
 
 
 def get_config(arg=""):

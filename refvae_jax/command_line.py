@@ -7,9 +7,8 @@ from pathlib import Path
 
 from absl import flags
 
-from refvae_jax.config import nearest
-from refvae_jax.data.source import FOLDER
-from refvae_jax.errors import UserError
+from refvae_jax.data.readers.source import FOLDER
+from refvae_jax.errors import UserError, did_you_mean
 
 
 def config_files(root):
@@ -28,7 +27,9 @@ def explain(error):
     if isinstance(error, OSError):
         wanted = re.search(r"No such file or directory: '([^']*)'", message)
         name = wanted.group(1) if wanted else message
-        return f"There is no config file {name}.{nearest(name, config_files('.'))} See configs/."
+        return (
+            f"There is no config file {name}.{did_you_mean(name, config_files('.'))} See configs/."
+        )
     if isinstance(error, KeyError | AttributeError):
         words = re.findall(r"[\w.]+", message)
         close = re.search(r'Did you mean "([^"]+)"', message)

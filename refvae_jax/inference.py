@@ -7,21 +7,24 @@ model.swap(images, images[::-1], "content")     # uint8 [N, H, W, C]
 
 import copy
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from refvae_jax import checkpoint
+from refvae_jax.data.image_identity import check_same_images, image_record
+from refvae_jax.data.splits import Splits, open_splits
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
+from refvae_jax.training import checkpoint
 
 CHUNK = 256  # Images or codes a compiled call; the last one is padded, so one program serves all.
 
 
-def in_chunks(function, tree):
+def apply_batched(function, tree):
     """function(tree) in pieces of CHUNK rows, padded by repeating the last; any count > 0."""
     tree = jax.tree.map(np.asarray, tree)
     count = len(jax.tree.leaves(tree)[0])
@@ -38,9 +41,11 @@ class Model:
     Attributes:
       image_shape: (H, W, C).
       latent_names: for example ("content", "style").
+      method: the Method, as pure functions of its variables.
     """
 
     def __init__(self, method, variables, image_shape):
+        self.method = method
         self._variables = variables
         self.image_shape = tuple(image_shape)
 
@@ -102,7 +107,7 @@ class Model:
 
     def encode(self, images):
         """{latent: Gaussian of [N, D]} of the images."""
-        return in_chunks(lambda x: self._encode(self._variables, x), self._check(images))
+        return apply_batched(lambda x: self._encode(self._variables, x), self._check(images))
 
     def means(self, images):
         """{latent: [N, D]}, the posterior means."""
@@ -111,7 +116,7 @@ class Model:
     def decode(self, codes):
         """Images of {latent: [N, D]}."""
         codes = {name: np.asarray(codes[name], np.float32) for name in self.latent_names}
-        return in_chunks(lambda c: self._decode(self._variables, c), codes)
+        return apply_batched(lambda c: self._decode(self._variables, c), codes)
 
     def reconstruct(self, images):
         """The decoded posterior means."""
@@ -163,7 +168,15 @@ def posterior_sample(q, seed, name):
     return q.mean + eps * np.exp(0.5 * q.logvar)
 
 
-def build_method(record):
+class Trained(NamedTuple):
+    """A checkpoint, read with the images that it was trained on."""
+
+    model: Model
+    step: int
+    splits: Splits
+
+
+def method_of(record):
     """The Method of a checkpoint's record."""
     config = ml_collections.ConfigDict(record["config"])
     info = DataInfo(tuple(record["image_shape"]), record["num_train_images"])
@@ -177,4 +190,25 @@ def load(workdir, step="best"):
       UserError: there is no such checkpoint.
     """
     variables, record, _ = checkpoint.load(workdir, step)
-    return Model(build_method(record), variables, record["image_shape"])
+    return Model(method_of(record), variables, record["image_shape"])
+
+
+def open_trained(config, workdir, step="best", splits=None):
+    """Reads a checkpoint and opens the images that it was trained on.
+
+    Args:
+      config: of the run; says where the data are.
+      workdir: the run's folder.
+      step: "best", "last" or a number.
+      splits: the config's Splits, where they are open already.
+
+    Returns:
+      Trained.
+
+    Raises:
+      UserError: there is no such checkpoint, or the images are not those of its training.
+    """
+    variables, record, step = checkpoint.load(workdir, step)
+    splits = open_splits(config) if splits is None else splits
+    check_same_images(record, image_record(splits.train, splits.reference))
+    return Trained(Model(method_of(record), variables, record["image_shape"]), step, splits)

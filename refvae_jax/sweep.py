@@ -26,12 +26,14 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-# Nothing here may start a backend of JAX, as logs.say would: on a TPU only one process may have it.
 from refvae_jax import config as configs
-from refvae_jax import table
 from refvae_jax.command_line import config_files, config_from_file, explain
-from refvae_jax.errors import UserError, exit_status
-from refvae_jax.runs import read_run, read_runs
+
+# Nothing here may start a backend of JAX: on a TPU only one process may have it.
+from refvae_jax.console import LOGGER
+from refvae_jax.errors import UserError, did_you_mean, exit_status
+from refvae_jax.reports import table
+from refvae_jax.reports.finished_runs import read_run, read_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCH = ROOT / "launch.py"
@@ -89,7 +91,7 @@ def load(path):
     """
     if not Path(path).is_file():
         known = sorted(str(file) for file in Path("configs/sweeps").glob("*.py"))
-        raise UserError(f"There is no sweep file {path}.{configs.nearest(str(path), known)}")
+        raise UserError(f"There is no sweep file {path}.{did_you_mean(str(path), known)}")
     try:
         get_runs = runpy.run_path(str(path)).get("get_runs", list)
         runs = [Run(*run) for run in get_runs()]
@@ -134,13 +136,13 @@ def config_of(run):
     """
     path, _, form = run.config.partition(":")
     if not (ROOT / path).is_file():
-        hint = configs.nearest(path, config_files(ROOT))
+        hint = did_you_mean(path, config_files(ROOT))
         raise UserError(f"Run {run.name}: there is no {path}.{hint}")
     try:
         config = config_from_file(ROOT / path, form)
         fields = configs.flatten(config)
         for field in run.overrides.keys() - fields.keys():
-            hint = configs.nearest(field, fields)
+            hint = did_you_mean(field, fields)
             raise UserError(f"The config has no field {field!r}.{hint}")
         config.update_from_flattened_dict(run.overrides)
         configs.check(config)
@@ -203,18 +205,13 @@ def train_all(runs, made, out):
                 break
             workdir = out / run.name
             done = is_finished(made[run.name], workdir)
-            say(f"[{number}/{len(runs)}] {run.name}{': finished' if done else ''}")
+            LOGGER.info(f"[{number}/{len(runs)}] {run.name}{': finished' if done else ''}")
             if not done:
                 status = train(run, workdir, stop)
                 if not stop.signals and (status or scored_config(workdir) is None):
-                    say(f"{run.name} failed with exit status {status}")
+                    LOGGER.info(f"{run.name} failed with exit status {status}")
                     failed.append(run.name)
         return failed, stop.signals[0] if stop.signals else None
-
-
-def say(text):
-    """Prints a line at once, before what a child prints."""
-    print(text, flush=True)
 
 
 def print_commands(runs, made, out):
@@ -222,7 +219,7 @@ def print_commands(runs, made, out):
     for run in runs:
         workdir = out / run.name
         done = is_finished(made[run.name], workdir)
-        say(f"{run.name}: finished" if done else shlex.join(command(run, workdir)))
+        LOGGER.info(f"{run.name}: finished" if done else shlex.join(command(run, workdir)))
 
 
 def sweep(path, out, only, dry_run):
@@ -235,13 +232,13 @@ def sweep(path, out, only, dry_run):
         return 0
     failed, stopped = train_all(runs, made, out)
     if stopped:
-        say("\nstopped; the same command goes on from there")
+        LOGGER.info("\nstopped; the same command goes on from there")
         return 130 if stopped == signal.SIGINT else 0
     if failed:
         print(f"error: failed: {', '.join(failed)}; see above.", file=sys.stderr)
     finished = [out / run.name for run in runs if run.name not in failed]
     if finished:
-        say("\n" + table.markdown(table.gather(read_runs(finished))))
+        LOGGER.info("\n" + table.markdown(table.gather(read_runs(finished))))
     return 1 if failed else 0
 
 

@@ -10,12 +10,13 @@ from PIL import Image
 
 import refvae_jax
 from configs import default
-from refvae_jax import command_line, train
+from refvae_jax import command_line
 from refvae_jax import config as configs
-from refvae_jax.data import known
+from refvae_jax.data.readers import presets
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
+from refvae_jax.training import loop
 
 CONFIGS = {
     path.stem: importlib.import_module(f"configs.{path.stem}")
@@ -46,7 +47,7 @@ def folders(tmp_path_factory):
 def use_folder(config, folder):
     """Made pictures stand in for those that must be downloaded."""
     resolution = config.data.resolution
-    known.choose(config.data, "folder")
+    presets.choose(config.data, "folder")
     config.data.resolution = resolution
     config.data.dir = str(folder)
 
@@ -61,7 +62,7 @@ def test_every_config_builds_and_takes_two_steps_in_its_smoke_form(name, tmp_pat
     if config.data.name == "mnist":
         # The digits that need no download stand in for MNIST, which has the same form.
         config.data.name = "digits5k"
-    assert train.train(config, tmp_path)
+    assert loop.train(config, tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     (row,) = [r for r in rows if "loss/model" in r]
     assert np.isfinite(list(row.values())).all() and row["step"] == 2
@@ -93,4 +94,7 @@ def test_every_field_of_every_form_is_in_the_schema(name):
 def test_networks_of_reference_mnist_fit_the_images_of_every_form(form):
     config = CONFIGS["mnist_srbvae"].get_config(form)
     side = config.data.resolution
-    assert METHODS["srbvae"](config, DataInfo((side, side, 3), 100)).players == ("critic", "model")
+    assert METHODS["srbvae"](config, DataInfo((side, side, 3), 100)).players == (
+        "discriminator",
+        "model",
+    )

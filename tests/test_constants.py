@@ -17,8 +17,8 @@ REFERENCE = {
     "optimizer.b1": 0.5,
     "optimizer.b2": 0.999,
     "optimizer.decay_at": [],
-    "critic_optimizer.learning_rate": 1e-4,
-    "critic_optimizer.b1": 0.5,
+    "discriminator_optimizer.learning_rate": 1e-4,
+    "discriminator_optimizer.b1": 0.5,
     "method.block_dropout": 0.3,
     "method.w_latent": 1.0,
     "method.latent_error": "squared",
@@ -88,7 +88,7 @@ BY_METHOD = {
     "betatcvae": {"method.beta": 4.0},
     "dipvae1": {"method.w_off_diagonal": 10.0, "method.w_diagonal": 100.0},
     "dipvae2": {"method.w_off_diagonal": 10.0, "method.w_diagonal": 10.0},
-    "factorvae": {"method.gamma": 10.0, "critic_optimizer.b2": 0.9},
+    "factorvae": {"method.gamma": 10.0, "discriminator_optimizer.b2": 0.9},
     "mathieu": {"method.w_kl": 1e-4, "method.w_adversarial": 0.01},
 }
 WANTED = {

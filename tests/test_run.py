@@ -138,7 +138,7 @@ except UserError as error:
 
 def test_disk_full_in_a_save_keeps_what_was_saved(tmp_path):
     """A limit on the size of files stands in for the full disk."""
-    from refvae_jax import checkpoint
+    from refvae_jax.training import checkpoint
 
     result = subprocess.run(
         [sys.executable, "-c", DISK_FULL, str(tmp_path)],

@@ -190,7 +190,7 @@ def test_a_value_that_cannot_be_meant_is_told_before_the_first_is_trained(tmp_pa
     file = tmp_path / "sweep.py"
     file.write_text(
         "def get_runs():\n"
-        "    return [('configs/mnist_vae.py:smoke', 'last', {'method.name': 'vaee'})]\n"
+        "    return [('configs/reference_mnist_vae.py:smoke', 'last', {'method.name': 'vaee'})]\n"
     )
     assert sweep.main([str(file), f"--out={tmp_path}"]) == 2
     assert "Run last: config.method.name is 'vaee'" in capfd.readouterr().err

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refvae_jax.figures import BACKGROUND
+from refvae_jax.figures.files import BACKGROUND
 
 PAD = 2
 

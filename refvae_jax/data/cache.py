@@ -25,9 +25,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from refvae_jax.data.source import FOLDER, Factors, Reader, Source, fingerprint, open_source
+from refvae_jax.console import LOGGER
+from refvae_jax.data.readers.source import FOLDER, Factors, Reader, Source, fingerprint, open_source
 from refvae_jax.errors import UserError
-from refvae_jax.logs import say
 
 _FORMAT = 4  # Raise it when the bytes written for the same source change.
 _SAME_NAME = (
@@ -104,8 +104,8 @@ def _remind(folder: Path) -> None:
     """Says again, once a process, what was told when the images were decoded: some are missing."""
     meta = json.loads((folder / "meta.json").read_text())
     if missing := meta.get("missing"):
-        say(
-            f"warning: {missing} images of the split '{meta['source']['split']}' of "
+        LOGGER.warning(
+            f"{missing} images of the split '{meta['source']['split']}' of "
             f"{meta['data_path']} cannot be read and are left out: mend or remove them. "
             f"Without {folder} the next run names them."
         )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from refvae_jax.data.order import batch_indices, check_batch_size, in_chunks, shuffled
-from refvae_jax.data.tf_cpu import import_tensorflow
+from refvae_jax.data.readers.tf_cpu import import_tensorflow
 from refvae_jax.errors import UserError
 
 Sets = Mapping[str, Mapping[str, np.ndarray]]

@@ -3,16 +3,16 @@
 from refvae_jax.methods import factorvae, gmvae, mathieu, mlvae, rbvae, srbvae, svae, vae
 
 METHODS = {
-    "gmvae": gmvae.build,
-    "mlvae": mlvae.build,
-    "rbvae": rbvae.build,
-    "srbvae": srbvae.build,
-    "vae": vae.build,
-    "betavae": vae.build,
-    "betatcvae": vae.build,
-    "dipvae1": vae.build,
-    "dipvae2": vae.build,
-    "factorvae": factorvae.build,
-    "svae": svae.build,
-    "mathieu": mathieu.build,
+    "gmvae": gmvae.make_method,
+    "mlvae": mlvae.make_method,
+    "rbvae": rbvae.make_method,
+    "srbvae": srbvae.make_method,
+    "vae": vae.make_method,
+    "betavae": vae.make_method,
+    "betatcvae": vae.make_method,
+    "dipvae1": vae.make_method,
+    "dipvae2": vae.make_method,
+    "factorvae": factorvae.make_method,
+    "svae": svae.make_method,
+    "mathieu": mathieu.make_method,
 }

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 import jax
 
+MODEL, DISCRIMINATOR = "model", "discriminator"  # The players.
+
 # Latents in pairs: what a swap usually keeps, and what it exchanges.
-OTHER = {"content": "style", "common": "target"}
+COUNTERPART = {"content": "style", "common": "target"}
 
 
 class DataInfo(NamedTuple):
@@ -23,7 +25,7 @@ class Method(NamedTuple):
     statistics. Images are float32 in [0, 1], [B, H, W, C].
 
     Attributes:
-      setting: what a batch holds, a key of `data.settings.SETTINGS`.
+      supervision: what a batch holds, one of `data.batches.SUPERVISION`.
       players: who has parameters and a loss of its own, in the order of alternating updates.
       init: rng -> variables.
       losses: (variables, batch, rng) -> {player: (scalar, (the player's new mutable,
@@ -34,7 +36,7 @@ class Method(NamedTuple):
       prior: (variables, rng, n) -> {latent: [n, D]}, codes drawn before any image is seen.
     """
 
-    setting: str
+    supervision: str
     players: tuple[str, ...]
     init: Callable
     losses: Callable

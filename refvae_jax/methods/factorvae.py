@@ -1,21 +1,21 @@
-"""FactorVAE: a VAE whose latent is made independent by a critic.
+"""FactorVAE: a VAE whose latent is made independent by a discriminator.
 
-Kim and Mnih: "Disentangling by Factorising", ICML 2018. The critic separates z of one half of the
+Kim and Mnih: "Disentangling by Factorising", ICML 2018. The discriminator separates z of one half of the
 batch from z of the other half with each dimension permuted over the examples; at its optimum its
 logit is log q(z) / prod_d q(z_d), whose mean is the total correlation that the model pays for:
 
-    L_critic = sp(-D(z)) + sp(D(permuted z'))                  z, z' stopped
+    L_discriminator = sp(-D(z)) + sp(D(permuted z'))                  z, z' stopped
     L_model  = |x - G(z)|_1 / lambda + KL + gamma E[D(z)]      equation 2
 """
 
 import jax
 import jax.numpy as jnp
 
-from refvae_jax import distributions, losses
+from refvae_jax import distributions
 from refvae_jax.errors import UserError
-from refvae_jax.methods import backbone, vae
-from refvae_jax.methods.base import Method
-from refvae_jax.networks.discriminators import LatentCritic
+from refvae_jax.methods import losses, reference_networks, vae
+from refvae_jax.methods.base import DISCRIMINATOR, MODEL, Method
+from refvae_jax.networks.discriminators import LatentDiscriminator
 
 
 def permute_dimensions(rng, z):
@@ -23,8 +23,8 @@ def permute_dimensions(rng, z):
     return jax.random.permutation(rng, z, axis=0, independent=True)
 
 
-def critic_objective(critic, z, rng):
-    """L_critic for codes z [B, D], and the critic's accuracy on either half.
+def discriminator_objective(discriminator, z, rng):
+    """L_discriminator for codes z [B, D], and the discriminator's accuracy on either half.
 
     Raises:
       UserError: B is odd.
@@ -35,44 +35,46 @@ def critic_objective(critic, z, rng):
             f"device, if parallel.map is pmap): set --config.batch_size so that they are even."
         )
     joint, others = jnp.split(jax.lax.stop_gradient(z), 2)
-    on_joint, on_permuted = critic(joint), critic(permute_dimensions(rng, others))
-    loss = jnp.mean(losses.critic_loss(on_joint, on_permuted))
+    on_joint, on_permuted = discriminator(joint), discriminator(permute_dimensions(rng, others))
+    loss = jnp.mean(losses.discriminator_loss(on_joint, on_permuted))
     return loss, {
-        "critic/accuracy/joint": jnp.mean(on_joint > 0),
-        "critic/accuracy/permuted": jnp.mean(on_permuted < 0),
+        "discriminator/accuracy/joint": jnp.mean(on_joint > 0),
+        "discriminator/accuracy/permuted": jnp.mean(on_permuted < 0),
     }
 
 
-def build(config, data_info):
+def make_method(config, data_info):
     """Makes the Method; `config.method.gamma` weighs the total correlation."""
-    net = backbone.build(config, data_info, ("z",))
+    net = reference_networks.make_networks(config, data_info, ("z",))
     scale, gamma = config.method.scale, config.method.gamma
-    network = LatentCritic()
+    network = LatentDiscriminator()
 
     def init(rng):
-        rng_model, rng_critic = jax.random.split(rng)
-        critic = network.init(rng_critic, jnp.zeros((1, net.sizes["z"])))["params"]
-        params = {backbone.CRITIC: critic, backbone.MODEL: net.init(rng_model)}
-        return {"params": params, "mutable": backbone.no_statistics(*params)}
+        rng_model, rng_discriminator = jax.random.split(rng)
+        discriminator = network.init(rng_discriminator, jnp.zeros((1, net.sizes["z"])))["params"]
+        params = {DISCRIMINATOR: discriminator, MODEL: net.init(rng_model)}
+        return {"params": params, "mutable": reference_networks.no_statistics(*params)}
 
     def losses_of(variables, batch, rng):
         rng_z, rng_permutation = jax.random.split(rng)
         params, x = variables["params"], batch["image"]
 
-        def critic(z):
-            return network.apply({"params": params[backbone.CRITIC]}, z)
+        def discriminator(z):
+            return network.apply({"params": params[DISCRIMINATOR]}, z)
 
-        q, z, recon = vae.reconstruct(net, params[backbone.MODEL], x, rng_z)
-        critic_loss, critic_scalars = critic_objective(critic, z, rng_permutation)
+        q, z, recon = vae.reconstruct(net, params[MODEL], x, rng_z)
+        discriminator_loss, discriminator_scalars = discriminator_objective(
+            discriminator, z, rng_permutation
+        )
         kl = jnp.mean(distributions.kl_to_standard_normal(q))
-        total_correlation = jnp.mean(critic(z))
+        total_correlation = jnp.mean(discriminator(z))
         error = jnp.mean(losses.absolute_error(x, recon))
         model_loss = error / scale + kl + gamma * total_correlation
         scalars = vae.evidence_scalars(x, recon, q) | {"total_correlation": total_correlation}
         return {
-            backbone.CRITIC: (critic_loss, ({}, critic_scalars)),
-            backbone.MODEL: (model_loss, ({}, scalars)),
+            DISCRIMINATOR: (discriminator_loss, ({}, discriminator_scalars)),
+            MODEL: (model_loss, ({}, scalars)),
         }
 
-    players = (backbone.CRITIC, backbone.MODEL)
-    return Method("unsupervised", players, init, losses_of, **net.of_variables)
+    players = (DISCRIMINATOR, MODEL)
+    return Method("unsupervised", players, init, losses_of, **net.method_functions)

@@ -11,9 +11,9 @@ are in the batch. A repulsion keeps the groups' means apart, a centring keeps th
 import jax
 import jax.numpy as jnp
 
-from refvae_jax import distributions, losses
-from refvae_jax.methods import autoencoder
-from refvae_jax.methods.base import Method
+from refvae_jax import distributions
+from refvae_jax.methods import losses, mixture_networks
+from refvae_jax.methods.base import MODEL, Method
 
 
 def objective(x, recon, latents, group, *, k, w_rep, w_cent, delta):
@@ -58,9 +58,9 @@ def draw_codes(latents, rng):
     return {name: distributions.sample(rngs[name], q) for name, q in latents.items()}
 
 
-def build(config, data_info):
+def make_method(config, data_info):
     """Makes the Method; `config.method` gives k, w_rep, w_cent, delta."""
-    net = autoencoder.build(config, data_info)
+    net = mixture_networks.make_networks(config, data_info)
     method = config.method
     constants = {n: method[n] for n in ("k", "w_rep", "w_cent", "delta")}
 
@@ -70,7 +70,7 @@ def build(config, data_info):
         recon, decoder_statistics = net.train_decode(variables, draw_codes(latents, rng))
         value, scalars = objective(x, recon, latents, batch["group"], **constants)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
-        return {autoencoder.PLAYER: (value, (mutable, scalars))}
+        return {MODEL: (value, (mutable, scalars))}
 
-    players = (autoencoder.PLAYER,)
+    players = (MODEL,)
     return Method("group", players, net.init, losses_of, net.encode, net.decode, net.prior)

@@ -8,7 +8,7 @@ unlabelled pairs are removed; the rest is derived (target e deterministic and wi
              + mean|xr - G(z(xr), e(xr'))|           pairs of reference images
              + w_kl KL(q(z|x) || N)
              + w_adversarial [ sp(-D(G(z(xu), e(xr)), r)) + sp(-D(G(z(xr), e(xu)), u)) ]
-    L_critic = sp(-D(xu, u)) + sp(-D(xr, r)) + sp(D(G(z(xu), e(xr)), r)) + sp(D(G(z(xr), e(xu)), u))
+    L_discriminator = sp(-D(xu, u)) + sp(-D(xr, r)) + sp(D(G(z(xu), e(xr)), r)) + sp(D(G(z(xr), e(xu)), u))
 
 D(x, set) judges images as members of the unlabelled (u) or the reference set (r). There is no
 prior of e to draw from: its draws are the codes of recent unlabelled images, which training keeps.
@@ -17,11 +17,11 @@ prior of e to draw from: its draws are the codes of recent unlabelled images, wh
 import jax
 import jax.numpy as jnp
 
-from refvae_jax import distributions, losses
+from refvae_jax import distributions
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
-from refvae_jax.methods import backbone
-from refvae_jax.methods.base import Method
+from refvae_jax.methods import losses, reference_networks
+from refvae_jax.methods.base import DISCRIMINATOR, MODEL, Method
 from refvae_jax.methods.rbvae import LATENTS
 
 KEPT_CODES = 512  # Recent targets of unlabelled images, to draw from.
@@ -51,7 +51,7 @@ def generate(net, params, xu, xr, rng):
     return q["common"], eu, images.reshape(5, n, *images.shape[1:])
 
 
-def build(config, data_info):
+def make_method(config, data_info):
     """Makes the Method; `config.method` gives w_kl and w_adversarial.
 
     Raises:
@@ -62,33 +62,43 @@ def build(config, data_info):
             "mathieu keeps codes of images, which replicas cannot average: "
             "take --config.parallel.map=jit."
         )
-    net = backbone.build(config, data_info, LATENTS)
+    net = reference_networks.make_networks(config, data_info, LATENTS)
     w_kl, w_adversarial = config.method.w_kl, config.method.w_adversarial
-    init_critic, apply_critic = backbone.build_critic(config, data_info, {"set": 2}, 0.0)
+    init_discriminator, apply_discriminator = reference_networks.make_discriminator(
+        config, data_info, {"set": 2}, 0.0
+    )
 
     def init(rng):
-        rng_model, rng_critic = jax.random.split(rng)
-        params = {backbone.CRITIC: init_critic(rng_critic), backbone.MODEL: net.init(rng_model)}
+        rng_model, rng_discriminator = jax.random.split(rng)
+        params = {
+            DISCRIMINATOR: init_discriminator(rng_discriminator),
+            MODEL: net.init(rng_model),
+        }
         codes = {"target_codes": jnp.zeros((KEPT_CODES, net.sizes["target"]))}
-        return {"params": params, "mutable": {backbone.CRITIC: {}, backbone.MODEL: codes}}
+        return {
+            "params": params,
+            "mutable": {DISCRIMINATOR: {}, MODEL: codes},
+        }
 
     def losses_of(variables, batch, rng):
         xu, xr = batch["unlabelled"]["image"], batch["reference"]["image"]
-        params, critic = (variables["params"][p] for p in (backbone.MODEL, backbone.CRITIC))
+        params, discriminator = (variables["params"][p] for p in (MODEL, DISCRIMINATOR))
         q, eu, images = generate(net, params, xu, xr, rng)
         shown = jnp.concatenate([xu, xr, images[4], images[3]])
         sets = jnp.tile(jnp.repeat(jnp.eye(2), len(xu), axis=0), (2, 1))
-        on_real, on_made = jnp.split(apply_critic(critic, shown, {"set": sets}, None), 2)
+        on_real, on_made = jnp.split(
+            apply_discriminator(discriminator, shown, {"set": sets}, None), 2
+        )
 
         # Two sets of B images each in a mean: twice the mean is the sum of the sets' means.
-        critic_loss = 2 * jnp.mean(losses.critic_loss(on_real, on_made))
+        discriminator_loss = 2 * jnp.mean(losses.discriminator_loss(on_real, on_made))
         accuracies = {}
         for kind, right in (("real", on_real > 0), ("made", on_made < 0)):
             for name, part in zip(("unlabelled", "reference"), jnp.split(right, 2), strict=True):
-                accuracies[f"critic/accuracy/{name}/{kind}"] = jnp.mean(part)
+                accuracies[f"discriminator/accuracy/{name}/{kind}"] = jnp.mean(part)
 
         errors = {
-            name: jnp.mean(backbone.per_value(losses.absolute_error(x, recon), x))
+            name: jnp.mean(reference_networks.per_value(losses.absolute_error(x, recon), x))
             for name, x, recon in (
                 ("recon/unlabelled", xu, images[0]),
                 ("recon/reference", xr, images[1]),
@@ -98,28 +108,28 @@ def build(config, data_info):
         kl = jnp.mean(distributions.kl_to_standard_normal(q))
         adversarial = 2 * jnp.mean(jax.nn.softplus(-on_made))
         model_loss = sum(errors.values()) + w_kl * kl + w_adversarial * adversarial
-        codes = variables["mutable"][backbone.MODEL]["target_codes"]
+        codes = variables["mutable"][MODEL]["target_codes"]
         mutable = {"target_codes": kept_codes(codes, jax.lax.stop_gradient(eu))}
         scalars = errors | {"kl/common": kl, "adversarial": adversarial}
         scalars["recon"] = errors["recon/unlabelled"]
         return {
-            backbone.CRITIC: (critic_loss, ({}, accuracies)),
-            backbone.MODEL: (model_loss, (mutable, scalars)),
+            DISCRIMINATOR: (discriminator_loss, ({}, accuracies)),
+            MODEL: (model_loss, (mutable, scalars)),
         }
 
     def encode(variables, image):
-        latents = net.encode(variables["params"][backbone.MODEL], image)
+        latents = net.encode(variables["params"][MODEL], image)
         e = latents["target"].mean
         return latents | {"target": Gaussian(e, jnp.full_like(e, LOGVAR))}
 
     def prior(variables, rng, n):
         rng_common, rng_target = jax.random.split(rng)
-        bank = variables["mutable"][backbone.MODEL]["target_codes"]
+        bank = variables["mutable"][MODEL]["target_codes"]
         return {
             "common": jax.random.normal(rng_common, (n, net.sizes["common"])),
             "target": bank[jax.random.randint(rng_target, (n,), 0, len(bank))],
         }
 
-    decode = net.of_variables["decode"]
-    players = (backbone.CRITIC, backbone.MODEL)
+    decode = net.method_functions["decode"]
+    players = (DISCRIMINATOR, MODEL)
     return Method("reference", players, init, losses_of, encode, decode, prior)

@@ -9,9 +9,9 @@ time, without groups, an image's content is its own posterior.
 import jax
 import jax.numpy as jnp
 
-from refvae_jax import distributions, losses
-from refvae_jax.methods import autoencoder
-from refvae_jax.methods.base import Method
+from refvae_jax import distributions
+from refvae_jax.methods import losses, mixture_networks
+from refvae_jax.methods.base import MODEL, Method
 
 
 def objective(x, recon, style, group_content, group):
@@ -49,9 +49,9 @@ def draw_codes(group_content, style, rng):
     }
 
 
-def build(config, data_info):
+def make_method(config, data_info):
     """Makes the Method; it has no constants of its own."""
-    net = autoencoder.build(config, data_info)
+    net = mixture_networks.make_networks(config, data_info)
 
     def losses_of(variables, batch, rng):
         x, group = batch["image"], batch["group"]
@@ -61,7 +61,7 @@ def build(config, data_info):
         recon, decoder_statistics = net.train_decode(variables, codes)
         value, scalars = objective(x, recon, latents["style"], group_content, group)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
-        return {autoencoder.PLAYER: (value, (mutable, scalars))}
+        return {MODEL: (value, (mutable, scalars))}
 
-    players = (autoencoder.PLAYER,)
+    players = (MODEL,)
     return Method("group", players, net.init, losses_of, net.encode, net.decode, net.prior)

@@ -11,9 +11,9 @@ p(x|z,e) = Laplace(G(z,e), lambda).
 import jax
 import jax.numpy as jnp
 
-from refvae_jax import distributions, losses
-from refvae_jax.methods import backbone
-from refvae_jax.methods.base import Method
+from refvae_jax import distributions
+from refvae_jax.methods import losses, reference_networks
+from refvae_jax.methods.base import MODEL, Method
 
 LATENTS = ("common", "target")
 
@@ -34,7 +34,7 @@ def objective(unlabelled, reference, *, scale):
         error = losses.absolute_error(x, recon)
         kl = {n: distributions.kl_to_standard_normal(q) for n, q in latents.items()}
         loss += jnp.mean(error / scale + sum(kl.values()))
-        scalars[f"recon/{name}"] = jnp.mean(backbone.per_value(error, x))
+        scalars[f"recon/{name}"] = jnp.mean(reference_networks.per_value(error, x))
         scalars |= {f"kl/{n}/{name}": jnp.mean(value) for n, value in kl.items()}
     return loss, scalars | {"recon": scalars["recon/unlabelled"]}
 
@@ -62,19 +62,19 @@ def rows(tree, start, stop):
     return jax.tree.map(lambda x: x[start:stop], tree)
 
 
-def build(config, data_info):
+def make_method(config, data_info):
     """Makes the Method; `config.method.scale` is lambda."""
-    net = backbone.build(config, data_info, LATENTS)
+    net = reference_networks.make_networks(config, data_info, LATENTS)
     scale = config.method.scale
 
     def init(rng):
         return {
-            "params": {backbone.MODEL: init_model(net, rng)},
-            "mutable": backbone.no_statistics(backbone.MODEL),
+            "params": {MODEL: init_model(net, rng)},
+            "mutable": reference_networks.no_statistics(MODEL),
         }
 
     def losses_of(variables, batch, rng):
-        params = variables["params"][backbone.MODEL]
+        params = variables["params"][MODEL]
         xu, xr = batch["unlabelled"]["image"], batch["reference"]["image"]
         x, n = jnp.concatenate([xu, xr]), len(xu)
         q = net.encode(params, x, only=("common",)) | net.encode(params, xu, only=("target",))
@@ -85,7 +85,7 @@ def build(config, data_info):
         unlabelled = (xu, recon[:n], {"common": rows(q["common"], 0, n), "target": q["target"]})
         reference = (xr, recon[n:], {"common": rows(q["common"], n, len(x))})
         value, scalars = objective(unlabelled, reference, scale=scale)
-        return {backbone.MODEL: (value, ({}, scalars))}
+        return {MODEL: (value, ({}, scalars))}
 
-    players = (backbone.MODEL,)
-    return Method("reference", players, init, losses_of, **net.of_variables)
+    players = (MODEL,)
+    return Method("reference", players, init, losses_of, **net.method_functions)

@@ -5,7 +5,7 @@ Variational Autoencoders". Equation numbers are the paper's; the generative stor
 
     xu -> zu, eu;  xr -> zr                       inferred, from unlabelled and reference images
     z1, e1 -> gu = G(z1, e1);  z2 -> gr = G(z2, e_ref)      drawn from the priors, and generated
-    d_u(x,z,e) ~ log q_u/p_u;  d_r(x,z) ~ log q_r/p_r       the two discriminators: the critic
+    d_u(x,z,e) ~ log q_u/p_u;  d_r(x,z) ~ log q_r/p_r       the two discriminators: the discriminator
 
 (5) KL(p||q) = 1/2 { E KL(p(x|z,e)||u(x)) + E KL(p(x|z,e_ref)||r(x))
                      - E[log q(z|x) + log q(e|x)] - E_r[log q(z|x)] } + const,
@@ -13,12 +13,12 @@ Variational Autoencoders". Equation numbers are the paper's; the generative stor
 with expectations over the priors and the generator: codes must be recoverable from generated
 images, so the generator cannot ignore the target, which the evidence bound of Rb-VAE allows.
 
-(7) L_critic      = sp(-d_u(xu,zu,eu)) + sp(d_u(gu,z1,e1)) + sp(-d_r(xr,zr)) + sp(d_r(gr,z2))
+(7) L_discriminator      = sp(-d_u(xu,zu,eu)) + sp(d_u(gu,z1,e1)) + sp(-d_r(xr,zr)) + sp(d_r(gr,z2))
 (6) L_adversarial = d_u(xu,zu,eu) - d_u(gu,z1,e1) + d_r(xr,zr) - d_r(gr,z2)
     L_model       = L_adversarial + w_image  (|xu - G(zu,eu)| + |xr - G(zr,e_ref)|)
                                   + w_latent (errors of z1, e1 from gu and of z2 from gr)
 
-with sp(t) = log(1 + e^t). L_critic moves the discriminators only, L_model all the rest, e_ref too.
+with sp(t) = log(1 + e^t). L_discriminator moves the discriminators only, L_model all the rest, e_ref too.
 
 With the discriminators fixed, (6) alone drops two gradients of the symmetric KL: of the generator's
 parameters in log p(x|z,e) and of the encoders' in log q(z|x). The explicit reconstructions bring
@@ -33,10 +33,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from refvae_jax import distributions, losses
+from refvae_jax import distributions
 from refvae_jax.distributions import Gaussian
-from refvae_jax.methods import backbone
-from refvae_jax.methods.base import Method
+from refvae_jax.methods import losses, reference_networks
+from refvae_jax.methods.base import DISCRIMINATOR, MODEL, Method
 from refvae_jax.methods.rbvae import LATENTS, init_model, rows, with_reference_target
 
 LOGVAR_FLOOR = -4.0  # Chosen: of the likelihood form of the latent error, which has no minimum.
@@ -48,7 +48,7 @@ class Parts(NamedTuple):
     sizes: of the latents, {"common", "target"}
     encode: (params, image, only) -> {latent: Gaussian}
     decode: (params, {"common", "target"}) -> the mean of p(x|z,e)
-    critic_unlabelled, critic_reference: (params, image, codes, rng) -> [B]; params of the critic
+    discriminator_unlabelled, discriminator_reference: (params, image, codes, rng) -> [B]; params of the discriminator
     image_error: (x, recon) -> [B]
     latent_error: (z, Gaussian) -> [B]
     render: (rng, mean) -> image; training feeds the mean itself
@@ -57,8 +57,8 @@ class Parts(NamedTuple):
     sizes: Mapping[str, int]
     encode: Callable
     decode: Callable
-    critic_unlabelled: Callable
-    critic_reference: Callable
+    discriminator_unlabelled: Callable
+    discriminator_reference: Callable
     image_error: Callable
     latent_error: Callable
     render: Callable
@@ -114,41 +114,41 @@ def play(parts, params, batch, rng, stopped):
     )
 
 
-def logits(critic, real, made, rng):
-    """(d on the encoder's pairs, d on the generator's), [B] each, in one call of the critic."""
+def logits(discriminator, real, made, rng):
+    """(d on the encoder's pairs, d on the generator's), [B] each, in one call of the discriminator."""
     image, codes = jax.tree.map(lambda *pair: jnp.concatenate(pair), real, made)
-    return jnp.split(critic(image, codes, rng), [len(real[0])])
+    return jnp.split(discriminator(image, codes, rng), [len(real[0])])
 
 
 def all_logits(parts, params, draws, rng):
     """{set: (d on the encoder's pairs, d on the generator's)} of both discriminators."""
     rng_u, rng_r = jax.random.split(rng)
 
-    def critic_u(*inputs):
-        return parts.critic_unlabelled(params["unlabelled"], *inputs)
+    def discriminator_u(*inputs):
+        return parts.discriminator_unlabelled(params["unlabelled"], *inputs)
 
-    def critic_r(*inputs):
-        return parts.critic_reference(params["reference"], *inputs)
+    def discriminator_r(*inputs):
+        return parts.discriminator_reference(params["reference"], *inputs)
 
     return {
-        "unlabelled": logits(critic_u, draws.real_u, draws.made_u, rng_u),
-        "reference": logits(critic_r, draws.real_r, draws.made_r, rng_r),
+        "unlabelled": logits(discriminator_u, draws.real_u, draws.made_u, rng_u),
+        "reference": logits(discriminator_r, draws.real_r, draws.made_r, rng_r),
     }
 
 
-def critic_objective(d):
-    """Equation 7, to minimise, and how well the critic does on each of its four inputs.
+def discriminator_objective(d):
+    """Equation 7, to minimise, and how well the discriminator does on each of its four inputs.
 
     Args:
       d: {set: (d on the encoder's pairs, d on the generator's)}, [B] each.
     """
     loss, scalars = 0.0, {}
     for name, (on_real, on_made) in d.items():
-        loss += jnp.mean(losses.critic_loss(on_real, on_made))  # (7)
+        loss += jnp.mean(losses.discriminator_loss(on_real, on_made))  # (7)
         scalars |= {
-            f"critic/accuracy/{name}/encoder": jnp.mean(on_real > 0),
-            f"critic/accuracy/{name}/generator": jnp.mean(on_made < 0),
-            f"critic/log_ratio/{name}": jnp.mean(on_real) - jnp.mean(on_made),
+            f"discriminator/accuracy/{name}/encoder": jnp.mean(on_real > 0),
+            f"discriminator/accuracy/{name}/generator": jnp.mean(on_made < 0),
+            f"discriminator/log_ratio/{name}": jnp.mean(on_real) - jnp.mean(on_made),
         }
     return loss, scalars
 
@@ -159,7 +159,7 @@ def model_objective(parts, draws, d, *, w_image, w_latent):
     Args:
       parts: Parts, for the two errors.
       draws: Draws.
-      d: as for `critic_objective`.
+      d: as for `discriminator_objective`.
       w_image, w_latent: weights of the two reconstructions.
     """
     adversarial = sum(jnp.mean(losses.adversarial_loss(*pair)) for pair in d.values())  # (6)
@@ -197,15 +197,15 @@ def make_losses(parts, *, w_image, w_latent, stopped):
     """The `losses` of a Method: both players judge the same draws and the same logits."""
 
     def losses_of(variables, batch, rng):
-        rng_play, rng_critic = jax.random.split(rng)
+        rng_play, rng_discriminator = jax.random.split(rng)
         params = variables["params"]
-        draws = play(parts, params[backbone.MODEL], batch, rng_play, stopped)
-        d = all_logits(parts, params[backbone.CRITIC], draws, rng_critic)
-        critic_loss, critic_scalars = critic_objective(d)
+        draws = play(parts, params[MODEL], batch, rng_play, stopped)
+        d = all_logits(parts, params[DISCRIMINATOR], draws, rng_discriminator)
+        discriminator_loss, discriminator_scalars = discriminator_objective(d)
         model_loss, scalars = model_objective(parts, draws, d, w_image=w_image, w_latent=w_latent)
         return {
-            backbone.CRITIC: (critic_loss, ({}, critic_scalars)),
-            backbone.MODEL: (model_loss, ({}, scalars)),
+            DISCRIMINATOR: (discriminator_loss, ({}, discriminator_scalars)),
+            MODEL: (model_loss, ({}, scalars)),
         }
 
     return losses_of
@@ -213,7 +213,7 @@ def make_losses(parts, *, w_image, w_latent, stopped):
 
 def mean_absolute_error(x, recon):
     """|x - recon|_1 a pixel and channel, [B], images in [-1, 1]: what `w_image` multiplies."""
-    return backbone.per_value(losses.absolute_error(x, recon), x)
+    return reference_networks.per_value(losses.absolute_error(x, recon), x)
 
 
 def floored_likelihood(z, q):
@@ -224,13 +224,15 @@ def floored_likelihood(z, q):
 LATENT_ERRORS = {"squared": losses.half_squared_error, "likelihood": floored_likelihood}
 
 
-def build(config, data_info):
+def make_method(config, data_info):
     """Makes the Method; `config.method` gives the weights, see configs/default.py."""
-    net = backbone.build(config, data_info, LATENTS)
+    net = reference_networks.make_networks(config, data_info, LATENTS)
     method = config.method
-    critics = {
-        "unlabelled": backbone.build_critic(config, data_info, net.sizes, method.block_dropout),
-        "reference": backbone.build_critic(
+    discriminators = {
+        "unlabelled": reference_networks.make_discriminator(
+            config, data_info, net.sizes, method.block_dropout
+        ),
+        "reference": reference_networks.make_discriminator(
             config, data_info, {"common": net.sizes["common"]}, method.block_dropout
         ),
     }
@@ -238,8 +240,8 @@ def build(config, data_info):
         sizes=net.sizes,
         encode=net.encode,
         decode=net.decode,
-        critic_unlabelled=critics["unlabelled"][1],
-        critic_reference=critics["reference"][1],
+        discriminator_unlabelled=discriminators["unlabelled"][1],
+        discriminator_reference=discriminators["reference"][1],
         image_error=mean_absolute_error,
         latent_error=LATENT_ERRORS[method.latent_error],
         render=lambda rng, mean: mean,
@@ -247,17 +249,21 @@ def build(config, data_info):
 
     def init(rng):
         rngs = jax.random.split(rng, 3)
-        critic = {
-            name: make(r) for r, (name, (make, _)) in zip(rngs[1:], critics.items(), strict=True)
+        discriminator = {
+            name: make(r)
+            for r, (name, (make, _)) in zip(rngs[1:], discriminators.items(), strict=True)
         }
-        params = {backbone.CRITIC: critic, backbone.MODEL: init_model(net, rngs[0])}
-        return {"params": params, "mutable": backbone.no_statistics(*params)}
+        params = {
+            DISCRIMINATOR: discriminator,
+            MODEL: init_model(net, rngs[0]),
+        }
+        return {"params": params, "mutable": reference_networks.no_statistics(*params)}
 
-    players = (backbone.CRITIC, backbone.MODEL)
+    players = (DISCRIMINATOR, MODEL)
     losses_of = make_losses(
         parts,
         w_image=method.w_image,
         w_latent=method.w_latent,
         stopped=method.reconstruction_gradient == "stopped",
     )
-    return Method("reference", players, init, losses_of, **net.of_variables)
+    return Method("reference", players, init, losses_of, **net.method_functions)

@@ -11,10 +11,10 @@ The likelihood and the networks are those of the reference paper, whose baseline
 
 import jax.numpy as jnp
 
-from refvae_jax import distributions, losses
+from refvae_jax import distributions
 from refvae_jax.errors import UserError
-from refvae_jax.methods import backbone
-from refvae_jax.methods.base import Method
+from refvae_jax.methods import losses, reference_networks
+from refvae_jax.methods.base import MODEL, Method
 
 
 def beta_kl(q, z, beta):
@@ -78,27 +78,27 @@ def reconstruct(net, params, x, rng):
 
 def evidence_scalars(x, recon, q):
     """What every method of one latent logs: error a value of images in [-1, 1], KL in nats."""
-    error = jnp.mean(backbone.per_value(losses.absolute_error(x, recon), x))
+    error = jnp.mean(reference_networks.per_value(losses.absolute_error(x, recon), x))
     return {"recon": error, "kl/z": jnp.mean(distributions.kl_to_standard_normal(q))}
 
 
-def build(config, data_info):
+def make_method(config, data_info):
     """Makes the Method; `config.method.name` chooses the regulariser."""
-    net = backbone.build(config, data_info, ("z",))
+    net = reference_networks.make_networks(config, data_info, ("z",))
     scale = config.method.scale
     penalise = regulariser(config.method, data_info.num_train_images)
 
     def init(rng):
         return {
-            "params": {backbone.MODEL: net.init(rng)},
-            "mutable": backbone.no_statistics(backbone.MODEL),
+            "params": {MODEL: net.init(rng)},
+            "mutable": reference_networks.no_statistics(MODEL),
         }
 
     def losses_of(variables, batch, rng):
         x = batch["image"]
-        q, z, recon = reconstruct(net, variables["params"][backbone.MODEL], x, rng)
+        q, z, recon = reconstruct(net, variables["params"][MODEL], x, rng)
         penalty, scalars = penalise(q, z)
         value = jnp.mean(losses.absolute_error(x, recon)) / scale + penalty
-        return {backbone.MODEL: (value, ({}, evidence_scalars(x, recon, q) | scalars))}
+        return {MODEL: (value, ({}, evidence_scalars(x, recon, q) | scalars))}
 
-    return Method("unsupervised", (backbone.MODEL,), init, losses_of, **net.of_variables)
+    return Method("unsupervised", (MODEL,), init, losses_of, **net.method_functions)

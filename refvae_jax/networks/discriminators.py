@@ -1,4 +1,4 @@
-"""The critics' networks: of image and codes together (sRb-VAE, sVAE), and of codes (FactorVAE)."""
+"""The discriminators' networks: of image and codes together (sRb-VAE, sVAE), and of codes (FactorVAE)."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ class Discriminator(nn.Module):
     The encoder's trunk without pixel norm gives one block of features, the codes another, and a
     hidden layer judges them together: without it the logit would be f(x) + g(codes), which cannot
     be log q(x, codes) / p(x, codes) of equation 7, only match images and codes each on their own.
-    On its way into that layer a block of an example is hidden at random, so that the critic cannot
+    On its way into that layer a block of an example is hidden at random, so that the discriminator cannot
     learn to ignore the codes (reference paper, implementation details, where the last layer follows
     the blocks at once: the hidden layer is ours).
 
@@ -63,8 +63,8 @@ class Discriminator(nn.Module):
         return dense(1, "logit", joint)[:, 0].astype(jnp.float32)
 
 
-class LatentCritic(nn.Module):
-    """A logit for codes [B, D]: FactorVAE's critic, 6 layers of 1000, leaky ReLU 0.2.
+class LatentDiscriminator(nn.Module):
+    """A logit for codes [B, D]: FactorVAE's discriminator, 6 layers of 1000, leaky ReLU 0.2.
 
     Attributes:
       width: of the hidden layers.

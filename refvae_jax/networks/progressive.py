@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
-from refvae_jax.networks.conv import Conv, ConvDoubled
+from refvae_jax.networks.conv.layers import Conv, ConvDoubled
 
 START = 4  # Height and width of the smallest feature map.
 

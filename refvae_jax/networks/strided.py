@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from refvae_jax.distributions import Gaussian
-from refvae_jax.networks.conv import Conv, ConvTranspose
+from refvae_jax.networks.conv.layers import Conv, ConvTranspose
 
 DECODER_START = 8  # height and width of the decoder's first feature map, as in the paper
 

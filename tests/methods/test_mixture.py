@@ -9,11 +9,11 @@ import pytest
 
 from configs import default
 from refvae_jax import distributions
-from refvae_jax.build import initial_variables
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
-from refvae_jax.methods import METHODS, autoencoder, gmvae, mlvae
+from refvae_jax.methods import METHODS, gmvae, mixture_networks, mlvae
 from refvae_jax.methods.base import DataInfo
+from refvae_jax.training.setup import initial_variables
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 CONSTANTS = {"k": 2.0, "w_rep": 7.0, "w_cent": 0.05, "delta": 0.1}
@@ -213,7 +213,7 @@ def test_the_step_is_composed_of_the_tested_parts(name):
     config, info = default.form(default.get_config(), "smoke"), DataInfo((16, 16, 1), 100)
     config.method.name = name
     config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
-    method, net = METHODS[name](config, info), autoencoder.build(config, info)
+    method, net = METHODS[name](config, info), mixture_networks.build(config, info)
     variables = jax.jit(lambda: initial_variables(method, 0))()
     image = np.random.default_rng(0).uniform(size=(6, 16, 16, 1)).astype(np.float32)
     group, rng = jnp.array([0, 0, 1, 1, 1, -1]), jax.random.key(1)

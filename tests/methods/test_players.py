@@ -6,12 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-from refvae_jax import state
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, factorvae, mathieu, rbvae
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.update import make_update
+from refvae_jax.training import state
+from refvae_jax.training.step import make_update
 from tests.small_methods import (
     BATCH,
     NAMES,
@@ -38,8 +38,8 @@ def changed(old, new):
 @pytest.mark.parametrize("name", NAMES)
 def test_each_loss_moves_all_parameters_of_its_player_and_of_no_other(name, order):
     method = build(name)
-    assert method.players == (("critic", "model") if name in WITH_CRITIC else ("model",))
-    batch, variables = make_batch(method.setting), variables_of(method)
+    assert method.players == (("discriminator", "model") if name in WITH_CRITIC else ("model",))
+    batch, variables = make_batch(method.supervision), variables_of(method)
 
     @jax.jit
     def step(rates):
@@ -62,7 +62,7 @@ def test_each_loss_moves_all_parameters_of_its_player_and_of_no_other(name, orde
 )
 def test_players_that_move_together_follow_their_own_losses_only(name, order):
     method, rate = build(name), 1e-2
-    batch, variables = make_batch(method.setting), variables_of(method)
+    batch, variables = make_batch(method.supervision), variables_of(method)
     optimizers = {player: optax.sgd(rate) for player in method.players}
     start = state.create(variables, optimizers)
     rng = jax.random.fold_in(jax.random.key(0), 0)
@@ -74,18 +74,23 @@ def test_players_that_move_together_follow_their_own_losses_only(name, order):
 
         def losses(params):
             found = method.losses(variables | {"params": params}, batch, rng)
-            return [found[player][0] for player in ("critic", "model")]
+            return [found[player][0] for player in ("discriminator", "model")]
 
         _, pull_back = jax.vjp(losses, params)
-        return {"critic": pull_back([1.0, 0.0])[0], "model": pull_back([0.0, 1.0])[0]}
+        return {"discriminator": pull_back([1.0, 0.0])[0], "model": pull_back([0.0, 1.0])[0]}
 
     seen = variables["params"]
-    for player in ("critic", "model"):
+    for player in ("discriminator", "model"):
         found = gradients(seen)
         moved = jax.tree.map(lambda a, b: (a - b) / rate, seen[player], new.params[player])
-        own, others = (flat(found[p][player]) for p in (player, *({"critic", "model"} - {player})))
+        own, others = (
+            flat(found[p][player]) for p in (player, *({"discriminator", "model"} - {player}))
+        )
         assert np.linalg.norm(flat(moved) - own) < 0.002 * np.linalg.norm(own)
-        if (name, player) == ("factorvae", "model"):  # Its critic sees codes that are stopped.
+        if (name, player) == (
+            "factorvae",
+            "model",
+        ):  # Its discriminator sees codes that are stopped.
             np.testing.assert_array_equal(others, 0)
         else:
             assert np.linalg.norm(others) > 0.005 * np.linalg.norm(own), "or it shows nothing"
@@ -101,7 +106,7 @@ def flat(tree):
 def test_players_share_their_forward_pass(name):
     """The compiled step of both costs less than those of each, by about a forward pass."""
     method = build(name)
-    batch = make_batch(method.setting)
+    batch = make_batch(method.supervision)
     optimizers = {player: optax.sgd(1.0) for player in method.players}
     start = jax.eval_shape(lambda: state.create(method.init(jax.random.key(0)), optimizers))
 
@@ -109,8 +114,8 @@ def test_players_share_their_forward_pass(name):
         update = make_update(method._replace(players=players), optimizers, 0)
         return jax.jit(update).lower(start, batch).compile().cost_analysis()["flops"]
 
-    alone = operations(("critic",)) + operations(("model",))
-    assert operations(("critic", "model")) < 0.87 * alone
+    alone = operations(("discriminator",)) + operations(("model",))
+    assert operations(("discriminator", "model")) < 0.87 * alone
 
 
 def test_equation_3_against_numpy():
@@ -150,11 +155,11 @@ def test_reference_images_are_decoded_with_e_ref():
     np.testing.assert_array_equal(codes["target"], [*target, [7, 8], [7, 8]])
 
 
-def test_factorvaes_critic_loss_does_not_reach_the_codes():
+def test_factorvaes_discriminator_loss_does_not_reach_the_codes():
     z = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
 
     def loss(z):
-        return factorvae.critic_objective(lambda z: z @ jnp.ones(3), z, jax.random.key(0))[0]
+        return factorvae.discriminator_objective(lambda z: z @ jnp.ones(3), z, jax.random.key(0))[0]
 
     assert loss(z) > 0
     np.testing.assert_array_equal(jax.grad(loss)(z), 0)
@@ -211,7 +216,7 @@ def test_images_are_in_range_and_codes_as_the_config_says(name):
     method, config = build(name), make_config(name)
     variables = variables_of(method)
     latents = method.encode(variables, make_batch("unsupervised")["image"])
-    expected = ("z",) if method.setting == "unsupervised" else ("common", "target")
+    expected = ("z",) if method.supervision == "unsupervised" else ("common", "target")
     assert {n: q.mean.shape[1] for n, q in latents.items()} == {
         n: config.latents[n] for n in expected
     }
@@ -221,7 +226,7 @@ def test_images_are_in_range_and_codes_as_the_config_says(name):
 
 
 def with_logit_bias(variables, bias):
-    """Critics that answer the same to everything."""
+    """Discriminators that answer the same to everything."""
 
     def change(path, leaf):
         keys = jax.tree_util.keystr(path)
@@ -229,23 +234,23 @@ def with_logit_bias(variables, bias):
             return leaf
         return jnp.full_like(leaf, bias) if "bias" in keys else jnp.zeros_like(leaf)
 
-    critic = jax.tree.map_with_path(change, variables["params"]["critic"])
-    return variables | {"params": variables["params"] | {"critic": critic}}
+    discriminator = jax.tree.map_with_path(change, variables["params"]["discriminator"])
+    return variables | {"params": variables["params"] | {"discriminator": discriminator}}
 
 
 @pytest.mark.parametrize("name", WITH_CRITIC)
-def test_a_critic_that_takes_all_for_the_encoders_is_right_there_only(name):
-    """`on_real > 0` and `on_made < 0`: what the watch for a critic that has won reads."""
+def test_a_discriminator_that_takes_all_for_the_encoders_is_right_there_only(name):
+    """`on_real > 0` and `on_made < 0`: what the watch for a discriminator that has won reads."""
     method = build(name)
-    batch = make_batch(method.setting)
+    batch = make_batch(method.supervision)
     losses = quick_jit(method.losses)
     for bias, right in (
         (1.0, ("encoder", "joint", "real")),
         (-1.0, ("generator", "permuted", "made")),
     ):
         variables = with_logit_bias(variables_of(method), bias)
-        scalars = losses(variables, batch, jax.random.key(0))["critic"][1][1]
-        found = {n: float(v) for n, v in scalars.items() if n.startswith("critic/accuracy/")}
+        scalars = losses(variables, batch, jax.random.key(0))["discriminator"][1][1]
+        found = {n: float(v) for n, v in scalars.items() if n.startswith("discriminator/accuracy/")}
         assert found and found == {n: float(n.endswith(right)) for n in found}
 
 
@@ -263,19 +268,19 @@ def test_e_ref_starts_at_zero(name):
 
 
 @pytest.mark.parametrize("name", ["factorvae", "mathieu"])
-def test_the_critics_gradient_is_of_all_its_inputs(name):
+def test_the_discriminators_gradient_is_of_all_its_inputs(name):
     """The slope of the last bias: sigmoid(d) of what is made, less sigmoid(-d) of what is real."""
     method = build(name)
-    batch = make_batch(method.setting)
+    batch = make_batch(method.supervision)
     variables = with_logit_bias(variables_of(method), 0.3)
 
     @quick_jit
     @jax.grad
-    def slope(critic):
-        moved = variables | {"params": variables["params"] | {"critic": critic}}
-        return method.losses(moved, batch, jax.random.key(0))["critic"][0]
+    def slope(discriminator):
+        moved = variables | {"params": variables["params"] | {"discriminator": discriminator}}
+        return method.losses(moved, batch, jax.random.key(0))["discriminator"][0]
 
     sets = 2 if name == "mathieu" else 1
-    layer = slope(variables["params"]["critic"])["logit" if name == "mathieu" else "Dense_6"]
+    layer = slope(variables["params"]["discriminator"])["logit" if name == "mathieu" else "Dense_6"]
     s = 1 / (1 + np.exp(-0.3))
     np.testing.assert_allclose(layer["bias"], [sets * (s - (1 - s))], rtol=1e-4)

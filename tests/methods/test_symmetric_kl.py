@@ -60,7 +60,7 @@ def log_density(moments, x):
 
 
 def make_parts(render):
-    """Critic parameters are the model's, frozen: its discriminators are the exact log ratios."""
+    """Discriminator parameters are the model's, frozen: its discriminators are the exact log ratios."""
 
     def encode(params, image, only):
         slope = {"common": ("c", "logvar_z"), "target": ("f", "logvar_e")}
@@ -69,7 +69,7 @@ def make_parts(render):
             for name in only
         }
 
-    def critic(name):
+    def discriminator(name):
         def log_ratio(params, image, codes, rng):
             q, p = joints(params)[name]
             point = jnp.concatenate([image, *(codes[k] for k in sorted(codes))], axis=-1)
@@ -81,8 +81,8 @@ def make_parts(render):
         sizes={"common": 1, "target": 1},
         encode=encode,
         decode=lambda params, codes: params["a"] * codes["common"] + params["b"] * codes["target"],
-        critic_unlabelled=critic("unlabelled"),
-        critic_reference=critic("reference"),
+        discriminator_unlabelled=discriminator("unlabelled"),
+        discriminator_reference=discriminator("reference"),
         image_error=lambda x, recon: ((x - recon) ** 2).sum(-1) / (2 * NOISE**2),
         latent_error=lambda z, q: -distributions.log_prob(q, z),
         render=render,
@@ -109,7 +109,7 @@ def estimate(render=noisy, weight=1.0, stopped=True):
         }
 
         def loss(params):
-            variables = {"params": {"model": params, "critic": frozen}, "mutable": {}}
+            variables = {"params": {"model": params, "discriminator": frozen}, "mutable": {}}
             return losses_of(variables, batch, rng)["model"][0]
 
         return jax.grad(loss)(PARAMS)

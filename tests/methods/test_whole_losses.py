@@ -13,8 +13,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from scipy import stats
 
 from refvae_jax.distributions import Gaussian
-from refvae_jax.methods import METHODS, backbone, srbvae
-from refvae_jax.networks.discriminators import LatentCritic
+from refvae_jax.methods import METHODS, reference_networks, srbvae
+from refvae_jax.networks.discriminators import LatentDiscriminator
 from tests.small_methods import (
     BATCH,
     INFO,
@@ -55,15 +55,17 @@ def parameters(name):
     method = small(name)
     variables = variables_of(method)
     if name == "factorvae":  # Noise in layers of 1000 makes logits of hundreds.
-        critic = quick_jit(method.init)(jax.random.key(0))["params"][backbone.CRITIC]
-        variables["params"][backbone.CRITIC] = critic
+        discriminator = quick_jit(method.init)(jax.random.key(0))["params"][
+            reference_networks.DISCRIMINATOR
+        ]
+        variables["params"][reference_networks.DISCRIMINATOR] = discriminator
     return jax.tree.map(lambda a: np.asarray(a, np.float32), variables)
 
 
 @functools.cache
 def networks(latents):
     """Encoder and decoder, compiled for BATCH rows, on any multiple of them in float64."""
-    net = backbone.build(make_config("rbvae"), INFO, latents)
+    net = reference_networks.build(make_config("rbvae"), INFO, latents)
     encode, decode = quick_jit(net.encode), quick_jit(net.decode)
 
     def in_batches(function, params, inputs):
@@ -78,9 +80,9 @@ def networks(latents):
 
 
 @functools.cache
-def critic_network(sizes, rate):
+def discriminator_network(sizes, rate):
     config = make_config("rbvae")
-    return quick_jit(backbone.build_critic(config, INFO, dict(sizes), rate)[1])
+    return quick_jit(reference_networks.build_discriminator(config, INFO, dict(sizes), rate)[1])
 
 
 def normal(rng, *shape):
@@ -159,12 +161,14 @@ def expected_factorvae(params, batch):
     joint, others = z[: N // 2], z[N // 2 :]
     permuted = jax.random.permutation(rng_permutation, others, axis=0, independent=True)
 
-    def critic(z):
-        return np.asarray(LatentCritic().apply({"params": params["critic"]}, z), np.float64)
+    def discriminator(z):
+        return np.asarray(
+            LatentDiscriminator().apply({"params": params["discriminator"]}, z), np.float64
+        )
 
     return {
-        "critic": (sp(-critic(joint)) + sp(critic(permuted))).mean(),
-        "model": recon + kl(q) + 7.0 * critic(z).mean(),
+        "discriminator": (sp(-discriminator(joint)) + sp(discriminator(permuted))).mean(),
+        "model": recon + kl(q) + 7.0 * discriminator(z).mean(),
     }
 
 
@@ -173,7 +177,7 @@ def judged(params, real, made, rng, rate=WEIGHTS["block_dropout"]):
     image = np.float32(np.concatenate([real[0], made[0]]))
     codes = {k: np.float32(np.concatenate([real[1][k], made[1][k]])) for k in real[1]}
     sizes = tuple((k, code.shape[1]) for k, code in codes.items())
-    logits = critic_network(sizes, rate)(params, image, codes, rng)
+    logits = discriminator_network(sizes, rate)(params, image, codes, rng)
     return np.split(np.asarray(logits, np.float64), 2)
 
 
@@ -187,17 +191,17 @@ def floored_nats(z, q):
 
 
 def expected_svae(params, batch, latent_error=half_square):
-    rng_prior, rng_z, rng_critic = jax.random.split(RNG, 3)
+    rng_prior, rng_z, rng_discriminator = jax.random.split(RNG, 3)
     encode, decode = networks(("z",))
     x, model = batch["image"], params["model"]
     z1 = normal(rng_prior, N, 4)
     g = decode(model, {"z": z1})
     z = drawn(rng_z, encode(model, x)["z"])
-    d_q, d_p = judged(params["critic"], (x, {"z": z}), (g, {"z": z1}), rng_critic)
+    d_q, d_p = judged(params["discriminator"], (x, {"z": z}), (g, {"z": z1}), rng_discriminator)
     image = mean_error(x, decode(model, {"z": z}))
     latent = latent_error(z1, encode(model, g)["z"])
     return {
-        "critic": (sp(-d_q) + sp(d_p)).mean(),
+        "discriminator": (sp(-d_q) + sp(d_p)).mean(),
         "model": d_q.mean() - d_p.mean() + 5.0 * image + 0.4 * latent,
     }
 
@@ -225,10 +229,10 @@ def expected_rbvae(params, batch):
 
 
 def expected_srbvae(params, batch, latent_error=half_square):
-    rng_play, rng_critic = jax.random.split(RNG)
-    rngs, (rng_u, rng_r) = jax.random.split(rng_play, 5), jax.random.split(rng_critic)
+    rng_play, rng_discriminator = jax.random.split(RNG)
+    rngs, (rng_u, rng_r) = jax.random.split(rng_play, 5), jax.random.split(rng_discriminator)
     encode, decode = networks(("common", "target"))
-    (xu, xr), model, critic = reference_pair(batch), params["model"], params["critic"]
+    (xu, xr), model, discriminator = reference_pair(batch), params["model"], params["discriminator"]
     e_ref = np.tile(model["e_ref"], (N, 1))
     (z1, z2), e1 = np.split(normal(rngs[0], 2 * N, 3), 2), normal(rngs[1], N, 2)
     gu = decode(model, {"common": z1, "target": e1})
@@ -238,15 +242,17 @@ def expected_srbvae(params, batch, latent_error=half_square):
     (zu, zr), eu = np.split(drawn(rngs[3], both), 2), drawn(rngs[4], of_u["target"])
 
     real_u, made_u = (xu, {"common": zu, "target": eu}), (gu, {"common": z1, "target": e1})
-    du_q, du_p = judged(critic["unlabelled"], real_u, made_u, rng_u)
-    dr_q, dr_p = judged(critic["reference"], (xr, {"common": zr}), (gr, {"common": z2}), rng_r)
+    du_q, du_p = judged(discriminator["unlabelled"], real_u, made_u, rng_u)
+    dr_q, dr_p = judged(
+        discriminator["reference"], (xr, {"common": zr}), (gr, {"common": z2}), rng_r
+    )
     image = mean_error(xu, decode(model, {"common": zu, "target": eu}))
     image += mean_error(xr, decode(model, {"common": zr, "target": e_ref}))
     of_gu, of_gr = encode(model, gu), encode(model, gr)
     latent = latent_error(z1, of_gu["common"]) + latent_error(e1, of_gu["target"])
     latent += latent_error(z2, of_gr["common"])
     return {
-        "critic": (sp(-du_q) + sp(du_p) + sp(-dr_q) + sp(dr_p)).mean(),
+        "discriminator": (sp(-du_q) + sp(du_p) + sp(-dr_q) + sp(dr_p)).mean(),
         "model": (du_q - du_p + dr_q - dr_p).mean() + 5.0 * image + 0.4 * latent,
     }
 
@@ -264,12 +270,12 @@ def expected_mathieu(params, batch):
         return decode(model, {"common": z, "target": e})
 
     u, r = ({"set": np.tile(row, (N, 1))} for row in np.eye(2))
-    real_u, made_u = judged(params["critic"], (xu, u), (image(zr, eu), u), None, 0.0)
-    real_r, made_r = judged(params["critic"], (xr, r), (image(zu, er), r), None, 0.0)
+    real_u, made_u = judged(params["discriminator"], (xu, u), (image(zr, eu), u), None, 0.0)
+    real_r, made_r = judged(params["discriminator"], (xr, r), (image(zu, er), r), None, 0.0)
     errors = mean_error(xu, image(zu, eu)) + mean_error(xr, image(zr, er))
     errors += mean_error(xr, image(zr, other))
     return {
-        "critic": (sp(-real_u) + sp(-real_r) + sp(made_u) + sp(made_r)).mean(),
+        "discriminator": (sp(-real_u) + sp(-real_r) + sp(made_u) + sp(made_r)).mean(),
         "model": errors + 0.3 * kl(both) + 0.7 * (sp(-made_u) + sp(-made_r)).mean(),
     }
 
@@ -289,7 +295,7 @@ EXPECTED = {
 )
 def test_losses_are_those_of_the_equations(name, latent_error):
     method, variables = small(name, latent_error=latent_error), parameters(name)
-    batch = make_batch(method.setting)
+    batch = make_batch(method.supervision)
     found = quick_jit(method.losses)(variables, batch, RNG)
     values = {player: value for player, (value, _) in found.items()}
     expected = EXPECTED.get(name, functools.partial(expected_vae, name))
@@ -308,7 +314,7 @@ def test_losses_are_those_of_the_equations(name, latent_error):
 )
 def test_which_parts_of_the_model_each_term_reaches(name, how):
     method, variables = small(name, reconstruction_gradient=how), parameters(name)
-    batch = make_batch(method.setting)
+    batch = make_batch(method.supervision)
     kinds = ("recon", "total_correlation" if name == "factorvae" else "latent_error")
 
     def terms(model):
@@ -346,7 +352,7 @@ def test_gradients_are_those_of_finite_differences(name):
     with jax.enable_x64(True):
         method = METHODS[name](config, INFO)
         batch, variables = jax.tree.map(
-            lambda a: np.asarray(a, np.float64), (make_batch(method.setting), parameters(name))
+            lambda a: np.asarray(a, np.float64), (make_batch(method.supervision), parameters(name))
         )
         model = flatten_dict(variables["params"]["model"])
         heads = {p: leaf for p, leaf in model.items() if {*p} & HEADS}
@@ -391,7 +397,7 @@ def test_equation_7_has_its_minimum_at_the_log_ratio_of_encoder_and_generator():
 
     def objective(coefficients):
         pair = coefficients @ jnp.float32(basis[q]), coefficients @ jnp.float32(basis[p])
-        return srbvae.critic_objective({"unlabelled": pair})[0]
+        return srbvae.discriminator_objective({"unlabelled": pair})[0]
 
     gradient = jax.grad(objective)
     np.testing.assert_allclose(gradient(jnp.float32(truth)), 0, atol=2e-3)

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 
 from refvae_jax.metrics import regression
-from refvae_jax.metrics.regression import (
-    FactorCodes,
-    constant_errors,
-    linear_errors,
-    strong_errors,
-)
+from refvae_jax.metrics.regression import FactorCodes, constant_errors, linear_errors, strong_errors
 
 SIZES = 1000, 500, 2000  # fit, validation, test
 

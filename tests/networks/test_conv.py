@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refvae_jax.networks import conv as convs
-from refvae_jax.networks import products as products_module
-from refvae_jax.networks.conv import (
+from refvae_jax.networks.conv import layers as convs
+from refvae_jax.networks.conv import products as products_module
+from refvae_jax.networks.conv.layers import (
     Conv,
     ConvDoubled,
     ConvTranspose,

@@ -74,27 +74,29 @@ def test_encoder_and_decoder_are_the_blocks_of_progressive_gans():
 
 
 def test_a_discriminator_has_no_pixel_norm_and_leaky_layers():
-    critic = discriminators.Discriminator((4, 6), features=8, block_dropout=0.3)
+    discriminator = discriminators.Discriminator((4, 6), features=8, block_dropout=0.3)
     x, codes = random(5, 8, 8, 3), {"target": random(5, 2), "common": random(5, 3, seed=1) - 1}
-    p = perturbed(critic.init(jax.random.key(0), x, codes)["params"])
+    p = perturbed(discriminator.init(jax.random.key(0), x, codes)["params"])
     image = leaky(dense(p["image_features"], plain_trunk(p["image"], x, normalise=False)))
     code = np.concatenate([codes["common"], codes["target"]], axis=1)
     for i in range(2):
         code = leaky(dense(p[f"code_features_{i}"], code))
     joint = leaky(dense(p["joint_features"], np.concatenate([image, code], axis=1)))
     want = dense(p["logit"], joint)[:, 0]
-    np.testing.assert_allclose(critic.apply({"params": p}, x, codes), want, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        discriminator.apply({"params": p}, x, codes), want, rtol=1e-4, atol=1e-5
+    )
 
 
-def test_factorvaes_critic_is_six_leaky_layers_of_1000():
-    critic, z = discriminators.LatentCritic(), random(4, 3) - 0.5
-    p = critic.init(jax.random.key(0), z)["params"]
+def test_factorvaes_discriminator_is_six_leaky_layers_of_1000():
+    discriminator, z = discriminators.LatentDiscriminator(), random(4, 3) - 0.5
+    p = discriminator.init(jax.random.key(0), z)["params"]
     assert [p[f"Dense_{i}"]["kernel"].shape[1] for i in range(len(p))] == 6 * [1000] + [1]
     want = z
     for i in range(6):
         want = leaky(dense(p[f"Dense_{i}"], want))
     np.testing.assert_allclose(
-        critic.apply({"params": p}, z), dense(p["Dense_6"], want)[:, 0], rtol=1e-3, atol=1e-5
+        discriminator.apply({"params": p}, z), dense(p["Dense_6"], want)[:, 0], rtol=1e-3, atol=1e-5
     )
 
 

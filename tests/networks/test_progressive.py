@@ -96,14 +96,14 @@ def test_block_dropout_hides_whole_blocks_at_the_stated_rate():
 
 
 def test_a_hidden_block_hides_all_of_the_image_or_all_of_the_code():
-    critic = discriminators.Discriminator((4, 6), features=8, block_dropout=1.0)
+    discriminator = discriminators.Discriminator((4, 6), features=8, block_dropout=1.0)
     x, z = random(64, 8, 8, 3), {"common": random(64, 3, seed=1)}
-    params = critic.init(jax.random.key(0), x, z)
+    params = discriminator.init(jax.random.key(0), x, z)
     rng = jax.random.key(1)
     keep = np.asarray(discriminators.keep_blocks(rng, 64, 1.0))
-    base = critic.apply(params, x, z, rng)
+    base = discriminator.apply(params, x, z, rng)
     for block, changed in ((0, (1 - x, z)), (1, (x, {"common": 1 - z["common"]}))):
-        moved = np.asarray(critic.apply(params, *changed, rng) != base)
+        moved = np.asarray(discriminator.apply(params, *changed, rng) != base)
         np.testing.assert_array_equal(moved, keep[:, block] == 1)
 
 
@@ -111,18 +111,18 @@ def test_nothing_is_hidden_without_an_rng_and_at_rate_0():
     x, z = random(5, 8, 8, 3), {"common": random(5, 3)}
     logits = []
     for rate, rng in ((0.9, None), (0.0, jax.random.key(7))):
-        critic = discriminators.Discriminator((4, 6), features=8, block_dropout=rate)
-        params = critic.init(jax.random.key(0), x, z)
-        logits.append(np.asarray(critic.apply(params, x, z, rng)))
+        discriminator = discriminators.Discriminator((4, 6), features=8, block_dropout=rate)
+        params = discriminator.init(jax.random.key(0), x, z)
+        logits.append(np.asarray(discriminator.apply(params, x, z, rng)))
     np.testing.assert_array_equal(*logits)
     assert logits[0].shape == (5,)
 
 
-def test_the_critic_judges_an_image_and_its_codes_together():
+def test_the_discriminator_judges_an_image_and_its_codes_together():
     """The mixed difference of f(x) + g(z) is zero; of a log-density ratio of pairs it is not."""
-    critic = discriminators.Discriminator((4, 6), features=8, block_dropout=0.0)
+    discriminator = discriminators.Discriminator((4, 6), features=8, block_dropout=0.0)
     x, z = random(2, 8, 8, 3), random(2, 3, seed=1)
-    params = critic.init(jax.random.key(0), x, {"common": z})
+    params = discriminator.init(jax.random.key(0), x, {"common": z})
     rows = np.array([(0, 0), (1, 1), (0, 1), (1, 0)])
-    d = np.asarray(critic.apply(params, x[rows[:, 0]], {"common": z[rows[:, 1]]}))
+    d = np.asarray(discriminator.apply(params, x[rows[:, 0]], {"common": z[rows[:, 1]]}))
     assert abs(d[0] + d[1] - d[2] - d[3]) > 1e-3

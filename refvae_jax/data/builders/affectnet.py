@@ -48,12 +48,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from refvae_jax.data import fit
-from refvae_jax.data.alignment import mean_shape, place, procrustes, warp
 from refvae_jax.data.builders import affectnet_lists as lists
 from refvae_jax.data.builders.affectnet_lists import EXPRESSIONS, Faces
-from refvae_jax.data.images import load_image, read_each
-from refvae_jax.data.scan import scan
+from refvae_jax.data.builders.alignment import mean_shape, place, procrustes, warp
+from refvae_jax.data.readers import resize
+from refvae_jax.data.readers.decode import load_image, read_each
+from refvae_jax.data.readers.scan import scan
 from refvae_jax.errors import UserError
 
 FOLDER = Path("downloads", "manual", "affectnet")
@@ -165,7 +165,7 @@ def cropped(folder: Path, paths: list[str]) -> Pictures:
     """Neutral faces that are aligned already."""
 
     def read(row):
-        return fit.fit(load_image(folder / paths[row], "RGB"), fit.WHOLE, SIDE)
+        return resize.fit(load_image(folder / paths[row], "RGB"), resize.WHOLE, SIDE)
 
     return Pictures(folder, paths, [0] * len(paths), read)
 

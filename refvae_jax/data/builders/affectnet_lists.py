@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refvae_jax.data.table_file import read_lines
+from refvae_jax.data.readers.csv_lines import read_lines
 from refvae_jax.errors import UserError
 
 # By their number in the column `expression`; what is not one of these has the numbers up to 10.

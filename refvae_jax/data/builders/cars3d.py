@@ -24,8 +24,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from scipy import io as scipy_io
 
-from refvae_jax.data.fit import WHOLE, fit
-from refvae_jax.data.tfds_builders import MANUAL
+from refvae_jax.data.readers.resize import WHOLE, fit
+from refvae_jax.data.readers.tfds_builders import MANUAL
 from refvae_jax.errors import UserError
 
 ARCHIVE = "nips2015-analogy-data.tar.gz"

@@ -39,7 +39,7 @@ from PIL import Image
 from scipy import ndimage
 
 from refvae_jax.data.builders import digits5k  # noqa: F401  Registers the name.
-from refvae_jax.data.source import Source, open_source
+from refvae_jax.data.readers.source import Source, open_source
 
 _DIGIT_SIDE = 28
 _SPLIT_SEEDS = {"train": 0, "test": 1}  # Part of the data set, like every draw: see VERSION.

@@ -1,0 +1,68 @@
+"""What the group setting at 64x64 in colour has in common; no command.
+
+The mixture paper's networks, batches of 256 and its schedule: 200 epochs, the learning rate divided
+by 5 after a quarter and after half of them.
+"""
+
+from configs import default
+from refvae_jax.data.readers import presets
+
+BATCH_SIZE = 256
+
+
+def steps(num_images, epochs):
+    """The steps that so many passes over so many images take."""
+    return -(-epochs * num_images // BATCH_SIZE)
+
+
+def make(method, dataset, *, num_train_steps, latent_size=32, groups_a_batch=26):
+    """The config of a method on a set of `known.SETS`.
+
+    Args:
+      method: "gmvae" or "mlvae".
+      dataset: a key of known.SETS, with its TFDS config if it has some.
+      num_train_steps: of BATCH_SIZE images.
+      latent_size: of content and of style.
+      groups_a_batch: G in w_rep = w_cent 2 D_c^2 G / (G - 1), see `gmvae.py`.
+    """
+    config = default.get_config()
+    presets.choose(config.data, dataset)
+    config.batch_size, config.num_train_steps = BATCH_SIZE, num_train_steps
+    config.method.name = method
+    config.latents.content = config.latents.style = latent_size
+    squared = 2 * config.method.w_cent * latent_size**2
+    config.method.w_rep = round(squared * groups_a_batch / (groups_a_batch - 1), 1)
+    if config.data.resolution == 64:
+        config.network.encoder_widths = (64, 128, 256, 512)
+        config.network.decoder_start_width = 256
+        config.network.decoder_widths = (256, 128, 64)
+    return config
+
+
+def cpu(config):
+    """The narrow widths of MNIST's `cpu`, 1,500 steps, cosine decay."""
+    doublings = len(config.network.decoder_widths)
+    default.narrow(config)
+    config.network.decoder_widths = (32, 16, 8)[:doublings]
+    config.num_train_steps = 1_500
+    config.optimizer.schedule = "cosine"
+    config.log_every_steps = 50
+    config.validate_every_steps = config.checkpoint_every_steps = 250
+
+
+def smoke(config):
+    """Shrinks a run to a minute; preparing the data takes as long as ever."""
+    splits = {name: config.data[f"{name}_split"] for name in ("train", "fit", "test")}
+    default.smoke(config)
+    with config.unlocked():
+        for name, split in splits.items():
+            config.data[f"{name}_split"] = split
+    config.data.validation_split = "validation"
+    config.network.encoder_widths = config.network.encoder_widths[:4]
+    if config.data.resolution == 64:
+        config.network.decoder_widths = (8, 4, 4)
+
+
+def form(config, arg, **forms):
+    """The forms "", "cpu" and "smoke" of a config of this setting, and further ones."""
+    return default.form(config, arg, **{"cpu": cpu, "smoke": smoke} | forms)

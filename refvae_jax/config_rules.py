@@ -1,0 +1,171 @@
+"""The schema of a config: every field once, with its default, its rule and what it means.
+
+config = defaults()      # a locked ConfigDict
+check(config)            # UserError for the first field whose value is not allowed
+
+A field is set from the command line as `--config.batch_size=128`, `--config.method.k=3`,
+`--config.network.encoder_widths="(8, 16)"`. A new constant is one line of FIELDS.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from refvae_jax.config import flatten
+from refvae_jax.errors import UserError, did_you_mean
+from refvae_jax.methods import METHODS
+from refvae_jax.methods.srbvae import LATENT_ERRORS
+from refvae_jax.training.devices import MAPS
+
+
+class Numbers(NamedTuple):
+    """A rule for a number, or for each number of a tuple."""
+
+    words: str
+    allows: Callable[[float], bool]
+
+    def check(self, field: str, value: Any) -> None:
+        """Raises UserError, naming the field, if the value is not allowed."""
+        values = value if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(v, int | float) and self.allows(v) for v in values):
+            raise UserError(f"config.{field} is {value!r} but must be {self.words}.")
+
+
+class Choice(NamedTuple):
+    """A rule for one of several words."""
+
+    known: tuple[str, ...]
+
+    def check(self, field: str, value: Any) -> None:
+        """Raises UserError, naming the field, if the value is none of them."""
+        if value not in self.known:
+            raise UserError(
+                f"config.{field} is {value!r} but must be one of {', '.join(self.known)}."
+                f"{did_you_mean(value, self.known)}"
+            )
+
+
+class Field(NamedTuple):
+    """One field: its dotted name, default, rule (None: any value of that type) and meaning."""
+
+    name: str
+    default: Any
+    rule: Numbers | Choice | None
+    meaning: str
+
+
+POSITIVE = Numbers("a number greater than 0", lambda v: 0 < v < math.inf)
+WEIGHT = Numbers("a number from 0 on", lambda v: 0 <= v < math.inf)
+SHARE = Numbers("a number from 0 to 1", lambda v: 0 <= v <= 1)
+DECAY = Numbers("a number from 0 to below 1", lambda v: 0 <= v < 1)
+HALF = Numbers("a number from 0 to below 0.5", lambda v: 0 <= v < 0.5)
+CROP = Numbers("-1, 0 or a number of pixels", lambda v: v >= -1 and v == int(v))
+SEED = Numbers("from 0 to below 2**32", lambda v: 0 <= v < 2**32)
+WIDTHS = Numbers("whole numbers greater than 0", lambda v: v > 0 and isinstance(v, int))
+
+# The defaults: the mixture paper's MNIST setting on the digits that need no download.
+FIELDS = (
+    Field("seed", 0, SEED, "of everything random: initialisation, noise, data order, groups"),
+    Field("num_train_steps", 39_063, POSITIVE, "updates in all"),
+    Field("batch_size", 256, POSITIVE, "images per step, over all devices and processes"),
+    Field("log_every_steps", 100, POSITIVE, "between lines of metrics.jsonl and of progress"),
+    Field("validate_every_steps", 1_000, POSITIVE, "between validations; each saves a checkpoint"),
+    Field("checkpoint_every_steps", 1_000, POSITIVE, "what a killed run loses at most"),
+    Field("keep_last", 2, POSITIVE, "checkpoints kept beside the best (lowest validation error)"),
+    Field("keep_every_steps", 0, WEIGHT, "also keep checkpoints at multiples of this; 0 = none"),
+    Field("dtype", "float32", Choice(("float32", "bfloat16")), "of the networks' computation"),
+    # data: splits are in TFDS's language; behind an @ parts of groups, data/readers/partition.py.
+    Field("data.name", "digits5k", None, "a TFDS set, or digits5k, reference_mnist/..., cars3d, "
+          "affectnet; or folder, your own images in data.dir"),
+    Field("data.dir", "", None, "where TFDS keeps it (else $TFDS_DATA_DIR); or your folder"),
+    Field("data.cache_dir", "", None, "of decoded images; else the user's cache folder"),
+    Field("data.label", "label", None, "the feature that is the group or class"),
+    Field("data.factors", (), None, "features to score by, such as ('attributes/Male',)"),
+    Field("data.exclude", (), None, "labels whose images are left out"),
+    Field("data.train_split", "train[:3600]", None, "images to train on"),
+    Field("data.reference_split", "", None, "images whose target factors are constant"),
+    Field("data.probe_train_split", "", None, "probes learn from it; else from train_split"),
+    Field("data.validation_split", "train[3600:]", None, "chooses the checkpoint and the probes"),
+    Field("data.test_split", "test", None, "scored once"),
+    Field("data.hold_out", 0.0, HALF, "share of train held out for each missing split"),
+    Field("data.split_by", "members", Choice(("members", "groups")),
+          "hold out members of each group, or whole groups"),
+    Field("data.reference_class", "", None, "in a folder: the class that is the reference"),
+    Field("data.resolution", 32, POSITIVE, "height and width in pixels"),
+    Field("data.crop", 0, CROP, "side of the centred square that is resized to the resolution; "
+          "-1 = the largest; 0 = none, smaller images are padded with zeros"),
+    Field("data.grouped_fraction", 1.0, SHARE, "share of training images whose group is known"),
+    Field("data.group_chunk", 1, POSITIVE, "members of a group that follow each other"),
+    Field("method.name", "gmvae", Choice(tuple(METHODS)), "see refvae_jax/methods"),
+    Field("method.k", 2.0, WEIGHT, "gmvae: attraction of content to its group's mean (5)"),
+    Field("method.w_rep", 7.0, WEIGHT, "gmvae: repulsion; chosen: w_cent 2 D_c^2 G / (G - 1)"),
+    Field("method.w_cent", 0.05, WEIGHT, "gmvae: centring of the groups' means; chosen"),
+    Field("method.delta", 0.1, POSITIVE, "gmvae: in the repulsion 1 / (s^2 + delta); chosen"),
+    Field("method.scale", 0.1, POSITIVE, "rbvae, vae.py, factorvae: lambda of the Laplace "
+          "likelihood of images in [-1, 1]; chosen"),
+    Field("method.w_image", 300.0, WEIGHT, "srbvae, svae: of the mean absolute error per pixel and "
+          "channel, so lambda is H W C / w_image; chosen"),
+    Field("method.w_latent", 1.0, WEIGHT, "srbvae, svae: of the latent error, nats; chosen"),
+    Field("method.latent_error", "squared", Choice(tuple(LATENT_ERRORS)),
+          "srbvae, svae: half the squared distance to the mean, or the likelihood"),
+    Field("method.reconstruction_gradient", "paper", Choice(("paper", "stopped")),
+          "srbvae, svae: the paper stops nothing, see srbvae.py"),
+    Field("method.block_dropout", 0.3, SHARE,
+          "srbvae, svae: chance that a discriminator misses an example's image or code; chosen"),
+    Field("method.beta", 4.0, WEIGHT, "betavae, betatcvae: of the KL or the total correlation"),
+    Field("method.gamma", 10.0, WEIGHT, "factorvae: of the total correlation"),
+    Field("method.w_off_diagonal", 10.0, WEIGHT, "dipvae1, dipvae2: of the squared covariances"),
+    Field("method.w_diagonal", 100.0, WEIGHT, "dipvae1, dipvae2: of the squared distance of the "
+          "variances from 1"),
+    Field("method.w_kl", 1e-4, WEIGHT, "mathieu: of the KL of the common latent; chosen"),
+    Field("method.w_adversarial", 0.01, WEIGHT, "mathieu: of the adversarial term; chosen"),
+    Field("latents.content", 8, WIDTHS, "gmvae, mlvae"),
+    Field("latents.style", 8, WIDTHS, "gmvae, mlvae"),
+    Field("latents.common", 32, WIDTHS, "rbvae, srbvae, mathieu; chosen"),
+    Field("latents.target", 32, WIDTHS, "rbvae, srbvae, mathieu; chosen"),
+    Field("latents.z", 32, WIDTHS, "the methods of one latent; chosen"),
+    # network: of gmvae and mlvae the mixture paper's Table 2, networks/strided.py; of the others
+    # the reference paper's, networks/progressive.py.
+    Field("network.encoder_widths", (32, 64, 128, 256), WIDTHS, "of the 5x5 convolutions of stride "
+          "2; or of the 1x1 convolution and then of the blocks that halve the image"),
+    Field("network.decoder_start_width", 128, WIDTHS, "of the smallest map (Table 2: per latent)"),
+    Field("network.decoder_widths", (128, 64), WIDTHS, "of the transposed 4x4 convolutions, or of "
+          "the blocks that double the image"),
+    Field("network.discriminator_features", 256, WIDTHS, "of its image block and its code block"),
+    Field("optimizer.learning_rate", 1e-3, POSITIVE, "of Adam"),
+    Field("optimizer.b1", 0.9, DECAY, "of Adam"),
+    Field("optimizer.b2", 0.999, DECAY, "of Adam"),
+    Field("optimizer.schedule", "step", Choice(("step", "cosine")),
+          "times decay_factor at each of decay_at, or cosine decay to 0"),
+    Field("optimizer.decay_at", (0.25, 0.5), SHARE, "as shares of num_train_steps"),
+    Field("optimizer.decay_factor", 0.2, POSITIVE, "of the step schedule"),
+    Field("discriminator_optimizer.learning_rate", 1e-4, POSITIVE, "of Adam, the same schedule"),
+    Field("discriminator_optimizer.b1", 0.5, DECAY, "of Adam"),
+    Field("discriminator_optimizer.b2", 0.999, DECAY, "of Adam"),
+    Field("parallel.map", "jit", Choice(MAPS),
+          "global batch, or pmap, one replica per device: see training/devices.py"),
+)  # fmt: skip
+
+
+def defaults() -> ml_collections.ConfigDict:
+    """The config of FIELDS, locked: a misspelt field in a config file is an error."""
+    config = ml_collections.ConfigDict()
+    for field in FIELDS:
+        *sections, name = field.name.split(".")
+        place = config
+        for section in sections:
+            if section not in place:
+                place[section] = ml_collections.ConfigDict()
+            place = place[section]
+        place[name] = field.default
+    return config.lock()
+
+
+def check(config: ml_collections.ConfigDict) -> None:
+    """Raises UserError, in one sentence, for the first field whose value is not allowed."""
+    flat = flatten(config)
+    for field in FIELDS:
+        if field.rule is not None:
+            field.rule.check(field.name, flat[field.name])

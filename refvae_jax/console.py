@@ -1,0 +1,94 @@
+"""What a command prints: the package's log as plain lines, progress, durations.
+
+console.install()                                  # in a command, once
+logging.getLogger("refvae_jax").info("a line")     # anywhere in the package
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+LOGGER = logging.getLogger("refvae_jax")
+
+
+class _Lines(logging.Handler):
+    """Prints each message as a line at once; warnings say that they are warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints the record."""
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        print(prefix + record.getMessage(), flush=True)
+
+
+def install(visible: bool = True) -> None:
+    """Prints the package's log on stdout, from level INFO on; replaces what was installed.
+
+    Args:
+      visible: False prints nothing: only one of several processes should report.
+    """
+    LOGGER.handlers = [_Lines() if visible else logging.NullHandler()]
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+
+
+def duration(seconds: float) -> str:
+    """`1:02:03` or `2:03`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class Progress:
+    """Speed and time left, measured since the last report.
+
+    Args:
+      first_step: where this process starts.
+      num_steps: where the run ends.
+      batch_size: images per step.
+      clock: () -> seconds; injected by tests.
+    """
+
+    def __init__(
+        self,
+        first_step: int,
+        num_steps: int,
+        batch_size: int,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        self._clock, self._num_steps, self._batch_size = clock, num_steps, batch_size
+        self._step, self._start = first_step, clock()
+        self.waited = 0.0
+
+    def pause(self, seconds: float) -> None:
+        """Takes out of the measurement what was no training (compiling, validating)."""
+        self._start += seconds
+
+    def report(self, step: int) -> dict[str, float]:
+        """{"images_per_second", "seconds_left", "waiting"} since the last report.
+
+        `waiting` is the share of the time in which the step waited for data.
+        """
+        elapsed = max(self._clock() - self._start, 1e-9)
+        steps_per_second = (step - self._step) / elapsed
+        row = {
+            "images_per_second": steps_per_second * self._batch_size,
+            "seconds_left": (self._num_steps - step) / max(steps_per_second, 1e-9),
+            "waiting": self.waited / elapsed,
+        }
+        self._step, self._start, self.waited = step, self._clock(), 0.0
+        return row
+
+
+def progress_line(
+    step: int,
+    num_steps: int,
+    scalars: Mapping[str, float],
+    speed: Mapping[str, float],
+    shown: tuple[str, ...] = ("loss/model", "recon"),
+) -> str:
+    """`step 100/900  loss/model 35.12  recon 21.3  |  12,345 images/s  0:42 left`."""
+    values = "  ".join(f"{n} {scalars[n]:.5g}" for n in shown if n in scalars)
+    return (
+        f"step {step:>{len(str(num_steps))}}/{num_steps}  {values}  |  "
+        f"{speed['images_per_second']:,.0f} images/s  {duration(speed['seconds_left'])} left"
+    )

@@ -1,0 +1,84 @@
+"""What a training batch holds for each supervision, and from which splits.
+
+group         {"image", "group"}                    train, with the labels as groups
+reference     {"unlabelled": {"image"}, "reference": {"image"}}     train, reference
+unsupervised  {"image"}                             train
+
+sets = training_sets(config, "reference", splits)
+batches = training_batches(sets, config, first_step=0)
+"""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from refvae_jax.data.groups import check_groups, known_groups
+from refvae_jax.data.order import check_batch_size
+from refvae_jax.data.pipeline import Sets, indexed_batches
+from refvae_jax.data.splits import Splits
+from refvae_jax.errors import UserError
+
+SUPERVISION = ("group", "reference", "unsupervised")
+
+
+def training_sets(config, supervision: str, splits: Splits) -> Sets:
+    """The arrays that batches are drawn from, {set: {field: [N, ...]}}.
+
+    Raises:
+      UserError: there is no reference split, or its images have another shape or are fewer than a
+        batch; or there are too few groups.
+    """
+    train, reference = splits.train, splits.reference
+    if supervision == "group":
+        groups = known_groups(train.label, config.data.grouped_fraction, config.seed)
+        check_groups(groups)
+        return {"grouped": {"image": train.image, "group": groups}}
+    if supervision == "unsupervised":
+        return {"unlabelled": {"image": train.image}}
+    if reference is None:
+        raise UserError(
+            f"{config.method.name} needs reference images, in which the target factors are "
+            f"constant: name their split with --config.data.reference_split, for example that of "
+            f"the data set reference_mnist, 'reference'."
+        )
+    shapes = [images.image.shape[1:] for images in (train, reference)]
+    if shapes[0] != shapes[1]:
+        raise UserError(
+            f"Unlabelled images are {list(shapes[0])} and reference images {list(shapes[1])}: "
+            f"prepare both with the same size and number of channels."
+        )
+    check_batch_size(config.batch_size, len(reference.image), "reference")
+    return {"unlabelled": {"image": train.image}, "reference": {"image": reference.image}}
+
+
+def training_batches(sets: Sets, config, first_step: int) -> Iterator[dict]:
+    """This process's batches of the steps first_step, ..., num_train_steps - 1.
+
+    See `pipeline.indexed_batches`; a lone set is not nested.
+    """
+    batches = indexed_batches(
+        sets,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        chunk=config.data.group_chunk,
+        first_step=first_step,
+        num_steps=config.num_train_steps,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+    return (unwrap(batch) for batch in batches)
+
+
+def example_batch(sets: Sets, size: int) -> dict:
+    """A batch of zeros, for compiling: `size` images of each set."""
+
+    def zeros(array):
+        return np.zeros((size, *array.shape[1:]), array.dtype)
+
+    return unwrap(jax.tree.map(zeros, dict(sets)))
+
+
+def unwrap(batch: dict) -> dict:
+    """The batch of a lone set as it is, those of several by name."""
+    return next(iter(batch.values())) if len(batch) == 1 else batch

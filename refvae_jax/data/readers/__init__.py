@@ -1,0 +1,1 @@
+"""Readers: images and their ground truth from TFDS or from a folder."""

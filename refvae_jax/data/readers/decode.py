@@ -1,0 +1,111 @@
+"""Decodes image files, and bears with a few that cannot be read.
+
+image = load_image(Path("a.jpg"), "RGB")
+for rows, found in read_each(paths, lambda row: np.asarray(load_image(paths[row], "L")), "x"):
+    ...
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from refvae_jax.console import LOGGER
+from refvae_jax.errors import UserError
+
+MAX_UNREADABLE = 0.01  # Share of a split's images that may be left out.
+# Of one image; a header that claims more is taken for a lie. Pillow only warns from here on.
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS
+# What Pillow raises for damaged files: OSError and ValueError, and for a damaged note of the camera
+# also struct.error, TypeError, AttributeError.
+BAD_IMAGE = Exception
+_BATCH = 1024  # Images at a time: bounds the memory.
+_NAMED = 5  # Unreadable images named in a message.
+
+
+def load_image(path: Path, mode: str) -> Image.Image:
+    """Decodes an image as it is meant to be looked at.
+
+    The first frame, turned as its camera says; what is transparent is black.
+
+    Args:
+      path: of the file.
+      mode: "L" or "RGB".
+
+    Raises:
+      OSError, ValueError and others: it cannot be read.
+    """
+    with Image.open(path) as file:
+        if math.prod(file.size) > MAX_PIXELS:
+            raise ValueError("it claims to be {} x {} pixels".format(*file.size))
+        image = ImageOps.exif_transpose(file)
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    return image.convert(mode)
+
+
+def in_parallel(function: Callable[[Any], Any], items: Sequence) -> Iterable:
+    """Yields function(item) of each of the items, in order, computed in threads."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(items), _BATCH):  # Each that waits costs a kilobyte.
+            yield from pool.map(function, items[start : start + _BATCH])
+
+
+def read_each(
+    paths: Sequence[str], read: Callable[[int], np.ndarray], where: str | Path
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Reads images in parallel and in order; names those that cannot be read at the end.
+
+    Args:
+      paths: of the N images, for messages.
+      read: from the row in [0, N) to the image, uint8 [R, R, C]; what it raises leaves it out.
+      where: they lie, for messages.
+
+    Yields:
+      (int [b], rows that could be read; uint8 [b, R, R, C]), b > 0 and bounded.
+
+    Raises:
+      UserError: more than MAX_UNREADABLE of them cannot be read.
+    """
+    bad = []
+
+    def attempt(row):
+        try:
+            return read(row)
+        except BAD_IMAGE as error:
+            return f"{paths[row]} ({str(error) or type(error).__name__})"
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(paths), _BATCH):
+            rows = range(start, min(start + _BATCH, len(paths)))
+            found = dict(zip(rows, pool.map(attempt, rows), strict=True))
+            bad += [answer for answer in found.values() if isinstance(answer, str)]
+            _check_unreadable(bad, len(paths), where)
+            good = [row for row, answer in found.items() if not isinstance(answer, str)]
+            if good:
+                yield np.array(good), np.stack([found[row] for row in good])
+    if bad:
+        LOGGER.warning(
+            f"{_count_of(bad, len(paths), where)} cannot be read and are left out: "
+            f"{'; '.join(bad[:_NAMED])}"
+        )
+
+
+def _check_unreadable(bad: list[str], count: int, where: str | Path) -> None:
+    if len(bad) > math.ceil(MAX_UNREADABLE * count):
+        raise UserError(
+            f"At least {_count_of(bad, count, where)} cannot be read, more than one in a hundred: "
+            f"mend or remove them. {'; '.join(bad[:_NAMED])}"
+        )
+
+
+def _count_of(bad: list[str], count: int, where: str | Path) -> str:
+    return f"{len(bad)} of {count} images of {where}"

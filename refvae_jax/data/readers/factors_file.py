@@ -1,0 +1,132 @@
+"""factors.csv: ground truth to score by, beside the images of a folder.
+
+    path,azimuth,hair
+    anna/0.png,12.5,black
+
+The first column is the path as seen from the folder. Each further one is a factor: numbers if all
+its cells are, names of kinds if most are words.
+"""
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from refvae_jax.data.readers.csv_lines import read_lines
+from refvae_jax.data.readers.source import Factors, categorise
+from refvae_jax.errors import UserError
+
+# What stands beside a factor in the name of a score, or in its place.
+_SCORE_WORDS = (
+    *("content", "style", "common", "target", "z", "swap", "resample", "reconstruction", "judge"),
+    *("label", "average", "sample", "mae", "strong_mae", "mse", "r2", "pixel_change"),
+)
+
+
+def no_factors(count: int) -> Factors:
+    """The Factors of `count` images of which nothing is known."""
+    return _assemble({}, {}, {}, count)
+
+
+def read_factors(
+    path: Path, wanted: list[str], *, needed: Collection[str], allowed: Collection[str]
+) -> Factors:
+    """Reads a factors.csv.
+
+    Args:
+      path: of the file.
+      wanted: paths of the images to return the factors of, in this order.
+      needed: paths of the images that must have a row.
+      allowed: those of the images that may have one.
+
+    Returns:
+      The Factors; none if a wanted image that needs no row has none.
+
+    Raises:
+      UserError: it is no CSV in UTF-8, rows and images do not match, a row has more or fewer
+        cells than the first, or two columns have the same name, or one that scores cannot have.
+    """
+    header, *lines = _read_table(path)
+    row_of = {Path(line[0]).as_posix(): row for row, line in enumerate(lines)}
+    _check_rows(path, row_of.keys(), len(lines), set(needed), set(allowed))
+    if not row_of.keys() >= set(wanted):
+        return no_factors(len(wanted))
+    rows = np.array([row_of[name] for name in wanted], int)
+    numbers, places, kinds = {}, {}, {}
+    for place, name in enumerate(header[1:], 1):
+        column = np.array([line[place] for line in lines])
+        values = _as_numbers(column, path, name)
+        if values is not None:
+            numbers[name] = values[rows]
+        else:
+            codes, kinds[name] = categorise(column)
+            places[name] = codes[rows]
+    return _assemble(numbers, places, kinds, len(rows))
+
+
+def _read_table(path: Path) -> list[list[str]]:
+    """The cells of all lines; those of the first are the names, each another one."""
+    lines = [cells for _, cells in read_lines(path)] or [[]]
+    taken = [
+        name
+        for name in lines[0][1:]
+        if "/" in name or name in _SCORE_WORDS or name.endswith("_moved")
+    ]
+    if taken:
+        raise UserError(
+            f"{path}, column {taken[0]!r}: the name of a factor is part of the names of its scores,"
+            f" so it must have no /, not end in _moved, and be none of {', '.join(_SCORE_WORDS)}: "
+            f"rename it."
+        )
+    twice = sorted({name for name in lines[0] if lines[0].count(name) > 1})
+    if twice:
+        raise UserError(f"{path} has two columns {twice[0]!r}: rename one.")
+    return lines
+
+
+def _assemble(numbers: dict, places: dict, kinds: dict, count: int) -> Factors:
+    values = np.empty((count, len(numbers)), np.float32)
+    categories = np.empty((count, len(places)), np.int32)
+    for array, columns in ((values, numbers), (categories, places)):
+        for place, column in enumerate(columns.values()):
+            array[:, place] = column
+    return Factors(values, tuple(numbers), categories, kinds)
+
+
+def _check_rows(
+    path: Path, named: Collection[str], num_lines: int, needed: set[str], allowed: set[str]
+) -> None:
+    for problem, names in (
+        ("lacks a row for", needed - set(named)),
+        ("has a row for what is no image of the folder,", set(named) - allowed),
+    ):
+        if names:
+            raise UserError(
+                f"{path} {problem} {min(names)} ({len(names)} in all): the first column must hold "
+                f"the paths of the images as seen from the folder."
+            )
+    if len(named) < num_lines:
+        raise UserError(f"{path} names {num_lines - len(named)} paths twice: remove them.")
+
+
+def _as_numbers(column: np.ndarray, path: Path, name: str) -> np.ndarray | None:
+    """float32 [N], or None where most cells are words; some that are none among numbers raise."""
+    values = np.array([_as_number(cell) for cell in column], np.float32)
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    if 2 * known.sum() > len(column):
+        raise UserError(
+            f"{path}, column {name!r}: {str(column[~known][0])!r} is no number, but most of the "
+            f"column are ({(~known).sum()} cells in all): fill them in, or leave the column out."
+        )
+    return None
+
+
+def _as_number(cell: str) -> float:
+    """Its value; NaN for what is none."""
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan

@@ -1,0 +1,165 @@
+"""Reads the images of a folder: any sizes, grey or colour, laid out as `listing.py` says.
+
+Images that cannot be read are dealt with in `images.py`. For ground truth see `factors_file.py`.
+"""
+
+import contextlib
+import functools
+import hashlib
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from refvae_jax.console import LOGGER
+from refvae_jax.data.readers import resize
+from refvae_jax.data.readers.decode import BAD_IMAGE, in_parallel, load_image, read_each
+from refvae_jax.data.readers.factors_file import no_factors, read_factors
+from refvae_jax.data.readers.listing import File, list_splits
+from refvae_jax.data.readers.partition import parse, resolve, select
+from refvae_jax.data.readers.scan import FACTORS_FILE, scan
+from refvae_jax.data.readers.source import Reader, Source
+from refvae_jax.errors import UserError
+
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
+
+
+def open_folder(source: Source) -> Reader:
+    """See `source.open_source`."""
+    root = Path(source.data_dir)
+    splits = list_splits(root, source.reference_class)
+    expression = resolve(source.split, splits, source.hold_out, source.split_by)
+    base, parts = parse(expression)
+    if base not in splits:
+        sizes = ", ".join(f"{name} ({len(files)})" for name, files in splits.items())
+        if base == "reference":
+            what = (
+                "move the images whose target factors are constant to its subfolder reference and "
+                "the others to unlabelled, or set --config.data.reference_class to their class."
+            )
+        else:
+            what = (
+                "name one of them, or set --config.data.hold_out to the share of train that "
+                "validation and test should get."
+            )
+        raise UserError(f"{root} has no split '{source.split}', but {sizes}: {what}")
+    if base == "train":
+        _warn_of_copies(root, splits)
+    names = sorted({f.kind for name, files in splits.items() if name != "reference" for f in files})
+    label = _labels(splits[base], names)
+    kept = np.flatnonzero(~np.isin(label, [names.index(n) for n in _known(source, names)]))
+    rows = kept[select(label[kept], parts)]
+    if not len(rows):
+        raise UserError(
+            f"Split '{source.split}' of {root} is empty: its {len(label)} images in {len(names)} "
+            f"groups are too few to divide so; try a larger --config.data.hold_out, now "
+            f"{source.hold_out:g}, or make folders train/ and test/."
+        )
+    paths = [splits[base][row].path for row in rows]
+    factors = no_factors(len(rows))
+    if (root / FACTORS_FILE).exists():
+        needed = [f.path for name, files in splits.items() if name != "reference" for f in files]
+        allowed = scan(root).files
+        factors = read_factors(root / FACTORS_FILE, paths, needed=needed, allowed=allowed)
+    channels = _num_channels(root, scan(root).digest)
+
+    def read(row):
+        return read_image(root / paths[row], channels, source.crop, source.resolution)
+
+    return Reader(
+        num_channels=channels,
+        label=label[rows],
+        class_names=tuple(names),
+        factors=factors,
+        data_path=str(root),
+        batches=lambda: read_each(paths, read, root),
+    )
+
+
+def _labels(files: list[File], names: list[str]) -> np.ndarray:
+    """int32 [N], the place of each file's class among the names, -1 if it is none of them."""
+    place = {name: label for label, name in enumerate(names)}
+    return np.array([place.get(file.kind, -1) for file in files], np.int32)
+
+
+def _known(source: Source, names: list[str]) -> tuple[str, ...]:
+    """The classes to leave out."""
+    for name in source.exclude:
+        if name not in names:
+            raise UserError(f"data.exclude names {name!r}, which is no class folder.")
+    return source.exclude
+
+
+def _warn_of_copies(root: Path, splits: dict[str, list[File]]) -> None:
+    """Says which images of train are in another split too."""
+    for other in sorted(splits.keys() - {"train"}):
+        pairs = copies(root, [[f.path for f in splits[name]] for name in ("train", other)])
+        if pairs:
+            LOGGER.warning(
+                f"{len(pairs)} images are both in train and in {other}, such as "
+                f"{pairs[0][0]} and {pairs[0][1]}"
+            )
+
+
+def copies(root: Path, sets: list[list[str]]) -> list[tuple[str, str]]:
+    """Returns the pairs (path of the first set, path of the second) of files of equal bytes."""
+    by_size = [defaultdict(list) for _ in sets]
+    for sizes, paths in zip(by_size, sets, strict=True):
+        for path in paths:
+            with contextlib.suppress(OSError):  # Told when the image cannot be read either.
+                sizes[os.path.getsize(root / path)].append(path)
+    pairs = []
+    for size in by_size[0].keys() & by_size[1].keys():
+        first = {_hash(root / path): path for path in by_size[0][size]}
+        first.pop(None, None)
+        seconds = ((first.get(_hash(root / path)), path) for path in by_size[1][size])
+        pairs += [pair for pair in seconds if pair[0]]
+    return sorted(pairs)
+
+
+def _hash(path: Path) -> bytes | None:
+    """Of the contents; None if they cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "blake2b").digest()
+    except OSError:
+        return None
+
+
+@functools.lru_cache(maxsize=1)
+def _num_channels(root: Path, state: str) -> int:
+    """1 if all readable images of the folder are grey, else 3; another `state` asks again."""
+    del state
+    answers = list(in_parallel(lambda path: _is_grey(root / path), scan(root).files))
+    grey = [answer for answer in answers if answer is not None]
+    if any(grey) and not all(grey):
+        LOGGER.info(f"{sum(grey)} of {len(grey)} images of {root} are grey: all are read as colour")
+    return 1 if all(grey) else 3
+
+
+def _is_grey(path: Path) -> bool | None:
+    """By the file's header alone; None if it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return image.mode in _GREY_MODES
+    except BAD_IMAGE:
+        return None
+
+
+def read_image(path: Path, channels: int, crop: int, resolution: int) -> np.ndarray:
+    """Decodes an image and brings it to size.
+
+    Args:
+      path: of the file.
+      channels: 1 or 3.
+      crop, resolution: see `fit.fit`.
+
+    Returns:
+      uint8 [R, R, channels].
+
+    Raises:
+      OSError, ValueError and others: it cannot be read.
+    """
+    return resize.fit(load_image(path, "L" if channels == 1 else "RGB"), crop, resolution)

@@ -1,0 +1,161 @@
+"""Finds and prepares TFDS's builders, and says in a sentence why it cannot."""
+
+import difflib
+import errno
+import importlib
+import os
+import socket
+import urllib.request
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit
+
+from refvae_jax.data.readers.source import Source
+from refvae_jax.errors import UserError
+
+# Builders of this package, which TFDS knows once their module is imported.
+_OWN_BUILDERS = {
+    "affectnet": "refvae_jax.data.builders.affectnet",
+    "cars3d": "refvae_jax.data.builders.cars3d",
+    "digits5k": "refvae_jax.data.builders.digits5k",
+    "reference_mnist": "refvae_jax.data.builders.reference_mnist",
+}
+MANUAL = "downloads/manual"  # Where, below TFDS's directory, an archive of theirs may be put.
+_OFFLINE = ("digits5k", "reference_mnist")  # Those of them that may need no download.
+# The disk's errors stay OSErrors; the others of a download are the network's.
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+def prepared_builder(tfds: ModuleType, source: Source, spare_dir: Path) -> Any:
+    """The TFDS builder of a set, prepared if need be.
+
+    Args:
+      tfds: the module tensorflow_datasets.
+      source: names the set.
+      spare_dir: where sets that need no download are prepared if source.data_dir is read-only.
+
+    Raises:
+      UserError, OSError: see `source.open_source`.
+    """
+    builder = _find_builder(tfds, source)
+    own = builder.name in _OFFLINE
+    if own and not builder.is_prepared() and not _writable(source.data_dir):
+        source = source._replace(data_dir=str(spare_dir))
+        builder = _find_builder(tfds, source)
+    if not builder.is_prepared():
+        try:
+            _prepare(builder, source)
+        except UserError:
+            builder = _find_builder(tfds, source)
+            if not builder.is_prepared():  # Not even by a process that began at the same time.
+                raise
+    return builder
+
+
+def _find_builder(tfds: ModuleType, source: Source) -> Any:
+    base = source.name.split(":")[0].split("/")[0]
+    if base in _OWN_BUILDERS:
+        importlib.import_module(_OWN_BUILDERS[base])
+    try:
+        return tfds.builder(source.name, data_dir=source.data_dir)
+    except tfds.core.registered.DatasetNotFoundError:
+        known = {*tfds.list_builders(with_community_datasets=False), *_OWN_BUILDERS}
+        near = difflib.get_close_matches(base, sorted(known), n=1, cutoff=0.0)[0]
+        raise UserError(
+            f"There is no data set '{source.name}': did you mean '{near}'? Set --config.data.name "
+            f"to a name that TFDS knows or to a set prepared in {source.data_dir}."
+        ) from None
+    except (ValueError, AssertionError) as error:
+        raise UserError(
+            f"Data set '{source.name}' cannot be opened: set --config.data.name to NAME, "
+            f"NAME:VERSION or NAME/CONFIG:VERSION. ({_reason(error)})"
+        ) from error
+
+
+def _writable(directory: str) -> bool:
+    """Whether a directory that may not exist yet can be written; a bucket is taken to be."""
+    if "://" in directory:
+        return True
+    path = Path(directory)
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    # Root may write anywhere; a directory that forbids everyone to write is still left alone.
+    return os.access(existing, os.W_OK) and bool(existing.stat().st_mode & 0o222)
+
+
+def _prepare(builder: Any, source: Source) -> None:
+    try:
+        if not _writable(builder.data_dir):
+            raise PermissionError("the directory is read-only")  # No errno: not the disk's.
+        _check_reachable(builder, source.data_dir)
+        builder.download_and_prepare()
+    except UserError:  # One of our builders knows better.
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+            raise
+        raise UserError(
+            f"Data set '{source.name}' is not in {source.data_dir} and could not be prepared: "
+            f"{_advice(builder, source)}, or set TFDS_DATA_DIR or --config.data.dir to a directory "
+            f"that holds it. ({_reason(error)})"
+        ) from error
+
+
+def _advice(builder: Any, source: Source) -> str:
+    missing = [f"{name} from {url}" for name, url in _archives(builder).items()]
+    if missing:
+        return f"put {', '.join(missing)} into {source.data_dir}/{MANUAL} and run this again"
+    if builder.name in _OWN_BUILDERS:
+        return "run this once where that can be written"
+    build = f"tfds build {source.name} --data_dir={source.data_dir}"
+    return f"run `{build}` where it can be downloaded"
+
+
+def _archives(builder: Any) -> dict[str, str]:
+    """{file: URL} of what one of our builders reads, unless the file is where it is looked for."""
+    archives = getattr(builder, "ARCHIVES", {})
+    manual = Path(builder.data_dir_root, MANUAL)
+    return {name: url for name, url in archives.items() if not (manual / name).exists()}
+
+
+def _check_reachable(builder: Any, data_dir: str) -> None:
+    """Raises ConnectionError if a download is bound to fail; TFDS would retry for minutes."""
+    urls = (*(builder.url_infos or {}), *_archives(builder).values())
+    hosts = sorted({urlsplit(url).hostname or "" for url in urls} - {""})
+    patterns = ("downloads/*", f"downloads/{builder.name}/*")  # Older and newer versions of TFDS.
+    found = [path for pattern in patterns for path in Path(data_dir).glob(pattern)]
+    downloaded = any(path.is_file() for path in found)  # Aborted ones are in folders.
+    if not hosts or downloaded or urllib.request.getproxies():
+        return  # Nothing to ask for, or an earlier download or a proxy may serve it.
+    for host in hosts:
+        try:
+            socket.getaddrinfo(host, 443)
+        except OSError:
+            continue
+        return
+    raise ConnectionError(f"no network: {hosts[0]} has no address")
+
+
+def check_split(builder: Any, source: Source) -> None:
+    """Raises UserError unless the set has the split, and images in it."""
+    splits = builder.info.splits
+    known = ", ".join(f"{name} ({info.num_examples})" for name, info in splits.items())
+    try:
+        count = splits[source.split].num_examples
+    except (ValueError, KeyError, AssertionError) as error:
+        raise UserError(
+            f"Data set '{source.name}' has no split '{source.split}': set data.train_split, "
+            f"data.validation_split and data.test_split to expressions like 'train[:90%]' over "
+            f"{known}. ({_reason(error)})"
+        ) from error
+    if not count:
+        raise UserError(
+            f"Split '{source.split}' of data set '{source.name}' is empty: choose a range within "
+            f"{known}."
+        )
+
+
+def _reason(error: Exception) -> str:
+    """Returns the first line of what went wrong."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

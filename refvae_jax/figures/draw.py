@@ -1,0 +1,63 @@
+"""Draws the papers' figures of a checkpoint into `figures/` of its run."""
+
+from pathlib import Path
+
+import numpy as np
+
+from refvae_jax.console import LOGGER
+from refvae_jax.data.order import make_rng, place_in_group
+from refvae_jax.figures.animations import animations
+from refvae_jax.figures.files import save_gif, save_png
+from refvae_jax.figures.grids import still_pictures
+from refvae_jax.inference import open_trained, posterior_sample
+
+NUM_CODES = 10_000  # Training images, at most, whose codes the aggregate is fitted to.
+
+
+def one_of_each(labels):
+    """An order of the images in which neighbours differ in label: one of each, another of each.
+
+    Members are drawn, since often the first image of every group shows the same pose.
+    """
+    place, _ = place_in_group(labels, make_rng(0, "figures"))
+    return np.lexsort((labels, place))
+
+
+def draw_figures(model, images, train_codes, folder, *, seed):
+    """Writes the `still_pictures` and the `animations` into a folder; returns their paths."""
+    stills = still_pictures(model, images, train_codes, seed=seed)
+    loops = animations(model, images, seed=seed)
+    for name, picture in stills.items():
+        save_png(picture, Path(folder, f"{name}.png"))
+    for name, frames in loops.items():
+        save_gif(frames, Path(folder, f"{name}.gif"), fps=12)
+    names = [f"{name}.png" for name in stills] + [f"{name}.gif" for name in loops]
+    return [Path(folder, name) for name in names]
+
+
+def figure_inputs(config, workdir, step="best", splits=None):
+    """What the figures of a checkpoint are drawn from.
+
+    Arguments as of `inference.open_trained`.
+
+    Returns:
+      model: the Model.
+      images: uint8 [N, H, W, C], up to 100 test images, neighbours of different labels.
+      codes: {latent: [N', D]}, posterior samples of up to NUM_CODES training images.
+    """
+    model, _, splits = open_trained(config, workdir, step, splits)
+    codes = {
+        name: posterior_sample(q, config.seed, name)
+        for name, q in model.encode(splits.train.image[:NUM_CODES]).items()
+    }
+    return model, splits.test.image[one_of_each(splits.test.label)[:100]], codes
+
+
+def draw(config, workdir, step="best", splits=None):
+    """Draws every figure and animation of `grids.py` and `animations.py`; reports their paths.
+
+    Arguments as of `inference.open_trained`.
+    """
+    inputs = figure_inputs(config, workdir, step, splits)
+    paths = draw_figures(*inputs, Path(workdir, "figures"), seed=config.seed)
+    LOGGER.info("\n".join(f"wrote {path}" for path in paths))

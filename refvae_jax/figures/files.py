@@ -1,0 +1,47 @@
+"""Pictures, animations and curves written to files, whole or not at all.
+
+save_png(picture, "figures/images.png")          # uint8 [H, W, 3]
+save_gif(frames, "figures/walk.gif", fps=12)     # uint8 [T, H, W, 3]
+"""
+
+import imageio.v3 as imageio
+
+from refvae_jax.files import atomic
+
+
+def save_png(image, path):
+    """Writes image, uint8 [H, W, 3], to `path` atomically; creates the folder."""
+    with atomic(path) as temporary:
+        imageio.imwrite(temporary, image, extension=".png")
+
+
+def save_gif(frames, path, fps):
+    """Writes frames, uint8 [T, H, W, 3], as a GIF that loops for ever, atomically.
+
+    fps: frames a second, at most 50 (the format counts hundredths of a second). Equal frames in a
+    row are stored once, shown for longer. Creates the folder.
+    """
+    with atomic(path) as temporary:
+        imageio.imwrite(temporary, frames, extension=".gif", duration=1000 / fps, loop=0)
+
+
+def curve(rows, path, *, lines=None, x_label="epoch", y_label="score"):
+    """Plots scores against epochs to a PNG, written atomically; creates the folder.
+
+    rows: {series: (x list, y list)}. lines: {name: value}, levels such as chance.
+    """
+    from matplotlib.figure import Figure  # half a second, and only needed here
+
+    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for name, (x, y) in rows.items():
+        axes.plot(x, y, marker="o", markersize=3, label=name)
+    for index, (name, value) in enumerate((lines or {}).items()):
+        style = ("--", ":", "-.")[index % 3]
+        axes.axhline(value, color="0.35", linestyle=style, linewidth=1.2, label=f"{name} {value:g}")
+    axes.margins(y=0.05)  # again: a line just inside the curves' margin would lie on the frame
+    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right upper")  # beside the axes: it never hides a curve
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png")

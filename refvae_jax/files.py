@@ -1,0 +1,74 @@
+"""Files that are whole or not there: atomic writes, JSON, appended lines, locks, caches.
+
+with atomic(path) as temporary:
+    temporary.write_text("all or nothing")
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import platformdirs
+
+
+@contextlib.contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, which replaces it if the block succeeds.
+
+    Creates the folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(value: Any, path: str | Path) -> None:
+    """Writes a JSON file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def append_json_line(row: dict[str, Any], path: str | Path) -> None:
+    """Adds one JSON line, out of this process's hands before it returns: a kill cannot lose it."""
+    with open(path, "a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a .jsonl file; [] if there is no such file."""
+    path = Path(path)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, when_taken: Callable[[], None]) -> Iterator[None]:
+    """Holds a lock file; the system releases the lock of a dead process.
+
+    Args:
+      path: of the lock file; its folder must exist.
+      when_taken: called if another process holds the lock; waits for it unless this raises.
+    """
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        when_taken()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def cache_folder(name: str) -> Path:
+    """The user's folder for caches of this kind, such as ~/.cache/refvae_jax/data."""
+    return platformdirs.user_cache_path("refvae_jax") / name

@@ -1,0 +1,83 @@
+"""The mixture paper's encoder and decoder as pure functions over one player's variables."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from refvae_jax.errors import UserError
+from refvae_jax.methods.base import MODEL, standard_normal_prior
+from refvae_jax.networks.strided import DECODER_START, Decoder, Encoder
+
+LATENTS = ("content", "style")
+
+
+class Autoencoder(NamedTuple):
+    """`encode` and `decode` as at test time; the `train_` forms also return the batch statistics.
+
+    train_encode: (variables, image) -> latents, encoder statistics
+    train_decode: (variables, codes) -> image, decoder statistics
+    """
+
+    init: Callable
+    encode: Callable
+    decode: Callable
+    prior: Callable
+    train_encode: Callable
+    train_decode: Callable
+
+
+def make_networks(config, data_info):
+    """Builds the networks of `config.network` with the latents of `config.latents`.
+
+    Raises:
+      UserError: the widths do not fit the image.
+    """
+    height, width, channels = data_info.image_shape
+    net = config.network
+    reached = DECODER_START * 2 ** len(net.decoder_widths)
+    if (height, width) != (reached, reached):
+        raise UserError(
+            f"The decoder makes {reached}x{reached} images but the data has {height}x{width}: "
+            f"give config.network.decoder_widths one width for each doubling of {DECODER_START} "
+            f"pixels, or change config.data.resolution."
+        )
+    latents, dtype = {name: config.latents[name] for name in LATENTS}, jnp.dtype(config.dtype)
+    encoder = Encoder(tuple(net.encoder_widths), latents, dtype)
+    decoder = Decoder(net.decoder_start_width, tuple(net.decoder_widths), channels, dtype)
+    modules = {"encoder": encoder, "decoder": decoder}
+
+    def init(rng):
+        codes = {name: jnp.zeros((1, size)) for name, size in latents.items()}
+        inputs = {"encoder": jnp.zeros((1, *data_info.image_shape)), "decoder": codes}
+        made = {
+            name: module.init(jax.random.fold_in(rng, i), inputs[name], train=False)
+            for i, (name, module) in enumerate(modules.items())
+        }
+        return {
+            "params": {MODEL: {name: v["params"] for name, v in made.items()}},
+            "mutable": {MODEL: {name: v["batch_stats"] for name, v in made.items()}},
+        }
+
+    def of(variables, name):
+        params, statistics = (variables[c][MODEL][name] for c in ("params", "mutable"))
+        return {"params": params, "batch_stats": statistics}
+
+    def apply(name, variables, inputs):
+        return modules[name].apply(of(variables, name), inputs, train=False)
+
+    def train_apply(name, variables, inputs):
+        out, new = modules[name].apply(
+            of(variables, name), inputs, train=True, mutable=["batch_stats"]
+        )
+        return out, new["batch_stats"]
+
+    return Autoencoder(
+        init=init,
+        encode=lambda variables, image: apply("encoder", variables, image),
+        decode=lambda variables, codes: apply("decoder", variables, codes),
+        prior=standard_normal_prior(latents),
+        train_encode=lambda variables, image: train_apply("encoder", variables, image),
+        train_decode=lambda variables, codes: train_apply("decoder", variables, codes),
+    )

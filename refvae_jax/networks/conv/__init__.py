@@ -1,0 +1,1 @@
+"""Convolutions in forms that suit the machine."""

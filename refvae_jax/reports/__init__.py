@@ -1,0 +1,1 @@
+"""Reports: tables, curves and comparisons of many runs, and a sheet of a data set."""

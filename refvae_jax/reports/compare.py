@@ -1,0 +1,95 @@
+"""The figures of several runs on the same data, side by side: the mixture paper's Figures 2, 3, 5.
+
+    python -m refvae_jax.reports.compare runs/celeba_gmvae-s0 runs/celeba_mlvae-s0 --out=figures
+
+Every still figure that all of the runs have is drawn from the same test images and the same
+draws: swaps (Figures 2 and 3), interpolation and random samples (Figure 5), and the reference
+paper's conditional synthesis (Figure 4).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from absl import logging
+
+from refvae_jax import config as configs
+from refvae_jax.console import LOGGER
+from refvae_jax.errors import UserError, exit_status
+from refvae_jax.figures import draw, files, grids, layout
+from refvae_jax.reports.table import TITLES
+
+
+def check_same_data(runs):
+    """Raises UserError unless all of {workdir: config} show a model the same images."""
+    (first, wanted), *others = ((path, configs.flatten(c)) for path, c in runs.items())
+    for path, flat in others:
+        exempt = configs.FREE_FIELDS + configs.SUPERVISION_FIELDS
+        names = configs.differences(wanted, flat, exempt)
+        for name in (name for name in names if name.startswith("data.")):
+            raise UserError(
+                f"{first} and {path} saw other images, config.{name} is {wanted[name]!r} and "
+                f"{flat[name]!r}: compare runs on the same data."
+            )
+
+
+def titles(runs):
+    """{workdir: the name of its method}; its folder too, where another run has the same method."""
+    names = {path: TITLES.get(c.method.name, c.method.name) for path, c in runs.items()}
+    every, folders = list(names.values()), [path.name for path in runs]
+    shown = {path: path.name if folders.count(path.name) == 1 else path for path in runs}
+    return {p: n if every.count(n) == 1 else f"{n} ({shown[p]})" for p, n in names.items()}
+
+
+def compare(workdirs, out):
+    """Draws the figures of runs side by side.
+
+    Args:
+      workdirs: their folders.
+      out: folder of the PNGs.
+
+    Returns:
+      The paths written.
+
+    Raises:
+      UserError: a folder without a run, or runs on different data.
+    """
+    for path in workdirs:
+        if not (path / "config.json").exists():
+            raise UserError(f"{path} holds no run: name folders that launch.py has trained in.")
+    runs = {path: configs.read(path / "config.json") for path in workdirs}
+    check_same_data(runs)
+    seed = next(iter(runs.values())).seed
+    drawn = {
+        title: grids.still_pictures(*draw.figure_inputs(runs[path], path), seed=seed)
+        for path, title in titles(runs).items()
+    }
+    every = dict.fromkeys(name for stills in drawn.values() for name in stills)
+    common = [name for name in every if all(name in stills for stills in drawn.values())]
+    if left_out := every.keys() - common:
+        LOGGER.info(
+            f"left out, as the latents of some runs do not allow it: {', '.join(sorted(left_out))}"
+        )
+    for name in common:
+        panels = {title: stills[name] for title, stills in drawn.items()}
+        files.save_png(layout.beside(panels), out / f"{name}.png")
+    return [out / f"{name}.png" for name in common]
+
+
+def main(argv):
+    """Draws and names the files; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="a run's folder")
+    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the pictures")
+    options = parser.parse_args(argv)
+    logging.set_verbosity(logging.ERROR)
+
+    def tell():
+        for path in compare(list(dict.fromkeys(options.runs)), options.out):
+            print(f"wrote {path}")
+
+    return exit_status(tell)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

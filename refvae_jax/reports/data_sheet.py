@@ -1,0 +1,130 @@
+"""Shows a data set as a model will see it.
+
+    python -m refvae_jax.data configs/celeba_gmvae.py
+    python -m refvae_jax.data lfw
+    python -m refvae_jax.data my_pictures/ --reference-class=neutral --out=sheet.png
+
+Sizes of the splits, groups and how many images they have, factors, memory on disk, and a contact
+sheet: reference images above unlabelled ones, or else a group a row.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+
+from configs import default
+from refvae_jax.command_line import config_from_file
+from refvae_jax.data.cache import ImageSet, open_split
+from refvae_jax.data.readers import presets
+from refvae_jax.data.readers.source import FOLDER
+from refvae_jax.errors import UserError, exit_status
+from refvae_jax.figures.files import save_png
+from refvae_jax.figures.layout import grid
+
+COLUMNS = 12
+ROWS = 8
+BINS = (1, 2, 5, 10, 20, 50, 100, 1000)
+
+
+def data_config(name, reference_class=""):
+    """The `config.data` of a config file, a folder of images or a set of `known.SETS`.
+
+    Raises:
+      UserError: it is none of these.
+    """
+    path, _, form = name.partition(":")
+    if path.endswith(".py"):
+        if not Path(path).is_file():
+            raise UserError(f"There is no config file {path}. See configs/.")
+        data = config_from_file(path, form).data
+        if data.name == FOLDER:
+            raise UserError("That config is of your own images: name their folder instead of it.")
+        return data
+    data = default.get_config().data
+    if not Path(name).is_dir():
+        presets.choose(data, name)
+        return data
+    presets.choose(data, FOLDER)
+    data.dir, data.reference_class = name, reference_class
+    two_sets = reference_class or Path(name, "reference").is_dir()
+    data.reference_split = "reference" if two_sets else ""
+    return data
+
+
+def describe(split, images):
+    """Lines of text about an ImageSet."""
+    count, *shape = images.image.shape
+    sizes = np.unique(images.label, return_counts=True)[1]
+    size_text = " x ".join(map(str, shape))
+    lines = [f"{split}: {count:,} images {size_text}, {images.image.nbytes / 1e6:,.1f} MB"]
+    if (images.label >= 0).all() and len(sizes) > 1:
+        low, middle, high = sizes.min(), int(np.median(sizes)), sizes.max()
+        lines.append(f"  {len(sizes):,} groups of {low} to {high} images, {middle} at the median")
+        lines += [f"    {text}" for text in histogram(sizes)]
+    known_factors = images.factors
+    for name, values in zip(known_factors.names, known_factors.values.T, strict=True):
+        lines.append(f"  factor {name}: {values.min():g} to {values.max():g}")
+    lines += [f"  factor {name}: {len(kinds)} kinds" for name, kinds in known_factors.kinds.items()]
+    return lines
+
+
+def histogram(sizes):
+    """Lines "10 to 19 images: 7 groups" of the sizes of groups, int [G]."""
+    counts = np.histogram(sizes, [*BINS, np.inf])[0]
+    last = [stop - 1 for stop in BINS[1:]]
+    ends = [f" to {b}" if b > a else "" for a, b in zip(BINS[:-1], last, strict=True)]
+    ends.append(" or more")
+    pairs = zip(BINS, ends, counts, strict=True)
+    return [f"{start}{end} images: {count:,} groups" for start, end, count in pairs if count]
+
+
+def contact_sheet(train: ImageSet, reference: ImageSet | None):
+    """The picture: half its rows reference, half unlabelled; or a group a row."""
+    rng = np.random.default_rng(0)
+    if reference is not None:
+        half = ROWS // 2 * COLUMNS
+        rows = [(part, rng.permutation(len(part.image))[:half]) for part in (reference, train)]
+    else:
+        groups, sizes = np.unique(train.label, return_counts=True)
+        chosen = groups[np.argsort(-np.minimum(sizes, COLUMNS), kind="stable")][:ROWS]
+        rows = [(train, np.flatnonzero(train.label == group)[:COLUMNS]) for group in chosen]
+    lines = []
+    for part, index in rows:
+        for start in range(0, len(index), COLUMNS):
+            lines.append(np.asarray(part.image[index[start : start + COLUMNS]]))
+    cells = np.zeros((len(lines), COLUMNS, *train.image.shape[1:]), np.uint8)
+    empty = np.ones(cells.shape[:2], bool)
+    for place, line in enumerate(lines):
+        cells[place, : len(line)], empty[place, : len(line)] = line, False
+    return grid(cells, empty=empty)
+
+
+def show(name, reference_class, out):
+    """Prints the description and writes the contact sheet."""
+    data = data_config(name, reference_class)
+    optional = [name for name in ("reference", "fit") if data[f"{name}_split"]]
+    parts = {name: open_split(data, name) for name in ("train", *optional, "validation", "test")}
+    for split, images in parts.items():
+        print("\n".join(describe(split, images)))
+    save_png(contact_sheet(parts["train"], parts.get("reference")), out)
+    print(f"wrote {out}")
+
+
+def main(argv):
+    """Parses the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        "python -m refvae_jax.data", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("name", help="a config file, a folder of images or a TFDS name")
+    parser.add_argument("--reference-class", default="", help="of a folder with class folders")
+    parser.add_argument("--out", type=Path, default=Path("data.png"), help="the contact sheet")
+    options = parser.parse_args(argv)
+    logging.set_verbosity(logging.ERROR)
+    return exit_status(show, options.name, options.reference_class, options.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,108 @@
+"""Finished runs, read from their folders.
+
+runs = read_runs(["runs/reference_mnist_cpu", "runs/mnist_vae-cpu-s7"])
+rows = rows_of(runs, ["vae", "rbvae"])  # Those to be averaged over seeds.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from refvae_jax import config as configs
+from refvae_jax.errors import UserError
+
+# Fields that the label of a row leaves out.
+OF_ROW = ("seed", "num_train_steps", *configs.FREE_FIELDS)
+
+
+class FinishedRun(NamedTuple):
+    """What is read of a run's folder."""
+
+    folder: Path
+    method: str
+    dataset: str
+    seed: int
+    steps: int  # It had trained for when it was scored; those of the best checkpoint may be fewer.
+    config: dict  # {"data.name": value, ...} that it was scored with.
+    scores: dict  # As in results.json.
+
+
+def read_run(folder):
+    """The FinishedRun of a folder that has a results.json."""
+    try:
+        results = json.loads((folder / "results.json").read_text())
+        config = configs.flatten(ConfigDict(results["config"]))
+        known = (results[name] for name in ("method", "dataset", "seed", "trained_steps"))
+        return FinishedRun(folder, *known, config, results["scores"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"The results of {folder} cannot be read ({type(error).__name__}: {error}): score the "
+            f"run again with launch.py --mode=eval."
+        ) from error
+
+
+def read_runs(paths):
+    """Reads runs, each once.
+
+    Args:
+      paths: folders of runs, or folders that hold such folders.
+
+    Returns:
+      [FinishedRun] in the order of the paths; those of one folder by name.
+
+    Raises:
+      UserError: one of the paths has no results, or some that cannot be read.
+    """
+    folders = {}
+    for path in map(Path, paths):
+        inside = [path, *sorted(path.glob("*/"))]
+        scored = [folder for folder in inside if (folder / "results.json").exists()]
+        if not scored:
+            raise UserError(
+                f"{path} has no results.json: name the folder of a run, and score it with "
+                f"launch.py --mode=eval if it is not."
+            )
+        folders |= {folder.resolve(): folder for folder in scored}
+    return [read_run(folder) for folder in folders.values()]
+
+
+def differing(runs, exempt):
+    """[field] that two of the runs have with other values, those of `exempt` aside."""
+    first = runs[0].config
+    return sorted({f for run in runs for f in configs.differences(first, run.config, exempt)})
+
+
+def labels_of(runs):
+    """{folder: " (field=value, ...)"}: by what runs of one method differ, beside seed and steps."""
+    labels = {}
+    for method in {run.method for run in runs}:
+        alike = [run for run in runs if run.method == method]
+        fields = differing(alike, OF_ROW)
+        for run in alike:
+            words = ", ".join(f"{field}={run.config.get(field)}" for field in fields)
+            labels[run.folder] = f" ({words})" if words else ""
+    return labels
+
+
+def rows_of(runs, known):
+    """{(method, label, steps): [run]}: the runs of each row, which differ in the seed alone.
+
+    In the order of the methods in `known`, others at the end; labels in the order of the runs.
+
+    Raises:
+      UserError: two runs of a row have the same seed.
+    """
+    labels, rows = labels_of(runs), {}
+    for run in runs:
+        members = rows.setdefault((run.method, labels[run.folder], run.steps), [])
+        for twin in (other for other in members if other.seed == run.seed):
+            raise UserError(
+                f"{twin.folder} and {run.folder} are both {run.method} on {run.dataset} after "
+                f"{run.steps:,} steps with seed {run.seed}: name one of them."
+            )
+        members.append(run)
+    methods, places = [*known, *(row[0] for row in rows)], [row[1] for row in rows]
+    order = sorted(rows, key=lambda row: (methods.index(row[0]), places.index(row[1]), row[2]))
+    return {row: rows[row] for row in order}

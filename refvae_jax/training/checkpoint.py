@@ -1,0 +1,236 @@
+"""Checkpoints that are whole or not there: Orbax, with a digest of every file.
+
+A checkpoint is the folder `checkpoints/<step>` with the items
+
+    variables  {"params", "mutable"}: all that inference needs
+    rest       the rest of the TrainState (step, optimiser)
+    record     JSON: {"config", "image_shape", "num_train_images", "train_digest"}
+    metrics    JSON: {"recon"}, the validation error, where this step was validated
+
+and MANIFEST.json, the SHA-256 of each file, written before Orbax renames the folder into place.
+Orbax itself notices few flipped bits, so the digests are checked before anything is read; a
+folder that fails is moved to `damaged/`, with a warning, and the one before it is used.
+"""
+
+import contextlib
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
+
+from refvae_jax.errors import UserError
+from refvae_jax.training.state import TrainState, variables_of
+
+MANIFEST = "MANIFEST.json"
+FOLDER = "checkpoints"
+
+
+def _digest(path):
+    """SHA-256 of a file; of Orbax's own metadata, without the time that the rename adds to it."""
+    if path.name == "_CHECKPOINT_METADATA":
+        content = json.loads(path.read_text())
+        content.pop("commit_timestamp_nsecs", None)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digests(folder):
+    """{relative path: digest} of every file below the folder but the manifest itself."""
+    later = (folder / MANIFEST, folder / "commit_success.txt")  # Not there yet at that time.
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in later)
+    return {str(path.relative_to(folder)): _digest(path) for path in files}
+
+
+def damage(folder):
+    """What is wrong with a checkpoint folder, as a phrase; "" if every file is as written."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        found = _digests(folder)
+    except (OSError, ValueError) as error:
+        return f"its files cannot be read ({type(error).__name__})"
+    wrong = [n for n in sorted(manifest.keys() | found.keys()) if manifest.get(n) != found.get(n)]
+    return f"{wrong[0]} is not as it was written" if wrong else ""
+
+
+def steps(workdir):
+    """The steps of the committed checkpoints, ascending."""
+    folder = Path(workdir) / FOLDER
+    return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+
+
+def _warn(step, problem):
+    print(f"warning: checkpoint {step} is damaged: {problem}.", file=sys.stderr)
+
+
+def set_damaged_aside(workdir):
+    """Moves damaged and half-written checkpoints to `damaged/`, with a warning each."""
+    workdir = Path(workdir)
+    aside = workdir / "damaged"
+    for step in steps(workdir):
+        folder = workdir / FOLDER / str(step)
+        if problem := damage(folder):
+            _warn(step, f"{problem}; moved to {aside}")
+            aside.mkdir(exist_ok=True)
+            shutil.rmtree(aside / folder.name, ignore_errors=True)
+            folder.rename(aside / folder.name)
+    for half in (workdir / FOLDER).glob("*orbax-checkpoint-tmp*"):
+        shutil.rmtree(half)  # A save that a kill cut short: never committed.
+
+
+class Checkpoints:
+    """Saves and restores TrainStates in a workdir; one writer at a time.
+
+    Args:
+      workdir: the run's folder.
+      keep_last: how many of the newest are kept, beside the one of lowest validation error.
+      keep_every_steps: also keep those at multiples of this; 0 for none.
+    """
+
+    def __init__(self, workdir, keep_last, keep_every_steps):
+        self._folder = Path(workdir).resolve() / FOLDER
+        policies = [
+            policy.LatestN(keep_last),
+            # Orbax sorts ascending and keeps the last.
+            policy.BestN(
+                get_metric_fn=lambda m: m["recon"],
+                reverse=True,
+                n=1,
+                keep_checkpoints_without_metrics=False,
+            ),
+        ]
+        if keep_every_steps:
+            policies.append(policy.EveryNSteps(keep_every_steps))
+        options = ocp.CheckpointManagerOptions(
+            best_fn=lambda m: m["recon"],  # Orbax writes metrics only where it has this.
+            best_mode="min",
+            preservation_policy=policy.AnyPreservationPolicy(policies),
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
+        )
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
+
+    def _write_manifest(self):
+        # Called when all files of a save are written and the folder is not yet renamed into
+        # place: the rename then commits the data and their digests together.
+        if jax.process_index() == 0:
+            (folder,) = self._folder.glob("*orbax-checkpoint-tmp*")
+            (folder / MANIFEST).write_text(json.dumps(_digests(folder)))
+
+    def save(self, state, record, metrics=None):
+        """Starts writing the state; it is on disk after the next `save`, or `close`.
+
+        Args:
+          state: TrainState, replicated.
+          record: a JSON-ready dict, see the module's docstring.
+          metrics: {"recon": float} where this step was validated.
+        """
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return
+        rest = {"opt_state": state.opt_state, "nonfinite_step": state.nonfinite_step}
+        items = ocp.args.Composite(
+            variables=ocp.args.StandardSave(variables_of(state)),
+            rest=ocp.args.StandardSave(rest | {"step": state.step}),
+            record=ocp.args.JsonSave(record),
+        )
+        self._manager.save(step, args=items, metrics=metrics)
+
+    def latest_step(self):
+        """The newest step on disk, or None; waits for a save that is under way."""
+        self._manager.wait_until_finished()
+        return self._manager.latest_step()
+
+    def restore(self, template):
+        """The newest state, on the devices of the template, or None where there is none."""
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        rest = {"opt_state": template.opt_state, "nonfinite_step": template.nonfinite_step}
+        items = ocp.args.Composite(
+            variables=ocp.args.StandardRestore(variables_of(template)),
+            rest=ocp.args.StandardRestore(rest | {"step": template.step}),
+        )
+        got = self._manager.restore(step, args=items)
+        return TrainState(**got["rest"], **got["variables"])
+
+    def close(self):
+        """Waits until the last save is on disk; raises what went wrong with it."""
+        try:
+            self._manager.wait_until_finished()
+        finally:
+            self._manager.close()
+
+
+def validation_errors(workdir):
+    """{step: validation error} of the checkpoints that were validated."""
+    found = {}
+    for step in steps(workdir):
+        path = Path(workdir) / FOLDER / str(step) / "metrics" / "metrics"
+        # Not validated, or damaged: then the digests will say so when it is read as a whole.
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found[step] = float(json.loads(path.read_text())["recon"])
+    return found
+
+
+def read_record(workdir, step):
+    """What was saved beside the parameters of a checkpoint: its config and the images' shape."""
+    folder = Path(workdir) / FOLDER / str(step)
+    return json.loads((folder / "record" / "metadata").read_text())
+
+
+def load(workdir, step="best"):
+    """Reads a checkpoint for inference, as numpy, whatever devices wrote it.
+
+    Args:
+      workdir: the run's folder.
+      step: "best" (lowest validation error), "last", or a number.
+
+    Returns:
+      (variables, record, step)
+
+    Raises:
+      UserError: there is no such checkpoint, or none that is whole.
+    """
+    workdir = Path(workdir).resolve()
+    present = steps(workdir)
+    if step == "best":
+        errors = validation_errors(workdir)
+        order = sorted(errors, key=errors.get) or present[::-1]
+    else:
+        order = present[::-1] if step == "last" else [s for s in present if str(s) == str(step)]
+    for candidate in order:
+        folder = workdir / FOLDER / str(candidate)
+        if problem := damage(folder):
+            _warn(candidate, problem)
+            continue
+        # Every process may read alone: by default Orbax makes all of them wait for each other.
+        alone = ocp.options.MultiprocessingOptions(
+            primary_host=jax.process_index(),
+            active_processes={jax.process_index()},
+            barrier_sync_key_prefix=f"load{jax.process_index()}",
+        )
+        # A Checkpointer would warn that a part of a checkpoint has no metadata of a whole one.
+        handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+        with contextlib.closing(handler) as reader:
+            tree = reader.metadata(folder / "variables").tree
+            template = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
+            variables = reader.restore(
+                folder / "variables", args=ocp.args.StandardRestore(template)
+            )
+        return variables, read_record(workdir, candidate), candidate
+    if not workdir.exists():
+        raise UserError(
+            f"There is no run in {workdir}, for there is no such folder: name the folder of a run, "
+            f"or train there first, with --mode=train."
+        )
+    have = f"it has {', '.join(map(str, present))}" if present else "it has none"
+    raise UserError(
+        f"{workdir} has no usable checkpoint {step!r} ({have}): train there first, with "
+        f"--mode=train."
+    )

@@ -1,0 +1,74 @@
+"""Devices: the mesh, where arrays live on it, and how the step is mapped over it.
+
+Two ways, `config.parallel.map`:
+
+- "jit" (default): the step is written for the global batch and the compiler splits it. The result
+  does not depend on the number of devices, to rounding: batch norm, group posteriors and noise are
+  those of the whole batch.
+- "pmap": one replica a device. Gradients, running batch statistics and scalars are averaged;
+  what is computed over a batch (batch norm, group posteriors, repulsion) is so per replica, and
+  each replica draws its own noise. Cheaper in communication, another objective where groups are
+  small.
+
+In both the state is one replicated global array, donated to the step.
+"""
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from refvae_jax.errors import UserError
+from refvae_jax.training.step import make_update
+
+AXIS = "batch"
+MAPS = ("jit", "pmap")
+
+
+def make_mesh():
+    """A one-axis mesh of all devices of all processes."""
+    # By process, not as jax.make_mesh follows a TPU's topology: process p has the p-th part of each
+    # batch, so in any other order the images, and with them their noise, would change places.
+    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    # Auto: under the default, Explicit, gathers over the batch would need shardings of their own.
+    return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh):
+    """The sharding of the state: whole on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def check_batch_size(batch_size, num_devices):
+    """Raises UserError where the batch does not divide among the devices."""
+    if batch_size % num_devices:
+        near = max(batch_size - batch_size % num_devices, num_devices)
+        raise UserError(
+            f"config.batch_size {batch_size} does not divide among {num_devices} devices: "
+            f"take a multiple, for example --config.batch_size={near}."
+        )
+
+
+def map_update(method, optimizers, seed, mesh, how):
+    """The compiled step(state, batch) -> (state, scalars).
+
+    `how` is one of MAPS.
+    """
+    whole, parts = PartitionSpec(), PartitionSpec(AXIS)
+    axis = AXIS if how == "pmap" else None
+    update = make_update(method, optimizers, seed, axis_name=axis)
+    if how == "pmap":  # jax.pmap itself, compiled ahead, takes no arrays of several processes.
+        update = jax.shard_map(
+            update, mesh=mesh, in_specs=(whole, parts), out_specs=whole, check_vma=False
+        )
+    return jax.jit(
+        update,
+        in_shardings=(replicated(mesh), NamedSharding(mesh, parts)),
+        out_shardings=replicated(mesh),
+        donate_argnums=0,
+    )
+
+
+def put_batch(batch, mesh):
+    """Puts this process's part of a batch, [B / processes, ...] each, on its devices."""
+    split = NamedSharding(mesh, PartitionSpec(AXIS))
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split, x), batch)

@@ -1,0 +1,66 @@
+"""What training writes: metrics.jsonl, timing.jsonl and TensorBoard events.
+
+metrics.jsonl holds what the run computed, a line per log step, and nothing of the clock: a run that
+was killed and resumed leaves the identical file. timing.jsonl holds what the machine did.
+"""
+
+import json
+from pathlib import Path
+
+import jax
+
+from refvae_jax.files import append_json_line, atomic
+
+
+def _step_of(line):
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return float("inf")  # A line that a kill cut short.
+
+
+def cut_back(path, step):
+    """Removes the lines of a .jsonl that are later than `step`, as if they had never been."""
+    path = Path(path)
+    if path.exists():
+        kept = [line for line in path.read_text().splitlines(True) if _step_of(line) <= step]
+        with atomic(path) as temporary:
+            temporary.write_text("".join(kept))
+
+
+class Journal:
+    """metrics.jsonl, timing.jsonl and TensorBoard events of a workdir, by the first process only.
+
+    clu's writer is loaded at the first line: importing it loads TensorFlow, which takes seconds
+    that the first step should not wait for.
+    """
+
+    def __init__(self, workdir):
+        self._workdir = Path(workdir)
+        self._main = jax.process_index() == 0
+        self._board = None
+
+    def cut_back(self, step):
+        """Removes the lines of later steps; TensorBoard's events stay."""
+        if self._main:
+            for name in ("metrics.jsonl", "timing.jsonl"):
+                cut_back(self._workdir / name, step)
+
+    def write(self, step, scalars, speed=None):
+        """Writes {name: float}; `speed` is what `Progress.report` gives, of this machine."""
+        if not self._main:
+            return
+        append_json_line({"step": step} | scalars, self._workdir / "metrics.jsonl")
+        if speed is not None:
+            append_json_line({"step": step} | speed, self._workdir / "timing.jsonl")
+            scalars = scalars | {"images_per_second": speed["images_per_second"]}
+        if self._board is None:
+            from clu import metric_writers
+
+            self._board = metric_writers.SummaryWriter(str(self._workdir))
+        self._board.write_scalars(step, scalars)
+
+    def close(self):
+        """Flushes what is waiting."""
+        if self._board is not None:
+            self._board.close()

@@ -1,0 +1,57 @@
+"""What training measures on the validation images: the error that chooses the best checkpoint."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from refvae_jax.data import evaluation_batches
+from refvae_jax.methods import losses
+from refvae_jax.training import devices
+from refvae_jax.training.step import to_unit_range
+
+
+def make_validate(method, mesh, batch_size):
+    """validate(variables, images) -> {"squared_error", "change/LATENT"}, see below.
+
+    squared_error: of an image of [0, 1] by decode(mean of encode(x)), summed over its pixels and
+      channels, mean over all images of the set, for any batch size; the same for every method.
+    change/LATENT, where there are several: how much that latent of another image changes the
+      decoded one, in the first batch; 1 = as much as another image, 0 = the decoder ignores it.
+    """
+
+    def encode(variables, batch):
+        return {n: q.mean for n, q in method.encode(variables, batch["image"]).items()}
+
+    def total(variables, batch):
+        batch = to_unit_range(batch)
+        recon = method.decode(variables, encode(variables, batch))
+        return jnp.sum(losses.squared_error(batch["image"], recon) * batch["mask"])
+
+    def changes(variables, batch):
+        codes = encode(variables, to_unit_range(batch))
+        recon = method.decode(variables, codes)
+        between = jnp.sum(jnp.abs(jnp.roll(recon, 1, axis=0) - recon))
+        changed = {}
+        for name in codes if len(codes) > 1 else ():
+            given = codes | {name: jnp.roll(codes[name], 1, axis=0)}
+            change = jnp.sum(jnp.abs(method.decode(variables, given) - recon))
+            changed[f"change/{name}"] = change / jnp.maximum(between, 1e-9)
+        return changed
+
+    sharding = devices.replicated(mesh)
+    total, changes = (jax.jit(f, out_shardings=sharding) for f in (total, changes))
+    share = batch_size // jax.process_count()
+    mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
+
+    def validate(variables, images):
+        sums, changed = [], {}
+        for batch in evaluation_batches.evaluation_batches(images, batch_size=batch_size):
+            part = {name: batch[name][mine] for name in ("image", "mask")}
+            part = devices.put_batch(part, mesh)
+            if not sums:
+                changed = changes(variables, part)
+            sums.append(total(variables, part))
+        error = np.sum(jax.device_get(sums), dtype=np.float64) / len(images.image)
+        return {name: float(x) for name, x in {"squared_error": error, **changed}.items()}
+
+    return validate

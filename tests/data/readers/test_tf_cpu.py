@@ -1,0 +1,32 @@
+"""TensorFlow starts without a word, and what it had to say comes out if it cannot start."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from refvae_jax.data.readers.tf_cpu import stderr_held_back
+
+
+def test_tensorflow_starts_silently():
+    program = (
+        "from refvae_jax.data.readers.tf_cpu import import_tensorflow as i; print(i().add(1, 2))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "shape=()" in done.stdout, done.stderr
+    assert done.stderr == ""
+
+
+def test_held_back_words_are_dropped(capfd):
+    with stderr_held_back():
+        os.write(2, b"noise")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "after"
+
+
+def test_an_exception_brings_held_back_words_back(capfd):
+    with pytest.raises(ImportError), stderr_held_back():
+        os.write(2, b"no such library")
+        raise ImportError
+    assert capfd.readouterr().err == "no such library"

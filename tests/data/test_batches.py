@@ -1,0 +1,113 @@
+"""What a batch holds in each setting, and what is wrong with the sets."""
+
+import numpy as np
+import pytest
+
+from configs import mnist_rbvae, quickstart
+from refvae_jax.data import batches, cache
+from refvae_jax.data.groups import known_groups
+from refvae_jax.data.readers.factors_file import no_factors
+from refvae_jax.errors import UserError
+
+
+def images(size, shape=(4, 4, 3), first=0):
+    row = np.arange(first, first + size)
+    image = np.broadcast_to(row[:, None, None, None], (size, *shape)).astype(np.uint8)
+    return cache.ImageSet(image, (row % 10).astype(np.int32), (), no_factors(size))
+
+
+@pytest.fixture
+def splits(monkeypatch):
+    """{split: ImageSet} that the tests may change, opened in place of real data."""
+    made = {"train": images(40), "reference": images(20, first=100)}
+    monkeypatch.setattr(cache, "open_split", lambda data, name: made[name])
+    return made
+
+
+@pytest.fixture
+def config():
+    config = mnist_rbvae.get_config("smoke")
+    config.batch_size, config.num_train_steps = 10, 4
+    return config
+
+
+def test_group_batches_hold_images_with_their_groups(splits, config):
+    config.data.grouped_fraction = 0.5
+    group = known_groups(splits["train"].label, 0.5, config.seed)
+    sets = batches.training_sets(config, "group")
+    for batch in batches.training_batches(sets, config, 0):
+        assert batch.keys() == {"image", "group"}
+        np.testing.assert_array_equal(batch["group"], group[batch["image"][:, 0, 0, 0]])
+
+
+def test_reference_batches_hold_images_of_both_sets(splits, config):
+    sets = batches.training_sets(config, "reference")
+    for batch in batches.training_batches(sets, config, 0):
+        assert batch.keys() == {"unlabelled", "reference"}
+        assert batch["unlabelled"].keys() == batch["reference"].keys() == {"image"}
+        assert batch["unlabelled"]["image"].max() < 40
+        assert batch["reference"]["image"].min() >= 100
+
+
+def test_unsupervised_batches_hold_images_only(splits, config):
+    sets = batches.training_sets(config, "unsupervised")
+    (batch, *_) = batches.training_batches(sets, config, 0)
+    assert batch.keys() == {"image"}
+
+
+@pytest.mark.parametrize("setting", batches.SETTINGS)
+def test_example_has_the_form_of_a_batch(splits, config, setting):
+    sets = batches.training_sets(config, setting)
+    (batch, *_) = batches.training_batches(sets, config, 0)
+    example = batches.example_batch(sets, config.batch_size)
+
+    def form(part):
+        return {
+            name: form(x) if isinstance(x, dict) else (x.shape, x.dtype) for name, x in part.items()
+        }
+
+    assert form(example) == form(batch)
+
+
+def test_no_reference_split(splits):
+    config = quickstart.get_config("smoke")
+    config.method.name = "rbvae"
+    with pytest.raises(UserError, match=r"rbvae needs reference images.*reference_split"):
+        batches.training_sets(config, "reference")
+
+
+def test_shapes_differ(splits, config):
+    splits["reference"] = images(20, (4, 4, 1))
+    with pytest.raises(UserError, match=r"\[4, 4, 3\].*\[4, 4, 1\].*prepare both"):
+        batches.training_sets(config, "reference")
+
+
+def test_empty_reference_split(splits, config):
+    splits["reference"] = images(0)
+    with pytest.raises(UserError, match="reference split is empty"):
+        batches.training_sets(config, "reference")
+
+
+def test_fewer_reference_images_than_a_batch(splits, config):
+    splits["reference"] = images(9)
+    with pytest.raises(UserError, match="the reference split has 9 images"):
+        batches.training_sets(config, "reference")
+
+
+def test_the_seed_decides_the_order(splits, config):
+    sets = batches.training_sets(config, "unsupervised")
+    drawn = []
+    for config.seed in (0, 0, 1):
+        (batch, *_) = batches.training_batches(sets, config, 0)
+        drawn.append(batch["image"])
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert np.any(drawn[0] != drawn[2])
+
+
+def test_members_of_a_group_follow_each_other(splits, config):
+    """40 images in 10 groups of 4, in chunks of 2: a batch of 10 holds whole pairs."""
+    config.data.group_chunk, config.data.grouped_fraction = 2, 1.0
+    sets = batches.training_sets(config, "group")
+    for batch in batches.training_batches(sets, config, 0):
+        pairs = batch["group"].reshape(5, 2)
+        np.testing.assert_array_equal(pairs[:, 0], pairs[:, 1])

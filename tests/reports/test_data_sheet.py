@@ -1,0 +1,47 @@
+"""What `python -m refvae_jax.data` says of a folder of images."""
+
+import imageio.v3 as imageio
+import numpy as np
+from PIL import Image
+
+from refvae_jax.reports import data_sheet as shown
+
+
+def make(root, sizes):
+    for place, (name, size) in enumerate(sizes.items()):
+        (root / name).mkdir(parents=True)
+        for i in range(size):
+            pixels = Image.new("RGB", (20, 20), (10 * place + 20, i, 0))
+            pixels.save(root / name / f"{i}.png")
+
+
+def test_groups_of_a_folder(tmp_path, capsys):
+    make(tmp_path / "pictures", {"a": 20, "b": 40})
+    out = tmp_path / "sheet.png"
+    assert shown.main([str(tmp_path / "pictures"), f"--out={out}"]) == 0
+    said = capsys.readouterr().out
+    assert "train: 48 images 64 x 64 x 3" in said
+    assert "2 groups of 16 to 32 images" in said
+    assert "10 to 19 images: 1 groups" in said and "20 to 49 images: 1 groups" in said
+    assert "test: 6 images" in said
+    red = imageio.imread(out)[30, :, 0]  # The first row of cells holds one group.
+    assert len(set(red.tolist()) & {20, 30}) == 1
+
+
+def test_reference_above_unlabelled(tmp_path, capsys):
+    make(tmp_path / "pictures", {"neutral": 60, "happy": 60})
+    out = tmp_path / "sheet.png"
+    arguments = [str(tmp_path / "pictures"), "--reference-class=neutral", f"--out={out}"]
+    assert shown.main(arguments) == 0
+    assert "reference: 60 images" in (said := capsys.readouterr().out)
+    assert "groups" not in said  # Neutral faces are one group, which says nothing.
+    column = imageio.imread(out)[:, 30, 0]
+    places = [np.flatnonzero(column == red).mean() for red in (20, 30)]
+    assert places[0] < places[1]
+
+
+def test_errors(tmp_path, capsys):
+    assert shown.main(["lwf", f"--out={tmp_path}/x.png"]) == 2
+    assert "did you mean 'lfw'" in capsys.readouterr().err
+    assert shown.main(["configs/nothing.py"]) == 2
+    assert "no config file" in capsys.readouterr().err

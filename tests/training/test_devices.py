@@ -1,0 +1,132 @@
+"""The same step on one and on four devices, and one replica a device."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from refvae_jax.errors import UserError
+from refvae_jax.training import devices
+
+PROGRAM = """
+import json, sys
+import jax, jax.numpy as jnp, numpy as np, optax
+from configs import quickstart
+from refvae_jax import parallel
+from refvae_jax.methods import METHODS
+from refvae_jax.methods.base import DataInfo
+from refvae_jax.build import initial_state
+
+how, method_name = sys.argv[1:]
+config = quickstart.get_config("smoke")
+config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)  # Quick to compile.
+method = METHODS[method_name](config, DataInfo((16, 16, 1), 100))
+optimizers = {"model": optax.sgd(1e-4)}  # Adam would turn rounding into whole steps.
+mesh = parallel.make_mesh()
+current = jax.jit(
+    lambda: initial_state(method, optimizers, 0), out_shardings=parallel.replicated(mesh)
+)()
+step = parallel.map_update(method, optimizers, 0, mesh, how)
+rng = np.random.default_rng(0)
+
+
+def average_of_replicas(current, batch):
+    # The step of plain gradient descent along the mean of the gradients of each part.
+    total = None
+    for d in range(jax.device_count()):
+        part = slice(d * 32 // jax.device_count(), (d + 1) * 32 // jax.device_count())
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), current.step), d)
+        images = batch["image"][part].astype(np.float32) / 255
+
+        def loss(params):
+            variables = {"params": {"model": params}, "mutable": current.mutable}
+            part_batch = {"image": images, "group": batch["group"][part]}
+            return method.losses(variables, part_batch, key)["model"][0]
+
+        grads = jax.jit(jax.grad(loss))(current.params["model"])
+        total = grads if total is None else jax.tree.map(jnp.add, total, grads)
+    steps = jax.tree.map(lambda g: -1e-4 * g / jax.device_count(), total)
+    return [np.asarray(x).astype(float).ravel().tolist() for x in jax.tree.leaves(steps)]
+
+
+for _ in range(2 if how == "jit" else 1):
+    batch = {
+        "image": rng.integers(0, 256, (32, 16, 16, 1), np.uint8),
+        "group": np.tile(np.arange(-1, 3, dtype=np.int32), 8),
+    }
+    old = current
+    by_hand = average_of_replicas(old, batch) if how == "pmap" else []
+    before = [np.array(x) for x in jax.tree.leaves(old.params)]  # A copy: old is donated.
+    current, scalars = step(current, parallel.put_batch(batch, mesh))
+params = [np.asarray(x) for x in jax.tree.leaves(current.params)]
+statistics = [np.asarray(x) for x in jax.tree.leaves(current.mutable)]
+print(json.dumps({
+    "devices": jax.device_count(),
+    "donated": all(x.is_deleted() for x in jax.tree.leaves(old.params)),
+    "replicated": all(x.sharding.is_fully_replicated for x in jax.tree.leaves(current)),
+    "by_hand": by_hand,
+    "moved": [(a - b).astype(float).ravel().tolist() for a, b in zip(params, before)],
+    "params": [x.astype(float).ravel().tolist() for x in params],
+    "statistics": [x.astype(float).ravel().tolist() for x in statistics],
+    "scalars": {k: float(v) for k, v in scalars.items()},
+}))
+"""
+
+
+def run(devices, how, method="gmvae"):
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, how, method],
+        env=os.environ
+        | {
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the fixture quick_compile.
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=os.path.dirname(os.path.dirname(__file__)),
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    got = json.loads(result.stdout.splitlines()[-1])
+    assert got["devices"] == devices and got["donated"] and got["replicated"]
+    return got
+
+
+def assert_close(a, b, tolerance):
+    assert a["scalars"] == pytest.approx(b["scalars"], rel=tolerance)
+    for name in ("params", "statistics"):
+        for left, right in zip(a[name], b[name], strict=True):
+            assert left == pytest.approx(right, rel=tolerance, abs=tolerance)
+
+
+@pytest.mark.parametrize("method", ["gmvae", "mlvae"])
+def test_jit_is_the_same_on_1_and_4_devices_noise_included(method):
+    assert_close(run(1, "jit", method), run(4, "jit", method), 2e-4)
+
+
+def test_pmap_steps_along_the_average_of_its_replicas_gradients():
+    """Each of four replicas has a quarter of the batch and noise of its own."""
+    got = run(4, "pmap")
+    for moved, averaged in zip(got["moved"], got["by_hand"], strict=True):
+        assert moved == pytest.approx(averaged, rel=1e-2, abs=1e-6)
+    assert max(abs(x) for x in got["by_hand"][0]) > 0
+
+
+def test_batch_size_that_does_not_divide():
+    devices.check_batch_size(32, 4)
+    with pytest.raises(UserError, match=r"30 does not divide among 4 devices.*batch_size=28"):
+        devices.check_batch_size(30, 4)
+    with pytest.raises(UserError, match="batch_size=4"):
+        devices.check_batch_size(3, 4)
+
+
+def test_a_replica_has_the_images_that_its_loss_needs(launch, tmp_path):
+    """The batch of 6 is even, a device's share of it is not."""
+    flags = ["--config.batch_size=6", "--config.parallel.map=pmap", f"--workdir={tmp_path}"]
+    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    result = launch("--config=configs/reference_mnist_factorvae.py:smoke", *flags, env=two)
+    assert result.returncode == 2, result.stderr
+    assert "factorvae compares one half" in result.stderr and "has 3 (a device" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,224 @@
+"""Runs from end to end: complete, resumed exactly, stopped, refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from configs import quickstart
+from refvae_jax.errors import UserError
+from refvae_jax.evaluation import evaluate
+from refvae_jax.training import checkpoint, loop, setup
+
+
+def same_arrays(a, b):
+    left, right = (checkpoint.load(w, "last")[0] for w in (a, b))
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def lines(workdir, name="metrics.jsonl"):
+    return [json.loads(line) for line in (workdir / name).read_text().splitlines()]
+
+
+def test_a_run_leaves_what_the_readme_promises(trained):
+    names = {str(p.relative_to(trained)) for p in trained.rglob("*") if p.is_file()}
+    assert {"config.json", "metrics.jsonl", "timing.jsonl", "results.json"} <= names
+    pictures = {"swaps", "interpolation", "samples_prior", "samples_aggregate"}
+    assert {f"figures/{p}.png" for p in pictures} | {"figures/interpolation.gif"} <= names
+    assert any("tfevents" in name for name in names)
+    rows = lines(trained)
+    assert [r["step"] for r in rows if "loss/model" in r] == [10, 20]
+    assert [r["step"] for r in rows if "validation/squared_error" in r] == [10, 20]
+    assert not any("images_per_second" in r for r in rows), "the clock belongs in timing.jsonl"
+    assert rows[-1]["validation/squared_error"] < rows[1]["validation/squared_error"], "it learns"
+
+
+def test_validation_error_is_that_of_the_loaded_model(trained):
+    from refvae_jax.data.cache import open_split
+    from refvae_jax.inference import load
+
+    config = quickstart.get_config("smoke")
+    images = open_split(config.data, "validation").image
+    recon = load(trained, "last").reconstruct(images)
+    error = ((recon / 255.0 - images / 255.0) ** 2).sum(axis=(1, 2, 3)).mean()
+    np.testing.assert_allclose(error, lines(trained)[-1]["validation/squared_error"], rtol=0.01)
+
+
+def test_a_finished_run_has_nothing_left_to_train(trained, workdir, config):
+    before = (workdir / "metrics.jsonl").read_bytes()
+    assert loop.train(config, workdir)
+    assert (workdir / "metrics.jsonl").read_bytes() == before
+    same_arrays(trained, workdir)
+
+
+def test_a_damaged_newest_checkpoint_costs_steps_but_not_the_result(trained, workdir, config):
+    file = max((workdir / "checkpoints" / "20").rglob("*"), key=lambda p: p.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 3] ^= 16
+    file.write_bytes(content)
+    assert loop.train(config, workdir)
+    same_arrays(trained, workdir)
+    assert (workdir / "metrics.jsonl").read_bytes() == (trained / "metrics.jsonl").read_bytes()
+
+
+def start(workdir):
+    arguments = ["launch.py", "--config=configs/quickstart.py:smoke", f"--workdir={workdir}"]
+    arguments += ["--config.num_train_steps=60", "--config.checkpoint_every_steps=4"]
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=os.path.dirname(os.path.dirname(__file__)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def kill_when(process, workdir, condition, deadline=120):
+    """SIGKILL as soon as the condition holds."""
+    until = time.monotonic() + deadline
+    while not condition() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_killed_at_any_moment_it_ends_bit_identical(config, tmp_path):
+    """Killed in the middle of a save, and again some steps later; then run to the end."""
+    config.num_train_steps, config.checkpoint_every_steps = 60, 4
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for workdir in (whole, killed):
+        workdir.mkdir()
+    assert loop.train(config, whole)
+
+    folder = killed / "checkpoints"
+    kill_when(start(killed), killed, lambda: any(folder.glob("*tmp*")) and any(folder.glob("8*")))
+    assert max(checkpoint.steps(killed), default=0) < 60
+    kill_when(start(killed), killed, lambda: max(checkpoint.steps(killed), default=0) >= 20)
+    assert 20 <= max(checkpoint.steps(killed)) < 60
+    assert loop.train(config, killed)
+
+    same_arrays(whole, killed)
+    assert (whole / "metrics.jsonl").read_bytes() == (killed / "metrics.jsonl").read_bytes()
+
+
+def terminate_at(process, words):
+    """Sends SIGTERM at the line that begins with these words; the output from there on."""
+    for line in process.stdout:
+        if line.startswith(words):
+            process.send_signal(signal.SIGTERM)
+            break
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    return output
+
+
+def test_sigterm_saves_and_exits_0(tmp_path):
+    assert "stopping at step" in terminate_at(start(tmp_path), "first step")
+    assert 1 <= checkpoint.steps(tmp_path)[-1] < 60
+
+
+def test_sigterm_after_training_exits_0_with_a_word(tmp_path):
+    output = terminate_at(start(tmp_path), "evaluating")
+    assert "goes on from what is saved" in output
+    assert "Traceback" not in output
+    assert checkpoint.steps(tmp_path)[-1] == 60
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_nonfinite_loss_stops_with_the_step_and_keeps_the_last_good(config, tmp_path, monkeypatch):
+    def explode(config, learning_rate):
+        return lambda step: jax.numpy.where(step < 12, learning_rate, jax.numpy.inf)
+
+    looked = []
+    monkeypatch.setattr(setup, "schedule", explode)
+    monkeypatch.setattr(loop.SaturationWatch, "look", lambda self, step, row: looked.append(step))
+    # No line is logged between the step that breaks the parameters and the next checkpoint.
+    config.log_every_steps, config.checkpoint_every_steps = 8, 5
+    with pytest.raises(UserError, match=r"not finite at step 14.*of step 10, is good"):
+        loop.train(config, tmp_path)
+    assert checkpoint.steps(tmp_path) == [5, 10] and looked == [8]
+    for leaf in jax.tree.leaves(checkpoint.load(tmp_path)[0]):
+        assert np.isfinite(leaf).all()
+
+
+def test_learning_rate_schedules(config):
+    config.num_train_steps, config.optimizer.schedule = 200, "step"
+    rate = setup.schedule(config, 1e-3)
+    got = [float(rate(s)) for s in (0, 49, 50, 99, 100, 199)]
+    np.testing.assert_allclose(got, [1e-3, 1e-3, 2e-4, 2e-4, 4e-5, 4e-5], rtol=1e-5)
+    config.optimizer.schedule = "cosine"
+    rate = setup.schedule(config, 1e-3)
+    np.testing.assert_allclose([rate(0), rate(100), rate(200)], [1e-3, 5e-4, 0], atol=1e-9)
+
+
+def test_optimizer_is_adam_with_the_configs_constants(config):
+    config.optimizer.b1 = 0.5
+    built = setup.build(config)
+    params = setup.initial_variables(built.method, 0)["params"]["model"]
+    grads = jax.tree.map(lambda p: 0.1 + p, params)
+    tx = built.optimizers["model"]
+    expected = optax.adam(1e-3, b1=0.5)
+    got, _ = tx.update(grads, tx.init(params), params)
+    want, _ = expected.update(grads, expected.init(params), params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4), got, want)
+
+
+def test_each_player_has_adam_with_its_own_constants(config):
+    config.optimizer.schedule = "step"
+    config.optimizer.update({"learning_rate": 1e-3, "b1": 0.7, "b2": 0.99})
+    config.discriminator_optimizer.update({"learning_rate": 4e-3, "b1": 0.3, "b2": 0.8})
+    got = setup.make_optimizers(config, ("discriminator", "model"))
+    want = {
+        "discriminator": optax.adam(4e-3, b1=0.3, b2=0.8),
+        "model": optax.adam(1e-3, b1=0.7, b2=0.99),
+    }
+    assert got.keys() == want.keys()
+    for player, expected in want.items():
+        tx, params = got[player], np.zeros(2)
+        state, expected_state = tx.init(params), expected.init(params)
+        # The first update of Adam is the rate whatever its constants, the second is not.
+        for grads in (np.array([0.1, -2.0]), np.array([3.0, 0.4])):
+            update, state = tx.update(grads, state, params)
+            expected_update, expected_state = expected.update(grads, expected_state, params)
+            np.testing.assert_allclose(update, expected_update, rtol=1e-5)
+
+
+def test_other_images_than_those_trained_on_are_refused(workdir, config):
+    config.data.train_split = "train[:500]"
+    with pytest.raises(UserError, match="num_train_images was 512, is 500"):
+        loop.train(config, workdir)
+
+
+def test_fewer_steps_than_are_trained_are_refused(workdir, config):
+    config.num_train_steps = 10
+    with pytest.raises(UserError, match="is trained to step 20 already"):
+        loop.train(config, workdir)
+
+
+@pytest.mark.parametrize("mode", [loop.train, evaluate.evaluate, evaluate.draw])
+def test_as_many_other_images_are_refused_too(workdir, config, mode):
+    config.data.train_split = "train[1:513]"
+    with pytest.raises(UserError, match="train_digest was"):
+        mode(config, workdir)
+
+
+@pytest.mark.parametrize(
+    ("split", "problem"), [("test[:0]", "empty"), ("test[:1]", "single image")]
+)
+def test_what_is_wrong_with_the_test_split_is_told_before_training(config, split, problem):
+    config.data.test_split = split
+    with pytest.raises(UserError, match=problem):
+        setup.build(config)
+
+
+def test_images_of_which_nothing_is_known_are_warned_of(config, monkeypatch, capsys):
+    monkeypatch.setattr(setup, "classes", lambda part: {})
+    setup.build(config)
+    assert "nothing is known of these images to score by" in capsys.readouterr().out
