@@ -26,4 +26,4 @@ def get_config(arg=""):
 def unseen(config):
     """Whole groups are held out; probes learn from half of the images of each test group."""
     config.data.split_by = "groups"
-    config.data.fit_split, config.data.test_split = "test@members[:50%]", "test@members[50%:]"
+    config.data.probe_train_split, config.data.test_split = "test@members[:50%]", "test@members[50%:]"

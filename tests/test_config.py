@@ -72,7 +72,7 @@ def test_the_users_own_images_are_named_by_their_folder(config, tmp_path, monkey
 
 def test_what_only_scoring_looks_at_may_change(config):
     new = config.copy_and_resolve_references()
-    new.data.test_split, new.data.fit_split = "test@members[50%:]", "test@members[:50%]"
+    new.data.test_split, new.data.probe_train_split = "test@members[50%:]", "test@members[:50%]"
     assert configs.same_run(config, new, "run") == ""
 
 

@@ -30,7 +30,7 @@ REFERENCE = {
     "data.train_split": "unlabelled",
     "data.reference_split": "reference",
     "data.validation_split": "validation",
-    "data.fit_split": "probe_fit",
+    "data.probe_train_split": "probe_fit",
     "data.test_split": "probe_test",
 }
 MIXTURE = {

@@ -52,7 +52,7 @@ def cpu(config):
 
 def smoke(config):
     """Shrinks a run to a minute; preparing the data takes as long as ever."""
-    splits = {name: config.data[f"{name}_split"] for name in ("train", "fit", "test")}
+    splits = {name: config.data[f"{name}_split"] for name in ("train", "probe_train", "test")}
     default.smoke(config)
     with config.unlocked():
         for name, split in splits.items():

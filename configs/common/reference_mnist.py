@@ -25,7 +25,7 @@ def make(name, arg, tuned=None, **method):
     data.resolution = 64
     data.train_split, data.reference_split = "unlabelled", "reference"
     data.validation_split, data.test_split = "validation", "probe_test"
-    data.fit_split = "probe_fit"
+    data.probe_train_split = "probe_fit"
     config.batch_size = 36
     config.num_train_steps = -(-30 * UNLABELLED_IMAGES // config.batch_size)
     config.validate_every_steps = config.checkpoint_every_steps = 2_000
@@ -90,7 +90,7 @@ def smoke(config):
     config.batch_size = 8
     config.log_every_steps = config.validate_every_steps = config.checkpoint_every_steps = 10
     config.data.train_split, config.data.reference_split = "unlabelled[:256]", "reference[:256]"
-    config.data.validation_split, config.data.fit_split = "validation[:64]", "probe_fit[:128]"
+    config.data.validation_split, config.data.probe_train_split = "validation[:64]", "probe_fit[:128]"
     config.data.test_split = "probe_test[:128]"
     config.network.encoder_widths = (4, 4, 8, 8)
     config.network.decoder_start_width = 8

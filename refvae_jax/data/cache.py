@@ -57,7 +57,7 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
 
     Args:
       data_config: `config.data`, see configs/default.py.
-      split: which of them: "train", "reference", "validation", "fit" or "test".
+      split: which of them: "train", "reference", "validation", "probe_train" or "test".
 
     Returns:
       The images at [resolution, resolution], in the order of the data set.
@@ -66,7 +66,7 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
       UserError: if the set or the split cannot be used; the sentence says what to do.
       OSError: if the cache cannot be written.
     """
-    if split == "fit" and not data_config.fit_split:
+    if split == "probe_train" and not data_config.probe_train_split:
         split = "train"
     source = Source(
         data_dir=_data_dir(data_config.dir, data_config.name),

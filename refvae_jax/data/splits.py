@@ -8,14 +8,14 @@ from refvae_jax.data.cache import ImageSet, open_split
 from refvae_jax.data.order import make_rng, place_in_group
 from refvae_jax.errors import UserError
 
-VALIDATION_SHARE = 0.2  # Of `fit`, where validation has other groups.
+VALIDATION_SHARE = 0.2  # Of `probe_train`, where validation has other groups.
 
 
 class Splits(NamedTuple):
-    """The parts of a data set; `fit` is what probes learn from."""
+    """The parts of a data set; `probe_train` is what probes learn from."""
 
     train: ImageSet
-    fit: ImageSet
+    probe_train: ImageSet
     validation: ImageSet
     test: ImageSet
     reference: ImageSet | None = None
@@ -24,34 +24,34 @@ class Splits(NamedTuple):
 def open_splits(config):
     """All parts of the config's data, Splits."""
     reference = ("reference",) if config.data.reference_split else ()
-    names = ("train", "fit", "validation", "test", *reference)
+    names = ("train", "probe_train", "validation", "test", *reference)
     return Splits(*(open_split(config.data, name) for name in names))
 
 
 def fair_rows(splits):
-    """Which rows of `fit` and test `comparable` uses, by their labels alone.
+    """Which rows of `probe_train` and test `comparable` uses, by their labels alone.
 
     Returns:
       (rows of test, rows of fit to learn from, rows of fit in the place of validation), int64
       each; None for a part that stays as it is.
 
     Raises:
-      UserError: `fit` and test have no group in common, or only one image of each; or test has
+      UserError: `probe_train` and test have no group in common, or only one image of each; or test has
         too few images to exchange anything.
     """
     if len(splits.test.label) < 2:
         raise UserError("The test split has a single image: --config.data.test_split needs two.")
-    fit = splits.fit.label
+    fit = splits.probe_train.label
     known = np.isin(splits.test.label, fit)
     if np.count_nonzero(known) == 1:
         raise UserError(
             "Only one test image is of a group that probes learn from, and exchanging codes takes "
-            "two: put more images of the groups of data.fit_split into the test split."
+            "two: put more images of the groups of data.probe_train_split into the test split."
         )
     if not known.any():
         raise UserError(
             "No group of the test split is in the split that probes learn from: divide the images "
-            "of the test groups with --config.data.fit_split='test@members[:50%]' "
+            "of the test groups with --config.data.probe_train_split='test@members[:50%]' "
             "--config.data.test_split='test@members[50%:]'."
         )
     tested = None if known.all() else np.flatnonzero(known)
@@ -64,7 +64,7 @@ def fair_rows(splits):
         raise UserError(
             "Each test group has a single image in the split that probes learn from, and two "
             "are needed, to learn from one and to choose the probes on the other: take groups "
-            "with more images, or a larger share of them in data.fit_split."
+            "with more images, or a larger share of them in data.probe_train_split."
         )
     return tested, np.flatnonzero(~held), np.flatnonzero(held)
 
@@ -73,14 +73,14 @@ def comparable(splits):
     """Splits whose labels count from 0 and are known to whatever is scored on them.
 
     Groups of the test part may be in none of train and validation (unseen persons). Then judges
-    learn from `fit` instead of train, and a fifth of each group of `fit` takes the place of
-    validation. Test images of groups that `fit` lacks are left out.
+    learn from `probe_train` instead of train, and a fifth of each group of `probe_train` takes the place of
+    validation. Test images of groups that `probe_train` lacks are left out.
 
     Raises:
       UserError: as of `fair_rows`.
     """
     tested, learned, held = fair_rows(splits)
-    test, fit, validation, train = splits.test, splits.fit, splits.validation, splits.train
+    test, fit, validation, train = splits.test, splits.probe_train, splits.validation, splits.train
     if tested is not None:
         test = take(test, tested)
     if held is not None:

@@ -124,7 +124,7 @@ def agreement_of_two(column):
 
 def chance_levels(splits):
     """The Chance of `comparable` Splits; errors are scored on their test part."""
-    train, fit, test = splits.train, splits.fit, splits.test
+    train, fit, test = splits.train, splits.probe_train, splits.test
     mean_image = train.image.mean(axis=0, dtype=np.float64) / 255
     names, values, mae = test.factors.names, test.factors.values, {}
     another = {n: agreement_of_two(column) for n, (column, _) in classes(test).items()}

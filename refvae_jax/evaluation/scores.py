@@ -112,7 +112,7 @@ def by_factor(names, metric, values):
 
 def code_scores(model, splits, seed, setting):
     """How well each latent tells classes and factors, by every probe, mean and sample."""
-    parts = (splits.fit, splits.validation, splits.test)
+    parts = (splits.probe_train, splits.validation, splits.test)
     encoded = [model.encode(part.image) for part in parts]
     known, numbers = [classes(part) for part in parts], [part.factors.values for part in parts]
     names = splits.test.factors.names

@@ -105,7 +105,7 @@ def contact_sheet(train: ImageSet, reference: ImageSet | None):
 def show(name, reference_class, out):
     """Prints the description and writes the contact sheet."""
     data = data_config(name, reference_class)
-    optional = [name for name in ("reference", "fit") if data[f"{name}_split"]]
+    optional = [name for name in ("reference", "probe_train") if data[f"{name}_split"]]
     parts = {name: open_split(data, name) for name in ("train", *optional, "validation", "test")}
     for split, images in parts.items():
         print("\n".join(describe(split, images)))

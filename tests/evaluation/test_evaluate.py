@@ -226,7 +226,7 @@ def test_scores_of_a_sample_are_of_samples_of_every_part(splits, monkeypatch):
     scores.code_scores(Wide(), splits, seed=0, setting="reference")
     means, samples = seen[::2], seen[1::2]  # Of content and style.
     for latent, (mean, sample) in enumerate(zip(means, samples, strict=True)):
-        for place, part in enumerate((splits.fit, splits.validation, splits.test)):
+        for place, part in enumerate((splits.probe_train, splits.validation, splits.test)):
             np.testing.assert_array_equal(mean[place][:, 0], part.image[:, 0, latent, 0])
             noise = (sample[place] - mean[place]) / np.exp(10)
             assert abs(noise.std() - 1) < 0.15 and abs(noise.mean()) < 0.2
@@ -235,7 +235,7 @@ def test_scores_of_a_sample_are_of_samples_of_every_part(splits, monkeypatch):
 @pytest.fixture
 def uneven(splits):
     """Splits that their sizes tell apart."""
-    sizes = {"train": 600, "fit": 500, "validation": 400, "test": 300}
+    sizes = {"train": 600, "probe_train": 500, "validation": 400, "test": 300}
     return Splits(*(take(getattr(splits, n), np.arange(k)) for n, k in sizes.items()))
 
 

@@ -80,9 +80,9 @@ def test_unseen_groups_are_compared_among_themselves():
     assert parts.test.class_names == ("70", "90")
     assert parts.test.image[:, 0, 0, 0].tolist() == [70, 90, 90]
     np.testing.assert_array_equal(np.bincount(parts.validation.label), [2, 2])
-    np.testing.assert_array_equal(np.bincount(parts.fit.label), [8, 8])
-    np.testing.assert_array_equal(parts.train.label, parts.fit.label)
-    images = np.concatenate([parts.fit.image, parts.validation.image])[:, 0, 0, 0]
+    np.testing.assert_array_equal(np.bincount(parts.probe_train.label), [8, 8])
+    np.testing.assert_array_equal(parts.train.label, parts.probe_train.label)
+    images = np.concatenate([parts.probe_train.image, parts.validation.image])[:, 0, 0, 0]
     assert sorted(images) == [70] * 10 + [90] * 10
 
 
@@ -90,13 +90,13 @@ def test_probes_are_never_chosen_on_what_they_learn_from():
     train, validation, fit = make_set([1, 1]), make_set([3]), make_set([7] * 3 + [9] * 2 + [11])
     fit = fit._replace(image=np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1))
     parts = comparable(Splits(train, fit, validation, make_set([7, 9])))
-    learned, held = (set(p.image.ravel().tolist()) for p in (parts.fit, parts.validation))
+    learned, held = (set(p.image.ravel().tolist()) for p in (parts.probe_train, parts.validation))
     assert not learned & held and learned | held == set(range(6))
     np.testing.assert_array_equal(np.bincount(parts.validation.label), [1, 1])
 
 
 def test_groups_of_a_single_image_leave_nothing_to_choose_probes_on():
-    with pytest.raises(UserError, match=r"a single image.*fit_split"):
+    with pytest.raises(UserError, match=r"a single image.*probe_train_split"):
         comparable(Splits(make_set([1]), make_set([7, 9]), make_set([3]), make_set([7, 9])))
 
 

@@ -17,7 +17,7 @@ _USUAL = {
     "train_split": "train",
     "validation_split": "validation",
     "test_split": "test",
-    "fit_split": "",
+    "probe_train_split": "",
     "label": "label",
     "factors": (),
     "hold_out": 0.1,
@@ -27,13 +27,13 @@ _USUAL = {
 }
 _UNSEEN_GROUPS = {
     "split_by": "groups",
-    "fit_split": "test@members[:50%]",
+    "probe_train_split": "test@members[:50%]",
     "test_split": "test@members[50%:]",
 }
 _REFERENCE_MNIST = {
     "train_split": "unlabelled",
     "reference_split": "reference",
-    "fit_split": "probe_fit",
+    "probe_train_split": "probe_fit",
     "test_split": "probe_test",
 }
 SETS = {
@@ -46,7 +46,7 @@ SETS = {
     # Aligned faces; the label is the expression, see builders/affectnet.py.
     "affectnet": {
         "train_split": "unlabelled",
-        "fit_split": "probe_fit",
+        "probe_train_split": "probe_fit",
         "test_split": "probe_test",
     },
     "dsprites": {

@@ -16,7 +16,7 @@ from refvae_jax.errors import UserError
 from refvae_jax.evaluation import ground_truth, published
 from tests import drawn_faces
 
-SPLITS = ("train", "reference", "validation", "fit", "test")
+SPLITS = ("train", "reference", "validation", "probe_train", "test")
 SEVEN = lists.EXPRESSIONS[1:]
 
 
@@ -90,8 +90,8 @@ def test_every_label_is_what_the_face_shows(prepared):
 def test_sizes_and_no_image_in_two_splits(prepared):
     sizes = {name: len(part.label) for name, part in prepared[1].items()}
     # One face of contempt is in both lists, and counts for validation.csv.
-    assert sizes == {"train": 42, "reference": 12, "validation": 14, "fit": 14, "test": 21}
-    for name in ("validation", "fit", "test"):
+    assert sizes == {"train": 42, "reference": 12, "validation": 14, "probe_train": 14, "test": 21}
+    for name in ("validation", "probe_train", "test"):
         assert len(set(np.bincount(prepared[1][name].label)[1:])) == 1
     images = np.concatenate([part.image for part in prepared[1].values()])
     assert len(np.unique(images.reshape(len(images), -1), axis=0)) == len(images) == 103

@@ -50,7 +50,7 @@ def data_config(folder):
     presets.choose(data, "cars3d")
     data.update({"dir": str(folder), "cache_dir": str(folder / "cache"), "hold_out": 0.0})
     data.validation_split = "train"
-    data.test_split, data.fit_split = "test", "test"
+    data.test_split, data.probe_train_split = "test", "test"
     return data
 
 

@@ -8,7 +8,7 @@ from configs import tfds_gmvae, tfds_vae
 from refvae_jax.data.cache import open_split
 from refvae_jax.errors import UserError
 
-SPLITS = ("train", "validation", "test", "fit")
+SPLITS = ("train", "validation", "test", "probe_train")
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_persons_of_lfw_are_groups_and_those_tested_unseen(prepare):
     persons = {split: set(part.label.tolist()) for split, part in parts.items()}
     assert len(persons["train"]) == 16 and len(persons["validation"]) == 2
     assert not persons["train"] & persons["validation"]
-    tested = persons["test"] | persons["fit"]
+    tested = persons["test"] | persons["probe_train"]
     assert len(tested) == 2 and not tested & (persons["train"] | persons["validation"])
     for part in parts.values():
         assert part.image.shape[1:] == (64, 64, 3)
