@@ -1,6 +1,6 @@
 """The figures of several runs on the same data, side by side: the mixture paper's Figures 2, 3, 5.
 
-    python -m refvae_jax.reports.compare runs/celeba_gmvae-s0 runs/celeba_mlvae-s0 --out=figures
+    python -m refvae_jax compare runs/celeba_gmvae-s0 runs/celeba_mlvae-s0 --out=figures
 
 Every still figure that all of the runs have is drawn from the same test images and the same
 draws: swaps (Figures 2 and 3), interpolation and random samples (Figure 5), and the reference
@@ -8,19 +8,19 @@ paper's conditional synthesis (Figure 4).
 """
 
 import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from absl import logging
+from ml_collections import ConfigDict
 
 from refvae_jax import config as configs
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.figures import draw, files, grids, layout
-from refvae_jax.reports.table import TITLES
+from refvae_jax.reports.layouts import TITLES
 
 
-def check_same_data(runs):
+def check_same_data(runs: dict[Path, ConfigDict]) -> None:
     """Raises UserError unless all of {workdir: config} show a model the same images."""
     (first, wanted), *others = ((path, configs.flatten(c)) for path, c in runs.items())
     for path, flat in others:
@@ -33,7 +33,7 @@ def check_same_data(runs):
             )
 
 
-def titles(runs):
+def titles(runs: dict[Path, ConfigDict]) -> dict[Path, str]:
     """{workdir: the name of its method}; its folder too, where another run has the same method."""
     names = {path: TITLES.get(c.method.name, c.method.name) for path, c in runs.items()}
     every, folders = list(names.values()), [path.name for path in runs]
@@ -41,7 +41,7 @@ def titles(runs):
     return {p: n if every.count(n) == 1 else f"{n} ({shown[p]})" for p, n in names.items()}
 
 
-def compare(workdirs, out):
+def compare(workdirs: Sequence[Path], out: Path) -> list[Path]:
     """Draws the figures of runs side by side.
 
     Args:
@@ -76,20 +76,15 @@ def compare(workdirs, out):
     return [out / f"{name}.png" for name in common]
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Draws and names the files; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("refvae compare", description=__doc__.splitlines()[0])
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="a run's folder")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the pictures")
     options = parser.parse_args(argv)
-    logging.set_verbosity(logging.ERROR)
 
-    def tell():
+    def report() -> None:
         for path in compare(list(dict.fromkeys(options.runs)), options.out):
             print(f"wrote {path}")
 
-    return exit_status(tell)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return exit_status(report)

@@ -1,88 +1,95 @@
 """The learning curve of a run: every kept checkpoint scored.
 
-    python -m refvae_jax.reports.curve runs/mnist_gmvae-cpu-s0
+    python -m refvae_jax curve runs/mnist_gmvae-cpu-s0
 
 Keep checkpoints with `config.keep_every_steps`. Scores are those of the validation part (which
 also chooses the strong probes, so they are a little high): the test part is for results.json, once.
-Writes curve.jsonl, a line a checkpoint, and figures/curve.png; checkpoints already in curve.jsonl
+Writes curve.jsonl, a line per checkpoint, and figures/curve.png; checkpoints already in curve.jsonl
 are not scored again.
 """
 
 import argparse
-import json
-import sys
 from pathlib import Path
+from typing import Any
 
-import ml_collections
-from absl import logging
+from ml_collections import ConfigDict
 
 from refvae_jax.console import LOGGER
 from refvae_jax.data.splits import comparable
 from refvae_jax.errors import UserError, exit_status
-from refvae_jax.evaluation import scores
+from refvae_jax.evaluation import measures
+from refvae_jax.evaluation.ground_truth import ground_truth
+from refvae_jax.evaluation.measures import Evaluated
+from refvae_jax.evaluation.measures.decoder import train_classifiers
+from refvae_jax.evaluation.score import Score, from_json
 from refvae_jax.figures import files
-from refvae_jax.files import append_json_line
+from refvae_jax.files import append_json_line, read_json_lines
 from refvae_jax.inference import open_trained
 from refvae_jax.training import checkpoint
 
-SHOWN = (
-    "content/label/paper_accuracy",
-    "content/label/strong_accuracy",
-    "style/label/paper_accuracy",
-    "style/label/strong_accuracy",
-    "style/label/strong_accuracy/sample",
-    "swap/content/label/accuracy",
-    "target/average/mae",
-    "common/average/mae",
-    "z/average/mae",
-    "swap/common/label/accuracy",
-)
+
+def is_shown(score: Score) -> bool:
+    """Whether a Score is plotted: the label and the average factor, and what swaps keep."""
+    if score.source == "swap":
+        return score.latent in ("content", "common") and score.factor == "label"
+    if score.factor == "label":
+        of_sample = score.source == "sample" and score.latent == "content"
+        return score.latent in ("content", "style") and not of_sample and not score.class_name
+    return score.source == "mean" and score.probe == "mae" and score.factor == "average"
 
 
-def score(workdir, path):
+def score_checkpoints(workdir: Path, path: Path) -> None:
     """Appends to `path` the validation scores of each checkpoint that is not in it yet."""
-    known = path.read_text().splitlines() if path.exists() else []
-    missing = set(checkpoint.steps(workdir)) - {json.loads(line)["step"] for line in known}
+    missing = set(checkpoint.steps(workdir)) - {row["step"] for row in read_json_lines(path)}
     if not missing:
         return
-    config = ml_collections.ConfigDict(checkpoint.read_record(workdir, min(missing))["config"])
+    config = ConfigDict(checkpoint.read_record(workdir, min(missing))["config"])
     model, _, parts = open_trained(config, workdir, min(missing))
     splits = comparable(parts)
     splits = splits._replace(test=splits.validation)
-    judges = scores.make_judges(splits.train, config.seed)
+    supervision, seed = model.method.supervision, config.seed
+    truth = ground_truth(supervision, splits)
+    classifiers = train_classifiers(splits.train, seed)
     for step in sorted(missing):
         there = model.with_variables(checkpoint.load(workdir, step)[0])
-        found = scores.all_scores(there, splits, judges, config.seed, model.method.supervision)
+        codes = measures.encode(there, splits)
+        found = measures.all_scores(
+            Evaluated(there, splits, codes, truth, classifiers, supervision, seed)
+        )
         epoch = step * config.batch_size / len(parts.train.label)
-        append_json_line({"step": step, "epoch": epoch, "scores": found}, path)
-        values = ", ".join(f"{found[name]:.3f}" for name in SHOWN if name in found)
+        rows = {score.name: score.to_json() for score in found}
+        append_json_line({"step": step, "epoch": epoch, "scores": rows}, path)
+        values = ", ".join(f"{score.value:.3f}" for score in found if is_shown(score))
         LOGGER.info(f"step {step}, epoch {epoch:.1f}: {values}")
 
 
-def draw(path, picture):
-    """Plots the scores of SHOWN against epochs."""
-    rows = sorted(map(json.loads, path.read_text().splitlines()), key=lambda row: row["step"])
-    epochs = [row["epoch"] for row in rows]
-    shown = [name for name in SHOWN if rows and name in rows[0]["scores"]]
-    series = {name: (epochs, [row["scores"][name] for row in rows]) for name in shown}
+def draw(rows: list[dict[str, Any]], picture: Path) -> None:
+    """Plots the shown scores against epochs.
+
+    Args:
+      rows: of curve.jsonl.
+      picture: path of the PNG.
+    """
+    series: dict[str, tuple[list[float], list[float]]] = {}
+    for row in sorted(rows, key=lambda row: row["step"]):
+        for score in filter(is_shown, from_json(row["scores"])):
+            epochs, values = series.setdefault(score.name, ([], []))
+            epochs.append(row["epoch"])
+            values.append(score.value)
     files.curve(series, picture)
 
 
-def score_and_draw(workdir):
+def score_and_draw(workdir: Path) -> None:
     """Brings curve.jsonl and curve.png of a run up to date."""
     if not checkpoint.steps(workdir):
         raise UserError(f"{workdir} has no checkpoints: train there first.")
-    score(workdir, workdir / "curve.jsonl")
-    draw(workdir / "curve.jsonl", workdir / "figures" / "curve.png")
+    path = workdir / "curve.jsonl"
+    score_checkpoints(workdir, path)
+    draw(read_json_lines(path), workdir / "figures" / "curve.png")
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Scores and draws; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workdir", type=Path)
-    logging.set_verbosity(logging.ERROR)
+    parser = argparse.ArgumentParser("refvae curve", description=__doc__.splitlines()[0])
+    parser.add_argument("workdir", type=Path, metavar="RUN", help="a run's folder")
     return exit_status(score_and_draw, parser.parse_args(argv).workdir)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -5,13 +5,15 @@ rows = rows_of(runs, ["vae", "rbvae"])  # Those to be averaged over seeds.
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from refvae_jax import config as configs
 from refvae_jax.errors import UserError
+from refvae_jax.evaluation.score import Score, from_json
 
 # Fields that the label of a row leaves out.
 OF_ROW = ("seed", "num_train_steps", *configs.FREE_FIELDS)
@@ -25,25 +27,25 @@ class FinishedRun(NamedTuple):
     dataset: str
     seed: int
     steps: int  # It had trained for when it was scored; those of the best checkpoint may be fewer.
-    config: dict  # {"data.name": value, ...} that it was scored with.
-    scores: dict  # As in results.json.
+    config: dict[str, Any]  # {"data.name": value, ...} that it was scored with.
+    scores: list[Score]
 
 
-def read_run(folder):
+def read_run(folder: Path) -> FinishedRun:
     """The FinishedRun of a folder that has a results.json."""
     try:
         results = json.loads((folder / "results.json").read_text())
         config = configs.flatten(ConfigDict(results["config"]))
         known = (results[name] for name in ("method", "dataset", "seed", "trained_steps"))
-        return FinishedRun(folder, *known, config, results["scores"])
-    except (OSError, ValueError, KeyError) as error:
+        return FinishedRun(folder, *known, config, from_json(results["scores"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"The results of {folder} cannot be read ({type(error).__name__}: {error}): score the "
             f"run again with launch.py --mode=eval."
         ) from error
 
 
-def read_runs(paths):
+def read_runs(paths: Iterable[str | Path]) -> list[FinishedRun]:
     """Reads runs, each once.
 
     Args:
@@ -68,13 +70,13 @@ def read_runs(paths):
     return [read_run(folder) for folder in folders.values()]
 
 
-def differing(runs, exempt):
+def differing(runs: Sequence[FinishedRun], exempt: Sequence[str]) -> list[str]:
     """[field] that two of the runs have with other values, those of `exempt` aside."""
     first = runs[0].config
     return sorted({f for run in runs for f in configs.differences(first, run.config, exempt)})
 
 
-def labels_of(runs):
+def labels_of(runs: Sequence[FinishedRun]) -> dict[Path, str]:
     """{folder: " (field=value, ...)"}: by what runs of one method differ, beside seed and steps."""
     labels = {}
     for method in {run.method for run in runs}:
@@ -86,7 +88,9 @@ def labels_of(runs):
     return labels
 
 
-def rows_of(runs, known):
+def rows_of(
+    runs: Sequence[FinishedRun], known: Iterable[str]
+) -> dict[tuple[str, str, int], list[FinishedRun]]:
     """{(method, label, steps): [run]}: the runs of each row, which differ in the seed alone.
 
     In the order of the methods in `known`, others at the end; labels in the order of the runs.

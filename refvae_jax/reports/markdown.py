@@ -4,6 +4,7 @@ text = markdown([Table("digits", ["red", "average"], {"": rows}, chance, ["A sen
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -19,28 +20,28 @@ class Row(NamedTuple):
     """A method after a number of steps; cells and paper have None where nothing is known."""
 
     method: str
-    steps: int
-    seeds: int
-    cells: list
-    paper: list
+    steps: int | None
+    seeds: int | None
+    cells: list[Cell | None]
+    paper: list[float | None]
 
 
 class Table(NamedTuple):
     """A table before it is text."""
 
     dataset: str
-    columns: list  # Headings.
-    blocks: dict  # {heading: [Row]}
+    columns: list[str]  # Headings.
+    blocks: dict[str, list[Row]]
     chance: Row
-    notes: list  # Sentences below it.
+    notes: list[str]  # Sentences below it.
 
 
-def shown(value):
+def shown(value: float) -> str:
     """`.083`: three digits, no leading zero."""
     return re.sub(r"^(-?)0\.", r"\1.", f"{value:.3f}")
 
 
-def cell_text(cell):
+def cell_text(cell: Cell | None) -> str:
     """`**.083** ± .004`, with what is known of it."""
     if cell is None:
         return ""
@@ -48,7 +49,7 @@ def cell_text(cell):
     return mean if cell.half is None else f"{mean} ± {shown(cell.half)}"
 
 
-def row_texts(row):
+def row_texts(row: Row) -> list[list[str]]:
     """The lines of a Row, as cells: ours, and the paper's below it where there is any."""
     counts = ["" if n is None else f"{n:,}" for n in (row.steps, row.seeds)]
     lines = [[row.method, *counts, *map(cell_text, row.cells)]]
@@ -58,7 +59,7 @@ def row_texts(row):
     return lines
 
 
-def markdown_table(table):
+def markdown_table(table: Table) -> str:
     """A Table as Markdown whose columns are aligned in a terminal too."""
     lines = [["method", "steps", "seeds", *table.columns]]
     for heading, rows in table.blocks.items():
@@ -77,6 +78,6 @@ def markdown_table(table):
     return f"## {table.dataset}\n\n{body}\n\n{notes}\n"
 
 
-def markdown(tables):
+def markdown(tables: Iterable[Table]) -> str:
     """The [Table] as one Markdown text."""
     return "\n".join(map(markdown_table, tables))
