@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refvae_jax.figures.files import BACKGROUND
+from refvae_jax.figures.layout import BACKGROUND
 
 PAD = 2
 

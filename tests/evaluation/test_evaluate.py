@@ -8,13 +8,16 @@ import pytest
 
 from configs import mnist_gmvae, mnist_gmvae_semi, mnist_mlvae, quickstart
 from refvae_jax.data import splits as splits_module
-from refvae_jax.data.cache import ImageSet, open_split
+from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.readers.source import Factors
 from refvae_jax.data.splits import Splits, take
 from refvae_jax.distributions import Gaussian
-from refvae_jax.evaluation import evaluate, ground_truth, scores
-from refvae_jax.evaluation.ground_truth import Chance
-from refvae_jax.inference import posterior_sample
+from refvae_jax.evaluation import evaluate, measures
+from refvae_jax.evaluation.ground_truth import ground_truth
+from refvae_jax.evaluation.measures import Evaluated, codes, decoder
+from refvae_jax.evaluation.published import mixture_paper_accuracy
+from refvae_jax.evaluation.score import Score
+from refvae_jax.inference import Trained
 from refvae_jax.metrics import regression, swaps
 from refvae_jax.metrics.linear import LinearScores
 
@@ -79,24 +82,29 @@ def make_images(seed):
 
 
 @pytest.fixture
-def images():
-    return make_images(0)
-
-
-@pytest.fixture
 def splits():
     return Splits(*(make_images(seed) for seed in range(4)))
 
 
-JUDGES = scores.Judges(
+CLASSIFIERS = measures.Classifiers(
     label=lambda images: images[:, 0, 0, 0] // 10,
-    kinds=None,
-    factors=lambda images: images[:, 0, 1].astype(np.float32),
+    categorical=None,
+    continuous=lambda images: images[:, 0, 1].astype(np.float32),
 )
 
 
-def test_perfect_separation_through_the_decoder(images):
-    found = scores.decoder_scores(Exact(), images, JUDGES, seed=0)
+def evaluated(model, splits, supervision="group", seed=0, classifiers=CLASSIFIERS):
+    truth = ground_truth(supervision, splits._replace(reference=splits.train))
+    codes = measures.encode(model, splits)
+    return Evaluated(model, splits, codes, truth, classifiers, supervision, seed)
+
+
+def values(measure, *arguments, **options):
+    return {score.name: score.value for score in measure(evaluated(*arguments, **options))}
+
+
+def test_perfect_separation_through_the_decoder(splits):
+    found = values(decoder.measure, Exact(), splits)
     assert found["swap/content/label/accuracy"] == 1
     assert found["swap/style/label/accuracy"] == pytest.approx(0.25, abs=0.08)
     assert found["swap/style/style/mae"] == 0 and found["swap/content/style/mae"] > 50
@@ -104,71 +112,69 @@ def test_perfect_separation_through_the_decoder(images):
     assert found["resample/content/label/accuracy"] == 1
     assert found["resample/content/style/mae"] > 50
     assert found["resample/style/style/mae"] == 0
-    assert found["resample/style/label/accuracy"] == np.mean(images.label == 0)  # Its prior.
+    of_prior = np.mean(splits.test.label == 0)
+    assert found["resample/style/label/accuracy"] == of_prior
     assert found["reconstruction/mse"] == 0 and found["reconstruction/style/mae"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("setting", "linear"), [("group", "paper_accuracy"), ("reference", "linear_accuracy")]
+    ("supervision", "linear"), [("group", "paper_accuracy"), ("reference", "linear_accuracy")]
 )
-def test_perfect_separation_of_the_codes(splits, setting, linear):
-    found = scores.code_scores(Exact(), splits, seed=0, setting=setting)
+def test_perfect_separation_of_the_codes(splits, supervision, linear):
+    found = values(codes.measure, Exact(), splits, supervision)
     assert found["content/label/strong_accuracy"] == 1
     assert found["style/label/strong_accuracy/sample"] == pytest.approx(0.25, abs=0.08)
     assert found[f"content/label/{linear}"] > 0.6 > found[f"style/label/{linear}"]
-    constant = ground_truth.chance_levels(splits).mae["style"]
+    constant = ground_truth("unsupervised", splits).mae["style"]
     assert found["style/style/mae"] < 1e-3 * constant
     assert found["style/style/r2"] == pytest.approx(1, abs=1e-3)
     assert found["content/style/mae"] == pytest.approx(constant, rel=0.05)
     assert found["content/average/strong_mae"] > 0.8 * constant
 
 
-def test_classes_are_listed_while_they_are_few(splits):
-    codes = [np.eye(4)[part.label] for part in splits[1:4]]
+def test_classes_are_listed_while_they_are_few(splits, monkeypatch):
+    monkeypatch.setattr(codes, "strong_accuracy", lambda *_, **__: 0.5)
+    parts = [np.eye(4)[part.label] for part in splits[1:4]]
     labels = [np.where(part.label == 3, 0, part.label) for part in splits[1:4]]
-    few = scores.class_scores(codes, labels, tuple("abcd"), 0, "reference")
-    assert {name for name in few if "/" in name} == {f"linear_accuracy/{c}" for c in "abc"}
-    assert few["balanced_accuracy"] == pytest.approx(1)
-    clash = scores.class_scores(codes, labels, ("a", "sample", "c", "d"), 0, "reference")
-    assert {name for name in clash if "/" in name} == {f"linear_accuracy/{c}" for c in "ac"}
-    many = scores.class_scores(codes, labels, tuple(map(str, range(30))), 0, "reference")
-    assert many.keys() == {"linear_accuracy", "balanced_accuracy", "strong_accuracy"}
+
+    def accuracies(names):
+        found = codes.class_accuracies(parts, labels, names, 0, "reference")
+        return {(probe, name): value for probe, name, value in found}
+
+    few = accuracies(("a", "sample", "c", "d"))
+    assert {name for _, name in few if name} == {"a", "sample", "c"}  # No image shows a d.
+    assert few["balanced_accuracy", ""] == pytest.approx(1)
+    many = accuracies(tuple(map(str, range(30))))
+    assert {name for _, name in many} == {""} and len(many) == 3
 
 
-def test_an_ignored_style_is_seen_through_the_decoder_only(images):
-    found = scores.decoder_scores(IgnoresStyle(), images, JUDGES, seed=0)
+def test_an_ignored_style_is_seen_through_the_decoder_only(splits):
+    found = values(decoder.measure, IgnoresStyle(), splits)
     assert found["swap/content/label/accuracy"] == 1
     assert found["swap/content/style_moved"] == pytest.approx(0.5, abs=0.1)
     assert found["swap/content/pixel_change"] == 0
 
 
-def test_table_shows_what_is_known():
-    values = {
-        "content/label/paper_accuracy": 0.9,
-        "style/label/paper_accuracy": 0.3,
-        "reconstruction/mse": 0.01,
-    }
-    table = evaluate.assemble(
-        values,
-        {"content/label/paper_accuracy": 0.2},
-        Chance(accuracy={"label": 0.1}, recall={}, mae={}, another={}, mse=0.07),
-        evaluate.PAPER_SCORES["gmvae", "mnist"],
-        {"label": "content"},
-    )
-    assert table["reconstruction/mse"] == {"value": 0.01, "chance": 0.07, "better": "lower"}
-    name, *cells = evaluate.format_table(table).splitlines()[1].split()
-    assert name == "content/label/paper_accuracy"
-    assert cells == ["0.9000", "0.1000", "0.2000", "0.9920", "higher"]
-    _, *cells = evaluate.format_table(table).splitlines()[2].split()
-    assert cells == ["0.3000", "0.1000", "0.1390", "lower"]
-    detail = ("content/label/linear_accuracy/7", "style/age/r2", "style/age/strong_mae/sample")
-    kept = ("content/label/linear_accuracy/sample", "style/age/strong_mae")
-    longer = table | dict.fromkeys((*detail, *kept), table["reconstruction/mse"])
-    *lines, last = evaluate.format_table(longer).splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [*table, *kept]
-    assert last == "and 3 more, in finer detail, in results.json"
-    del table["content/label/paper_accuracy"], table["style/label/paper_accuracy"]
-    assert evaluate.format_table(table).split("\n")[0].split() == [
+def score(name, probe, latent="", factor="label", source="mean", **more):
+    made = Score(0.5, probe, source, "higher", 0.1, latent, factor, **more)
+    assert made.name == name
+    return made
+
+
+def test_table_on_the_terminal():
+    first = score("content/label/paper_accuracy", "paper_accuracy", "content")
+    first = first._replace(value=0.9, untrained=0.2)
+    second = score("style/label/paper_accuracy", "paper_accuracy", "style")
+    second = second._replace(value=0.3, better="lower")
+    third = Score(0.01, "mse", "reconstruction", "lower", 0.07)
+    config = mnist_gmvae.get_config()
+    lines = evaluate.format_table(evaluate.with_paper([first, second, third], config)).split("\n")
+    assert lines[0].split() == ["score", "value", "chance", "untrained", "paper", "better"]
+    assert lines[1].split() == [first.name, "0.9000", "0.1000", "0.2000", "0.9920", "higher"]
+    assert lines[2].split() == [second.name, "0.3000", "0.1000", "0.1390", "lower"]
+    assert lines[3].split() == ["reconstruction/mse", "0.0100", "0.0700", "lower"]
+    assert evaluate.format_table([third]).split("\n")[0].split() == [
         "score",
         "value",
         "chance",
@@ -176,39 +182,32 @@ def test_table_shows_what_is_known():
     ]
 
 
-def test_an_average_over_numbers_of_different_latents_is_left_out():
-    errors = dict.fromkeys(("age", "light", "average"), 0.3)
-    known = Chance(accuracy={}, recall={}, mae=errors, another={}, mse=0.07)
-    values = {f"content/{name}/mae": 0.1 for name in errors}
-    carrier = {"age": "content", "light": "style"}
-    table = evaluate.assemble(values, {}, known, {}, carrier)
-    assert {name: row["better"] for name, row in table.items()} == {
-        "content/age/mae": "lower",
-        "content/light/mae": "higher",
-    }
-    assert len(evaluate.assemble(values, {}, known, {}, carrier | {"average": "content"})) == 3
+def test_details_are_only_counted():
+    detail = [
+        score("z/label/linear_accuracy/7", "linear_accuracy", "z", class_name="7"),
+        score("z/age/r2", "r2", "z", "age"),
+        score("z/age/strong_mae/sample", "strong_mae", "z", "age", "sample"),
+    ]
+    kept = [
+        score("z/label/linear_accuracy/sample", "linear_accuracy", "z", source="sample"),
+        score("z/age/strong_mae", "strong_mae", "z", "age"),
+    ]
+    *lines, last = evaluate.format_table(detail + kept).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [s.name for s in kept]
+    assert last == "and 3 more, in finer detail, in results.json"
 
 
-def test_neighbouring_pictures_differ_in_label():
-    labels = np.array([1, 1, 1, 0, 0, 2])
-    order = evaluate.one_of_each(labels)
-    np.testing.assert_array_equal(labels[order], [0, 1, 2, 0, 1, 1])
-    assert sorted(order) == list(range(6))
-    firsts = evaluate.one_of_each(np.repeat(np.arange(20), 10))[:20] % 10
-    assert len(set(firsts)) > 5, "the same place in every group"
-
-
-def test_what_knowing_nothing_scores(images):
-    known = ground_truth.chance_levels(Splits(*[images] * 4))
-    majority = np.bincount(images.label).max() / 600
-    assert known.of("content/label/strong_accuracy/sample", False) == pytest.approx(majority)
+def test_what_knowing_nothing_scores(splits):
+    splits = Splits(*[splits.test] * 4)
+    images, truth = splits.test, ground_truth("group", splits)
+    assert truth.accuracy["label"] == pytest.approx(np.bincount(images.label).max() / 600)
     spread = (images.image / 255 - (images.image / 255).mean(0)) ** 2
-    assert known.of("reconstruction/mse", False) == pytest.approx(spread.mean())
+    assert truth.mse == pytest.approx(spread.mean())
     deviation = np.abs(images.factors.values - images.factors.values.mean()).mean()
-    for name in ("content/style/mae", "judge/style/mae", "content/average/strong_mae"):
-        assert known.of(name, False) == pytest.approx(deviation, rel=1e-3), name
-    assert known.of("content/style/r2", False) == 0
-    assert known.of("swap/content/style_moved", False) == 0.5
+    assert truth.mae == pytest.approx({"style": deviation, "average": deviation}, rel=1e-3)
+    found = {s.name: s.chance for s in decoder.measure(evaluated(Exact(), splits))}
+    assert found["reconstruction/mse"] == truth.mse
+    assert found["swap/content/style_moved"] == 0.5 and found["swap/content/pixel_change"] == 0
 
 
 class Wide(Exact):
@@ -221,9 +220,9 @@ class Wide(Exact):
 
 def test_scores_of_a_sample_are_of_samples_of_every_part(splits, monkeypatch):
     seen = []
-    monkeypatch.setattr(scores, "class_scores", lambda codes, *_: seen.append(codes) or {})
-    monkeypatch.setattr(scores, "factor_scores", lambda *_: {})
-    scores.code_scores(Wide(), splits, seed=0, setting="reference")
+    monkeypatch.setattr(codes, "class_accuracies", lambda codes, *_: seen.append(codes) or [])
+    monkeypatch.setattr(codes, "factor_errors", lambda *_: [])
+    assert values(codes.measure, Wide(), splits, "reference") == {}
     means, samples = seen[::2], seen[1::2]  # Of content and style.
     for latent, (mean, sample) in enumerate(zip(means, samples, strict=True)):
         for place, part in enumerate((splits.probe_train, splits.validation, splits.test)):
@@ -239,10 +238,8 @@ def uneven(splits):
     return Splits(*(take(getattr(splits, n), np.arange(k)) for n, k in sizes.items()))
 
 
-@pytest.mark.parametrize("setting", ["group", "reference"])
-def test_probes_learn_from_fit_are_chosen_on_validation_and_scored_on_test(
-    uneven, setting, monkeypatch
-):
+@pytest.mark.parametrize("supervision", ["group", "reference"])
+def test_probes_learn_are_chosen_and_scored_on_parts_of_their_own(uneven, supervision, monkeypatch):
     seen = {}
 
     def watch(module, name, answer):
@@ -254,14 +251,14 @@ def test_probes_learn_from_fit_are_chosen_on_validation_and_scored_on_test(
         monkeypatch.setattr(module, name, probe)
 
     errors = regression.Regression(np.zeros(1), np.zeros(1))
-    watch(scores, "paper_accuracy", 0.5)
-    watch(scores, "strong_accuracy", 0.5)
-    watch(scores, "linear_accuracy", LinearScores(0.5, 0.5, (0.5,) * 4))
+    watch(codes, "paper_accuracy", 0.5)
+    watch(codes, "strong_accuracy", 0.5)
+    watch(codes, "linear_accuracy", LinearScores(0.5, 0.5, (0.5,) * 4))
     watch(regression, "linear_errors", errors)
     watch(regression, "strong_errors", errors)
-    scores.code_scores(Exact(), uneven, seed=5, setting=setting)
+    assert values(codes.measure, Exact(), uneven, supervision, seed=5)
     weak, strong = {(500, 300)}, {(500, 400, 300)}
-    name = "paper_accuracy" if setting == "group" else "linear_accuracy"
+    name = "paper_accuracy" if supervision == "group" else "linear_accuracy"
     assert seen == {
         name: weak,
         "strong_accuracy": strong,
@@ -270,88 +267,101 @@ def test_probes_learn_from_fit_are_chosen_on_validation_and_scored_on_test(
     }
 
 
-def test_what_an_image_shows_is_judged_by_the_image_that_it_is_of(images):
-    """Also of kinds: content of A with the style of B is judged by B's under swap/style."""
-    kinds = images.factors._replace(
-        categories=images.label[:, None], kinds={"shape": tuple("abcd")}
-    )
-    judges = JUDGES._replace(kinds=lambda pictures: pictures[:, 0, 0] // 10)
-    found = scores.decoder_scores(Exact(), images._replace(factors=kinds), judges, seed=0)
+def test_what_an_image_shows_is_judged_by_the_image_that_it_is_of(splits):
+    """Also of categorical factors: content of A with the style of B is judged by B's."""
+    shapes = [
+        part._replace(
+            factors=part.factors._replace(
+                categories=part.label[:, None], kinds={"shape": tuple("abcd")}
+            )
+        )
+        for part in splits[:4]
+    ]
+    classifiers = CLASSIFIERS._replace(categorical=lambda pictures: pictures[:, 0, 0] // 10)
+    found = values(decoder.measure, Exact(), Splits(*shapes), classifiers=classifiers)
     assert found["swap/content/shape/accuracy"] == 1
     assert found["swap/style/shape/accuracy"] == found["swap/style/label/accuracy"] < 0.5
 
 
-def test_errors_and_changes_of_pixels_by_hand(images):
-    content, style = images.image.reshape(600, 2).T.astype(float)
-    found = scores.decoder_scores(IgnoresStyle(), images, JUDGES, seed=0)
+def test_errors_and_changes_of_pixels_by_hand(splits):
+    content, style = splits.test.image.reshape(600, 2).T.astype(float)
+    found = values(decoder.measure, IgnoresStyle(), splits)
     error = np.square((style - 7) / 255).mean() / 2  # One pixel of two.
     assert found["reconstruction/mse"] == pytest.approx(error)
     other = swaps.partner(600, 0)
     moved, kept = (np.square(x - x[other]).sum() for x in (style, content))
-    found = scores.decoder_scores(Exact(), images, JUDGES, seed=0)
+    found = values(decoder.measure, Exact(), splits)
     assert found["swap/content/pixel_change"] == pytest.approx(moved / (moved + kept))
 
 
 def test_the_decoder_is_scored_on_test(uneven, monkeypatch):
-    monkeypatch.setattr(scores, "code_scores", lambda *_: {})
-    monkeypatch.setattr(scores, "decoder_scores", lambda model, part, *_: {"n": len(part.label)})
-    assert scores.all_scores(Exact(), uneven, JUDGES, 0, "group") == {"n": 300}
+    counts = []
+    monkeypatch.setattr(
+        decoder, "seen", lambda c, t, images, *_, **__: counts.append(len(images)) or []
+    )
+    assert values(decoder.measure, Exact(), uneven) and set(counts) == {300}
 
 
 class Loaded(Exact):
     """A model of a checkpoint, or of initial variables."""
 
-    def __init__(self, method, variables, image_shape):
+    method = types.SimpleNamespace(supervision="group")
+
+    def __init__(self, variables):
         self.variables = variables
 
     def with_variables(self, variables):
-        return Loaded(None, variables, None)
+        return Loaded(variables)
 
 
 def test_which_images_and_which_models_are_evaluated(uneven, tmp_path, monkeypatch):
-    """Judges learn from train, their ceiling is that on test; untrained is the beginning."""
-    method = types.SimpleNamespace(setting="group")
+    """Classifiers learn from train, their ceiling is that on test; untrained is the beginning."""
     steps = []
 
-    def load(workdir, step):
+    def open_trained(config, workdir, step, splits):
         steps.append(step)
-        return "trained", {"image_shape": (1, 2, 1)}, 7
+        return Trained(Loaded("trained"), 7, uneven)
 
-    monkeypatch.setattr(evaluate.checkpoint, "load", load)
+    monkeypatch.setattr(evaluate, "open_trained", open_trained)
     monkeypatch.setattr(evaluate.checkpoint, "steps", lambda workdir: [7, 9])
-    monkeypatch.setattr(evaluate, "build_method", lambda record: method)
-    monkeypatch.setattr(evaluate, "open_splits", lambda config: uneven)
-    monkeypatch.setattr(evaluate, "check_same_images", lambda *_: None)
     monkeypatch.setattr(evaluate, "initial_variables", lambda method, seed: "initial")
-    monkeypatch.setattr(evaluate, "Model", Loaded)
-    monkeypatch.setattr(scores, "make_judges", lambda part, seed: len(part.label))
-    monkeypatch.setattr(scores, "judged", lambda j, x, part: {"label/accuracy": len(x) / 1000})
+    monkeypatch.setattr(evaluate, "train_classifiers", lambda part, seed: len(part.label))
+    ceiling = Score(0.97, "accuracy", "images", "higher", 0.1, factor="label")
+    monkeypatch.setattr(
+        evaluate, "seen", lambda c, t, images, *_, **__: [ceiling._replace(value=len(images))]
+    )
+    strong = score("content/label/strong_accuracy", "strong_accuracy", "content")
+    swap = score("swap/content/label/accuracy", "accuracy", "content", source="swap")
     found = {"trained": 0.9, "initial": 0.2}
     monkeypatch.setattr(
-        scores,
+        measures,
         "all_scores",
-        lambda m, parts, judges, *_: {
-            "content/label/strong_accuracy": found[m.variables],
-            "swap/content/label/accuracy": judges / 1000,
-        },
+        lambda e: [
+            strong._replace(value=found[e.model.variables]),
+            swap._replace(value=e.classifiers),
+        ],
     )
     results = evaluate.evaluate(quickstart.get_config("smoke"), tmp_path)
     assert steps == ["best"] and (results["steps"], results["trained_steps"]) == (7, 9)
     row = results["scores"]["content/label/strong_accuracy"]
     assert (row["value"], row["untrained"]) == (0.9, 0.2)
-    assert results["scores"]["swap/content/label/accuracy"]["value"] == 0.6  # Of train.
-    assert results["scores"]["judge/label/accuracy"]["value"] == 0.3  # Of test.
+    assert results["scores"]["swap/content/label/accuracy"]["value"] == 600  # Of train.
+    assert results["scores"]["judge/label/accuracy"]["value"] == 300  # Of test.
+
+
+def test_every_measure_is_found(monkeypatch):
+    monkeypatch.setattr(codes, "measure", lambda evaluated: [evaluated + 1])
+    monkeypatch.setattr(decoder, "measure", lambda evaluated: [evaluated + 2])
+    assert measures.all_scores(5) == [6, 7]
 
 
 def test_what_the_paper_reports_is_shown_in_its_setting_only():
     config = mnist_gmvae.get_config()
-    names = ("content/label/paper_accuracy", "style/label/paper_accuracy")
-    assert evaluate.paper_scores(config) == dict(zip(names, (0.992, 0.139), strict=True))
-    mlvae = evaluate.paper_scores(mnist_mlvae.get_config())
-    assert mlvae == dict(zip(names, (0.893, 0.166), strict=True))
-    assert evaluate.paper_scores(mnist_gmvae_semi.get_config()) == {}
+    assert mixture_paper_accuracy(config) == {"content": 0.992, "style": 0.139}
+    assert mixture_paper_accuracy(mnist_mlvae.get_config()) == {"content": 0.893, "style": 0.166}
+    assert mixture_paper_accuracy(mnist_gmvae_semi.get_config()) == {}
     config.method.k = 3.0
-    assert evaluate.paper_scores(config) == {}
+    assert mixture_paper_accuracy(config) == {}
 
 
 def test_parts_are_opened_by_their_names(monkeypatch):
@@ -359,15 +369,6 @@ def test_parts_are_opened_by_their_names(monkeypatch):
     config = quickstart.get_config("smoke")
     config.data.reference_split = "some"
     assert splits_module.open_splits(config)._asdict() == {n: n for n in Splits._fields}
-
-
-def test_figures_are_of_test_images_and_the_aggregate_of_training_codes(config, trained):
-    model, shown, codes = evaluate.figure_inputs(config, trained)
-    train, test = (open_split(config.data, name) for name in ("train", "test"))
-    assert len(shown) == 100
-    assert {image.tobytes() for image in shown} <= {image.tobytes() for image in test.image}
-    for name, q in model.encode(train.image).items():
-        np.testing.assert_array_equal(codes[name], posterior_sample(q, config.seed, name))
 
 
 def test_the_speed_is_the_median_of_the_log(tmp_path):

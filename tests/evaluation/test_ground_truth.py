@@ -1,5 +1,6 @@
 """Which latent should carry what, and which images may be compared with which."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -9,7 +10,7 @@ from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.readers.source import Factors
 from refvae_jax.data.splits import Splits, comparable
 from refvae_jax.errors import UserError
-from refvae_jax.evaluation.ground_truth import carriers, chance_levels, lower_is_better
+from refvae_jax.evaluation.ground_truth import GroundTruth, expected_latents, ground_truth
 
 GROUP = {"label": "content", "pose": "style"}
 TARGETS = dict.fromkeys(("red", "size", "width", "average"), "target")
@@ -36,13 +37,21 @@ def same_splits(part, reference=None):
     return Splits(part, part, part, part, reference)
 
 
+def chance_of(splits, factor, probe, latent="z", source="mean", class_name="", expected="z"):
+    """The chance level of a score whose factor is expected in the latent `expected`."""
+    truth = ground_truth("unsupervised", splits)
+    truth = truth._replace(expected_latent=dict.fromkeys(truth.expected_latent, expected))
+    fields = {"probe": probe, "source": source, "latent": latent, "factor": factor}
+    return truth.score(0.5, class_name=class_name, **fields).chance
+
+
 def test_groups_share_their_content():
     part = make_set(
         [5, 5, 8, 8, 5],
         kinds={"hair": [1, 1, 0, 0, 1], "pose": [0, 1, 0, 1, 0]},
         numbers={"age": [3, 3, 3, 3, 3], "light": [0.1, 0.2, 0.1, 0.1, 0.1]},
     )
-    assert carriers("group", comparable(same_splits(part))) == {
+    assert expected_latents("group", comparable(same_splits(part))) == {
         "label": "content",
         "hair": "content",
         "pose": "style",
@@ -54,21 +63,19 @@ def test_groups_share_their_content():
 def test_what_is_constant_in_the_reference_is_a_target_factor():
     part = make_set([0, 1, 2], ("a", "b", "c"), {"hair": [0, 1, 1]}, {"red": [0, 1, 2]})
     plain = make_set([0, 1, 0], ("a", "b", "c"), {"hair": [1, 1, 1]}, {"red": [4, 4, 4]})
-    found = carriers("reference", same_splits(part, plain))
+    found = expected_latents("reference", same_splits(part, plain))
     assert found == {"label": "common", "hair": "target", "red": "target", "average": "target"}
 
 
 def test_a_label_that_the_reference_lacks_is_a_target_factor():
     part, neutral = make_set([0, 1, 1], ("happy", "sad")), make_set([-1, -1], ("happy", "sad"))
-    assert carriers("reference", same_splits(part, neutral)) == {"label": "target"}
+    assert expected_latents("reference", same_splits(part, neutral)) == {"label": "target"}
 
 
 def test_a_lone_latent_should_carry_everything():
     part = make_set([0, 1], ("a", "b"), numbers={"red": [0, 1]})
-    found = carriers("unsupervised", same_splits(part))
+    found = expected_latents("unsupervised", same_splits(part))
     assert set(found.values()) == {"z"} and found.keys() == {"label", "red", "average"}
-    assert not lower_is_better("z/label/strong_accuracy", found)
-    assert lower_is_better("z/red/mae", found)
 
 
 def test_unseen_groups_are_compared_among_themselves():
@@ -107,40 +114,47 @@ def test_one_test_image_of_a_known_group_cannot_be_exchanged():
 
 
 def test_chance_of_a_class_is_one_over_their_number():
-    part = make_set([0, 1, 1, 1, 2], ("a", "b", "c"))
-    known = chance_levels(same_splits(part))
-    assert known.of("target/label/linear_accuracy", False) == 3 / 5
-    assert known.of("target/label/linear_accuracy/sample", False) == 3 / 5
-    assert known.of("target/label/balanced_accuracy", False) == 1 / 3
-    assert known.of("target/label/balanced_accuracy/sample", False) == 1 / 3
-    assert known.of("target/label/linear_accuracy/b", False) == 1 / 3
-    assert known.of("target/label/linear_accuracy/b/sample", False) == 1 / 3
+    splits = same_splits(make_set([0, 1, 1, 1, 2], ("a", "b", "c")))
+    for source in ("mean", "sample"):
+        known = functools.partial(chance_of, splits, "label", source=source)
+        assert known("linear_accuracy") == known("strong_accuracy") == 3 / 5
+        assert known("balanced_accuracy") == 1 / 3
+        assert known("linear_accuracy", class_name="b") == 1 / 3
 
 
 def test_chance_of_a_class_that_a_picture_shows_is_another_images():
     labels = [0, 1, 1, 1, 2]
-    known = chance_levels(same_splits(make_set(labels, ("a", "b", "c"))))
+    splits = same_splits(make_set(labels, ("a", "b", "c")))
     same = np.mean([a == b for a, b in itertools.combinations(labels, 2)])
-    for name in ("swap/target/label/accuracy", "resample/common/label/accuracy"):
-        assert known.of(name, True) == known.of(name, False) == pytest.approx(same)
-    assert known.of("reconstruction/label/accuracy", False) == 3 / 5
+    for source, expected in itertools.product(("swap", "resample"), ("common", "target")):
+        level = chance_of(splits, "label", "accuracy", "common", source, expected=expected)
+        assert level == pytest.approx(same)
+    for source in ("reconstruction", "images"):
+        assert chance_of(splits, "label", "accuracy", "", source) == 3 / 5
 
 
-def test_chance_of_a_number():
-    fit = make_set([0] * 3, numbers={"red": [1, 2, 6], "size": [4, 4, 4]})
+def test_chance_of_a_continuous_factor():
+    learned = make_set([0] * 3, numbers={"red": [1, 2, 6], "size": [4, 4, 4]})
     test = make_set([0] * 4, numbers={"red": [1, 1, 4, 9], "size": [2, 4, 8, 6]})
-    known = chance_levels(same_splits(fit)._replace(test=test))
-    for name in ("target/red/mae", "reconstruction/red/mae", "judge/red/mae/sample"):
-        assert known.of(name, False) == pytest.approx(11 / 4)  # The mean of `fit` is 3.
-    assert known.of("common/average/mae", False) == pytest.approx((11 / 4 + 8 / 4) / 2)
+    splits = same_splits(learned)._replace(test=test)
+    for latent, source in (("target", "mean"), ("", "reconstruction"), ("", "images")):
+        level = chance_of(splits, "red", "mae", latent, source)
+        assert level == pytest.approx(11 / 4)  # The mean of probe_train is 3.
+    average = chance_of(splits, "average", "strong_mae", "common", "sample")
+    assert average == pytest.approx((11 / 4 + 8 / 4) / 2)
+    assert chance_of(splits, "red", "r2") == 0
     # A decoded image shows some digit: it errs at most like another one, at best like the mean.
     pairs = [abs(a - b) for a, b in itertools.combinations([1, 1, 4, 9], 2)]
-    for name in ("swap/common/red/mae", "swap/target/red/mae", "resample/common/red/mae"):
-        assert known.of(name, False) == pytest.approx(np.mean(pairs))
-        assert known.of(name, True) == known.of("target/red/mae", True)
+    for source, latent in (("swap", "common"), ("swap", "target"), ("resample", "common")):
+        other = "target" if latent == "common" else "common"
+        high = chance_of(splits, "red", "mae", latent, source, expected=other)
+        assert high == pytest.approx(np.mean(pairs))
+        low = chance_of(splits, "red", "mae", latent, source, expected=latent)
+        assert low == pytest.approx(11 / 4)
     sizes = [abs(a - b) for a, b in itertools.combinations([2, 4, 8, 6], 2)]
     both = (np.mean(pairs) + np.mean(sizes)) / 2
-    assert known.of("swap/target/average/mae", False) == pytest.approx(both)
+    level = chance_of(splits, "average", "mae", "target", "swap", expected="common")
+    assert level == pytest.approx(both)
 
 
 def test_seen_groups_keep_their_splits():
@@ -156,62 +170,80 @@ def test_nothing_to_compare_with():
 
 
 @pytest.mark.parametrize(
-    ("name", "lower"),
+    ("name", "source", "latent", "factor", "probe", "class_name", "better"),
     [
-        ("content/label/paper_accuracy", False),
-        ("content/pose/strong_accuracy", True),
-        ("swap/style/pose/accuracy", False),
-        ("style/label/strong_accuracy/sample", True),
-        ("common/label/linear_accuracy", False),
-        ("target/label/linear_accuracy/3", True),
-        ("target/red/mae", True),
-        ("common/red/mae", False),
-        ("common/size/r2", True),
-        ("z/average/strong_mae", True),
-        ("z/label/strong_accuracy", False),
-        ("swap/common/label/accuracy", False),
-        ("swap/common/red/mae", False),
-        ("swap/target/red/mae", True),
-        ("swap/target/label/accuracy", True),
-        ("swap/common/target_moved", False),
-        ("swap/common/pixel_change", False),
-        ("resample/common/width/mae", False),
-        ("resample/target/width/mae", True),
-        ("resample/target/label/accuracy", True),
-        ("reconstruction/mse", True),
-        ("reconstruction/label/accuracy", False),
-        ("judge/red/mae", True),
+        ("content/label/mae", "mean", "content", "label", "mae", "", "lower"),
+        ("content/pose/strong_accuracy", "mean", "content", "pose", "strong_accuracy", "", "lower"),
+        ("swap/style/pose/accuracy", "swap", "style", "pose", "accuracy", "", "higher"),
+        ("style/label/a/sample", "sample", "style", "label", "a", "", "lower"),
+        ("common/label/b", "mean", "common", "label", "b", "", "higher"),
+        ("target/label/c/3", "mean", "target", "label", "c", "3", "lower"),
+        ("target/red/mae", "mean", "target", "red", "mae", "", "lower"),
+        ("common/red/mae", "mean", "common", "red", "mae", "", "higher"),
+        ("common/size/r2", "mean", "common", "size", "r2", "", "lower"),
+        ("z/average/strong_mae", "mean", "z", "average", "strong_mae", "", "lower"),
+        ("z/label/strong_accuracy", "mean", "z", "label", "strong_accuracy", "", "higher"),
+        ("swap/common/label/accuracy", "swap", "common", "label", "accuracy", "", "higher"),
+        ("swap/common/red/mae", "swap", "common", "red", "mae", "", "higher"),
+        ("swap/target/red/mae", "swap", "target", "red", "mae", "", "lower"),
+        ("swap/target/label/accuracy", "swap", "target", "label", "accuracy", "", "lower"),
+        ("resample/common/width/mae", "resample", "common", "width", "mae", "", "higher"),
+        ("resample/target/width/mae", "resample", "target", "width", "mae", "", "lower"),
+        ("resample/target/label/accuracy", "resample", "target", "label", "accuracy", "", "lower"),
+        ("reconstruction/label/accuracy", "reconstruction", "", "label", "accuracy", "", "higher"),
+        ("judge/red/mae", "images", "", "red", "mae", "", "lower"),
     ],
 )
-def test_which_direction_speaks_for_the_separation(name, lower):
-    group = any(latent in name for latent in ("content", "style"))
-    assert lower_is_better(name, GROUP if group else REFERENCE) == lower
+def test_name_and_direction_of_a_score(name, source, latent, factor, probe, class_name, better):
+    expected = GROUP if latent in ("content", "style") else REFERENCE
+    levels = dict.fromkeys((*GROUP, *REFERENCE), 0.5)
+    truth = GroundTruth(expected, levels, levels, levels, levels, 0.5)
+    score = truth.score(
+        0.7, probe=probe, source=source, latent=latent, factor=factor, class_name=class_name
+    )
+    assert (score.name, score.better, score.value) == (name, better, 0.7)
 
 
-def test_a_factor_named_like_a_latent_has_its_own_chance():
+def test_an_average_over_factors_of_different_latents_is_left_out():
+    errors = dict.fromkeys(("age", "light", "average"), 0.3)
+    truth = GroundTruth({"age": "content", "light": "style"}, {}, {}, errors, {}, 0.07)
+    names, values = ("age", "light"), np.array([0.1, 0.2])
+    of = {"probe": "mae", "source": "mean", "latent": "content"}
+    found = truth.scores_of_factors(names, values, **of)
+    assert [(s.name, s.better) for s in found] == [
+        ("content/age/mae", "lower"),
+        ("content/light/mae", "higher"),
+    ]
+    truth = truth._replace(expected_latent={**truth.expected_latent, "average": "content"})
+    *_, average = truth.scores_of_factors(names, values, **of)
+    assert average.name == "content/average/mae" and average.value == pytest.approx(0.15)
+
+
+def test_factors_named_like_a_latent_or_a_probe_have_their_own_chance():
     column = np.arange(8.0)
-    part = make_set([0, 1] * 4, ("a", "b"), numbers={"style": 10 * column, "age": column})
-    levels = chance_levels(Splits(part, part, part, part))
-    own = {factor: levels.of(f"content/{factor}/mae", True) for factor in ("style", "age")}
-    assert own["style"] == pytest.approx(10 * own["age"])
-    for factor, error in own.items():
-        assert levels.of(f"swap/style/{factor}/mae", True) == error
-        assert levels.of(f"style/{factor}/mae/sample", True) == error
+    numbers = {"style": 10 * column, "age": column, "mae": column}
+    splits = same_splits(make_set([0, 1] * 4, ("a", "b"), numbers=numbers))
+    age = chance_of(splits, "age", "mae")
+    assert chance_of(splits, "style", "mae") == pytest.approx(10 * age)
+    assert chance_of(splits, "mae", "mae") == pytest.approx(age)
+    low = chance_of(splits, "style", "mae", "style", "swap", expected="style")
+    assert low == pytest.approx(10 * age)
 
 
 def test_recall_by_chance_is_of_the_classes_that_are_in_test():
     known = make_set([0, 1, 2], ("a", "b", "c"))
     test = make_set([0, 1, 1], ("a", "b", "c"))
-    levels = chance_levels(Splits(known, known, known, test))
-    assert levels.of("z/label/balanced_accuracy", False) == 1 / 2
+    splits = Splits(known, known, known, test)
+    assert chance_of(splits, "label", "balanced_accuracy") == 1 / 2
 
 
-def test_chance_learns_from_fit_and_is_scored_on_test():
+def test_chance_learns_from_probe_train_and_is_scored_on_test():
     train = make_set([0] + [1] * 5, ("a", "b"), numbers={"red": [9.0] * 6})
-    fit = make_set([0] * 3 + [1], ("a", "b"), numbers={"red": [0.0, 0, 0, 4]})
+    learned = make_set([0] * 3 + [1], ("a", "b"), numbers={"red": [0.0, 0, 0, 4]})
     test = make_set([1, 1, 0], ("a", "b"), numbers={"red": [1.0, 1, 4]})
-    known = chance_levels(Splits(train, fit, train, test))
-    assert known.of("content/label/strong_accuracy", False) == pytest.approx(1 / 3)
-    assert known.of("content/red/mae", False) == pytest.approx(1)  # The median would err by 2.
+    splits = Splits(train, learned, train, test)
+    assert chance_of(splits, "label", "strong_accuracy") == pytest.approx(1 / 3)
+    assert chance_of(splits, "red", "mae") == pytest.approx(1)  # The median would err by 2.
     error = np.mean(np.square([1 / 6, 1 / 6, 5 / 6]))  # The mean of train is 5 / 6.
-    assert known.of("reconstruction/mse", True) == pytest.approx(error / 255**2)
+    truth = ground_truth("unsupervised", splits)
+    assert truth.mse == pytest.approx(error / 255**2)

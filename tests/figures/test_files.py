@@ -6,8 +6,8 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from refvae_jax.figures import files
-from refvae_jax.figures.files import BACKGROUND
+from refvae_jax.figures import files, layout
+from refvae_jax.figures.layout import BACKGROUND
 from tests.toy import assert_closed, cells_of, random_images, rgb
 
 
@@ -15,7 +15,7 @@ from tests.toy import assert_closed, cells_of, random_images, rgb
 def test_grid_puts_every_image_in_its_cell(channels):
     images = random_images(6, (8, 8, channels)).reshape(2, 3, 8, 8, channels)
     empty = np.array([[True, False, False], [False, False, False]])
-    picture = files.grid(images, empty=empty)
+    picture = layout.grid(images, empty=empty)
     cells = cells_of(picture, 2, 3)
     assert picture.dtype == np.uint8
     assert (cells[0, 0] == BACKGROUND).all()
@@ -24,7 +24,7 @@ def test_grid_puts_every_image_in_its_cell(channels):
 
 @pytest.mark.parametrize(("n", "scale"), [(3, 11), (10, 3), (12, 2), (40, 1)])
 def test_grid_enlarges_by_a_whole_factor_up_to_the_limit(n, scale):
-    picture = files.grid(np.zeros((1, n, 32, 32, 1), np.uint8))
+    picture = layout.grid(np.zeros((1, n, 32, 32, 1), np.uint8))
     assert picture.shape == (scale * 36, scale * (34 * n + 2), 3)
 
 
@@ -45,7 +45,7 @@ def test_save_gif_keeps_the_frames_and_loops_for_ever(tmp_path):
 
 
 def test_save_png_is_exact(tmp_path):
-    picture = files.grid(random_images(4, (8, 8, 3)).reshape(2, 2, 8, 8, 3))
+    picture = layout.grid(random_images(4, (8, 8, 3)).reshape(2, 2, 8, 8, 3))
     files.save_png(picture, tmp_path / "new" / "picture.png")
     np.testing.assert_array_equal(imageio.imread(tmp_path / "new" / "picture.png"), picture)
     assert os.listdir(tmp_path / "new") == ["picture.png"]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from refvae_jax.errors import UserError
-from refvae_jax.figures import grids
-from refvae_jax.figures.files import BACKGROUND
+from refvae_jax.figures import animations, draw, grids
+from refvae_jax.figures import codes as codes_module
+from refvae_jax.figures.layout import BACKGROUND
 from tests.toy import HalvesModel, assert_closed, cells_of, random_images, rgb
 
 
@@ -64,7 +65,7 @@ def test_aggregate_codes_have_the_mean_and_joint_covariance_of_the_codes():
     content = rng.normal(size=(5000, 3)) @ rng.normal(size=(3, 3)) + [5, -2, 0]
     style = content[:, :2] * [1, -0.5] + rng.normal(size=(5000, 2)) * [0.3, 2]
     fitted = np.concatenate([content, style], axis=1)
-    codes = grids.aggregate_codes({"content": content, "style": style}, n, seed=3)
+    codes = codes_module.aggregate_codes({"content": content, "style": style}, n, seed=3)
     assert codes["content"].shape == (n, 3)
     assert codes["style"].shape == (n, 2)
     drawn = np.concatenate([codes["content"], codes["style"]], axis=1)
@@ -78,7 +79,9 @@ def test_aggregate_codes_have_the_mean_and_joint_covariance_of_the_codes():
 
 def test_aggregate_codes_bear_a_collapsed_latent_of_one_dimension():
     codes = {"z": np.full((10, 1), 2.0, np.float32)}
-    np.testing.assert_array_equal(grids.aggregate_codes(codes, 4, seed=0)["z"], np.full((4, 1), 2))
+    np.testing.assert_array_equal(
+        codes_module.aggregate_codes(codes, 4, seed=0)["z"], np.full((4, 1), 2)
+    )
 
 
 def test_least_like():
@@ -90,7 +93,7 @@ def test_least_like():
 
 def test_interpolation_frames_pass_through_every_image_in_a_closed_loop():
     model, images = HalvesModel(), random_images(6)
-    frames = grids.interpolation_frames(model, images, steps=8, walks=2)
+    frames = animations.interpolation_frames(model, images, steps=8, walks=2)
     assert len(frames) == 3 * 8
     for leg in range(3):
         cells = cells_of(frames[8 * leg], 1, 2)
@@ -102,7 +105,7 @@ def test_interpolation_frames_pass_through_every_image_in_a_closed_loop():
 
 
 def test_interpolation_frames_leave_the_cells_without_a_walk_empty():
-    frames = grids.interpolation_frames(HalvesModel(), random_images(6), steps=2, walks=3)
+    frames = animations.interpolation_frames(HalvesModel(), random_images(6), steps=2, walks=3)
     cells = cells_of(frames[0], 2, 2)
     assert (cells[1, 1] == BACKGROUND).all()
 
@@ -111,7 +114,7 @@ def test_interpolation_frames_leave_the_cells_without_a_walk_empty():
 def test_draw_figures_writes_all_files(tmp_path, n):
     model, images = HalvesModel(), random_images(n)
     codes = {name: g.mean for name, g in model.encode(random_images(50)).items()}
-    paths = grids.draw_figures(model, images, codes, tmp_path / "figures", seed=0)
+    paths = draw.draw_figures(model, images, codes, tmp_path / "figures", seed=0)
     assert sorted(os.listdir(tmp_path / "figures")) == sorted(path.name for path in paths)
     assert [path.name for path in paths] == [
         "samples_prior.png",
@@ -131,7 +134,7 @@ def test_draw_figures_writes_all_files(tmp_path, n):
 
 def test_draw_figures_of_one_latent_leaves_out_what_needs_two(tmp_path):
     model, images = HalvesModel(latent_names=("z",)), random_images(4)
-    paths = grids.draw_figures(model, images, {"z": np.eye(64)}, tmp_path, seed=0)
+    paths = draw.draw_figures(model, images, {"z": np.eye(64)}, tmp_path, seed=0)
     names = ["samples_prior.png", "samples_aggregate.png", "interpolation.gif"]
     assert [path.name for path in paths] == names
 
@@ -160,7 +163,7 @@ def test_crossed_sample_grid_has_one_common_a_column_and_one_target_a_row():
 
 def test_walk_frames_move_one_latent_of_all_images_together():
     model, images = HalvesModel(latent_names=("common", "target")), random_images(4)
-    frames = grids.walk_frames(model, images, moved="target", steps=6, seed=0, stops=3)
+    frames = animations.walk_frames(model, images, moved="target", steps=6, seed=0, stops=3)
     assert len(frames) == 18
     for frame in frames:
         cells = cells_of(frame, 2, 2).reshape(4, 8, 8, 3)
@@ -180,7 +183,7 @@ def test_errors_are_one_clear_sentence(tmp_path):
     with pytest.raises(UserError, match=r"no latent 'target'.*has content, style\.$"):
         grids.swap_grid(two, images, kept="target")
     with pytest.raises(UserError, match="at least 2 test images"):
-        grids.draw_figures(two, images[:1], {}, tmp_path, seed=0)
+        draw.draw_figures(two, images[:1], {}, tmp_path, seed=0)
     assert os.listdir(tmp_path) == []
 
 
@@ -194,7 +197,7 @@ def test_every_figure_is_of_the_latents_that_it_should_be_of(names):
     expected = {
         "samples_prior": grids.sample_grid(model, model.prior_codes(100, 3), rows=10),
         "samples_aggregate": grids.sample_grid(
-            model, grids.aggregate_codes(codes, 100, 3), rows=10
+            model, codes_module.aggregate_codes(codes, 100, 3), rows=10
         ),
         "swaps": grids.swap_grid(model, images[:10], kept=kept),
         "interpolation": grids.interpolation_grid(model, images[0], far, n=10, kept=kept),
@@ -205,5 +208,5 @@ def test_every_figure_is_of_the_latents_that_it_should_be_of(names):
     assert found.keys() == expected.keys()
     for name, picture in expected.items():
         np.testing.assert_array_equal(found[name], picture)
-    walk = grids.walk_frames(model, images[:9], moved=moved, steps=12, seed=3)
-    np.testing.assert_array_equal(grids.animations(model, images, seed=3)[moved], walk)
+    walk = animations.walk_frames(model, images[:9], moved=moved, steps=12, seed=3)
+    np.testing.assert_array_equal(animations.animations(model, images, seed=3)[moved], walk)

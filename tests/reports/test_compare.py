@@ -6,8 +6,8 @@ import pytest
 
 from configs import default
 from refvae_jax import config as configs
-from refvae_jax.evaluation import evaluate
-from refvae_jax.figures import grids
+from refvae_jax import console
+from refvae_jax.figures import draw, grids
 from refvae_jax.reports import compare
 from tests.toy import HalvesModel, random_images
 
@@ -22,7 +22,8 @@ def make_run(tmp_path, monkeypatch):
         codes = CODES if len(latents) == 2 else {"z": np.eye(64)}
         return HalvesModel(latent_names=latents), IMAGES, codes
 
-    monkeypatch.setattr(evaluate, "figure_inputs", figure_inputs)
+    console.install()
+    monkeypatch.setattr(draw, "figure_inputs", figure_inputs)
 
     def make(folder, method, **data):
         config = default.get_config()

@@ -9,15 +9,18 @@ import pytest
 
 from refvae_jax.errors import UserError
 from refvae_jax.evaluation import published
+from refvae_jax.evaluation.score import Score
 from refvae_jax.reports import table
 from refvae_jax.reports.finished_runs import read_runs
+from refvae_jax.reports.layouts import TITLES
 from refvae_jax.reports.markdown import markdown
 
 FACTORS = ("red", "green", "blue", "size", "width")
 
 
-def score(value, chance=0.2, better="lower", **more):
-    return {"value": value, "chance": chance, "better": better, **more}
+def score(value, latent, factor, probe, chance=0.2, better="lower", source="mean", **more):
+    """[A Score]"""
+    return [Score(value, probe, source, better, chance, latent, factor, **more)]
 
 
 def errors(latent, values, chance=0.2):
@@ -25,19 +28,21 @@ def errors(latent, values, chance=0.2):
     values = dict(zip(FACTORS, values, strict=True))
     values["average"] = float(np.mean(list(values.values())))
     better = "higher" if latent == "common" else "lower"
-    found = {f"{latent}/{f}/mae": score(v, chance, better) for f, v in values.items()}
-    sample = {f"{latent}/{f}/mae/sample": score(9.0, 9.0) for f in values}
-    return found | sample | {f"{latent}/label/linear_accuracy": score(0.9, 0.1, "higher")}
+    found = [Score(v, "mae", "mean", better, chance, latent, f) for f, v in values.items()]
+    sample = [s._replace(value=9.0, chance=9.0, source="sample") for s in found]
+    strong = [s._replace(value=9.0, chance=9.0, probe="strong_mae") for s in found]
+    swaps = [s._replace(value=9.0, chance=9.0, source="swap") for s in found]
+    return found + sample + strong + swaps + score(0.9, latent, "label", "linear_accuracy", 0.1)
 
 
 def accuracies(names, latent, values):
     """Scores of a linear classifier, of each class and over all."""
-    found = {f"{latent}/label/balanced_accuracy": score(float(np.mean(values)), 0.143, "higher")}
-    found |= {f"{latent}/label/balanced_accuracy/sample": score(9.0, 0.143, "higher")}
-    key = f"{latent}/label/linear_accuracy"
-    found |= {key: score(9.0, 0.3, "higher"), f"{key}/sample": score(9.0, 0.3, "higher")}
-    pairs = zip(names, values, strict=True)
-    return found | {f"{key}/{n}": score(v, 0.143, "higher") for n, v in pairs}
+    average = score(float(np.mean(values)), latent, "label", "balanced_accuracy", 0.143, "higher")
+    overall = score(9.0, latent, "label", "linear_accuracy", 0.3, "higher")
+    found = average + overall
+    for name, value in zip(names, values, strict=True):
+        found += score(value, latent, "label", "linear_accuracy", 0.143, "higher", class_name=name)
+    return found + [s._replace(value=9.0, source="sample") for s in found]
 
 
 @pytest.fixture
@@ -56,7 +61,7 @@ def make_run(tmp_path):
             "trained_steps": steps,
             "config": config,
             "images_per_second": 1.0,
-            "scores": scores,
+            "scores": {score.name: score.to_json() for score in scores},
         }
         (folder / "results.json").write_text(json.dumps(results))
         return folder
@@ -98,8 +103,8 @@ def test_interval_covers_the_truth_95_times_in_100():
 def test_seeds_are_averaged_and_best_is_bold_where_lower_is_better(make_run):
     low = errors("target", [0.03, 0.05, 0.06, 0.04, 0.20])
     high = errors("target", [0.05, 0.07, 0.06, 0.04, 0.10])
-    make_run("rb-s0", "rbvae", low | errors("common", [0.19] * 5))
-    folder = make_run("rb-s1", "rbvae", high | errors("common", [0.17] * 5), seed=1)
+    make_run("rb-s0", "rbvae", low + errors("common", [0.19] * 5))
+    folder = make_run("rb-s1", "rbvae", high + errors("common", [0.17] * 5), seed=1)
     make_run("vae-s0", "vae", errors("z", [0.09, 0.02, 0.0604, 0.08, 0.16]))
     text = text_of(folder.parent)
     assert row_of(text, "Rb-VAE", "1,000", "2", "**.040** ± .127") == [
@@ -136,13 +141,11 @@ def test_best_is_bold_where_higher_is_better(make_run):
 
 
 def test_classes_may_have_any_name(make_run):
-    names = ("T-shirt/top", "sampler")
-    folder = make_run("s", "vae", accuracies(names, "z", [0.6, 0.4]), dataset="fashion_mnist")
-    path = folder / "results.json"
-    results = json.loads(path.read_text())
-    results["scores"]["z/label/linear_accuracy/T-shirt/top/sample"] = score(9.0, 0.1, "higher")
-    path.write_text(json.dumps(results))
+    names = ("T-shirt/top", "sampler", "sample")
+    scores = accuracies(names, "z", [0.6, 0.4, 0.2])
+    folder = make_run("s", "vae", scores, dataset="fashion_mnist")
     assert lines_of(text_of(folder))[0][3:] == [*names, "average"]
+    assert row_of(text_of(folder), "VAE")[3:] == [".600", ".400", ".200", ".400"]
 
 
 def test_affectnet_has_the_papers_columns_and_rows_and_what_common_knows(make_run):
@@ -151,13 +154,13 @@ def test_affectnet_has_the_papers_columns_and_rows_and_what_common_knows(make_ru
     for method in ("vae", "rbvae", "srbvae"):
         scores = classes("z", [0.4] * 7)
         if method != "vae":
-            scores = classes("target", [0.4] * 7) | classes("common", [0.2] * 7)
+            scores = classes("target", [0.4] * 7) + classes("common", [0.2] * 7)
         folder = make_run(method, method, scores, dataset="affectnet")
     text = text_of(folder.parent)
     assert lines_of(text)[0][3:] == [*seven, average] and average == "average"
     papers = [row[3:] for row in lines_of(text) if row[0] == "*paper*"]
-    known = [published.figures("affectnet", m) for m in ("vae", "rbvae", "srbvae")]
-    shown = [[f"*{figures[name]:.3f}*".replace("0.", ".") for name in seven] for figures in known]
+    known = [published.published_scores("affectnet", m) for m in ("vae", "rbvae", "srbvae")]
+    shown = [[f"*{row[name]:.3f}*".replace("0.", ".") for name in seven] for row in known]
     assert [row[:7] for row in papers] == [*shown, [""] * 7, [""] * 7]
     assert [row[7] for row in papers] == ["*.383*", "*.392*", "*.422*", "*.349*", "*.335*"]
     assert row_of(text, "*from* `common`") and lines_of(text)[-3][3:] == [".200"] * 8
@@ -168,7 +171,7 @@ def test_rows_in_the_papers_order_with_its_figures_and_common_below(make_run):
         latent = "target" if method in ("srbvae", "mathieu") else "z"
         scores = errors(latent, [0.05] * 5)
         if method == "srbvae":
-            scores |= errors("common", [0.21] * 5)
+            scores += errors("common", [0.21] * 5)
         folder = make_run(method, method, scores)
     text = text_of(folder.parent)
     assert [row[0] for row in lines_of(text)[2:]] == [
@@ -193,7 +196,7 @@ def test_rows_in_the_papers_order_with_its_figures_and_common_below(make_run):
 
 
 def test_valid_markdown_whose_columns_line_up(make_run):
-    make_run("a", "rbvae", errors("target", [0.05] * 5) | errors("common", [0.21] * 5))
+    make_run("a", "rbvae", errors("target", [0.05] * 5) + errors("common", [0.21] * 5))
     make_run("b", "vae", errors("z", [0.15] * 5))
     make_run("c", "vae", errors("z", [0.25] * 5), seed=1)
     folder = make_run("d", "vae", errors("z", [0.25] * 5), dataset="other")
@@ -206,15 +209,15 @@ def test_valid_markdown_whose_columns_line_up(make_run):
 
 
 def test_group_setting(make_run):
-    names = ("content/label/paper_accuracy", "style/label/paper_accuracy")
-
     def scores(content, style, paper):
-        return {
-            names[0]: score(content, 0.1, "higher", paper=paper),
-            names[1]: score(style, 0.1, "lower"),
-            "style/label/paper_accuracy/sample": score(0.2, 0.1, "lower"),
-            "swap/content/label/accuracy": score(0.9, 0.1, "higher"),
-        }
+        of = {"probe": "paper_accuracy", "chance": 0.1}
+        return [
+            *score(content, "content", "label", better="higher", paper=paper, **of),
+            *score(style, "style", "label", **of),
+            *score(0.2, "style", "label", source="sample", **of),
+            *score(0.9, "content", "label", "accuracy", 0.1, "higher", source="swap"),
+            *score(0.8, "style", "label", "accuracy", 0.1, "lower", source="swap"),
+        ]
 
     make_run("m", "mlvae", scores(0.95, 0.42, 0.893), dataset="mnist")
     folder = make_run("g", "gmvae", scores(0.98, 0.3, 0.992), dataset="mnist")
@@ -269,13 +272,12 @@ def test_steps_are_those_trained_not_those_of_the_best_checkpoint(make_run):
 
 
 @pytest.mark.parametrize("lacks", [0, 1])
-@pytest.mark.parametrize("missing", [None, float("nan"), "absent"])
+@pytest.mark.parametrize("missing", [float("nan"), "absent"])
 def test_a_score_that_one_seed_lacks_leaves_the_cell_empty(make_run, missing, lacks):
-    lacking = errors("z", [0.1] * 5)
-    lacking["z/blue/mae"]["value"] = missing
-    if missing == "absent":
-        del lacking["z/blue/mae"]
-    found = [lacking, errors("z", [0.1] * 5)]
+    whole = errors("z", [0.1] * 5)
+    lacking = [s._replace(value=missing) if s.name == "z/blue/mae" else s for s in whole]
+    lacking = [s for s in lacking if s.value != "absent"]
+    found = [lacking, whole]
     make_run("a", "vae", found[lacks])
     make_run("b", "vae", found[1 - lacks], seed=1)
     folder = make_run("c", "svae", errors("z", [0.3] * 5))
@@ -322,7 +324,7 @@ def test_supervision_and_unused_fields_are_no_other_settings(make_run):
 
 
 def test_a_latent_that_a_method_does_not_have_is_no_other_setting(make_run):
-    codes = errors("target", [0.1] * 5) | errors("common", [0.2] * 5)
+    codes = errors("target", [0.1] * 5) + errors("common", [0.2] * 5)
     make_run("a", "vae", errors("z", [0.1] * 5), latents={"common": 32, "z": 8})
     make_run("b", "rbvae", codes, latents={"common": 16, "z": 4})
     folder = make_run("c", "srbvae", codes, latents={"common": 16, "z": 2})
@@ -361,7 +363,7 @@ def test_mistakes_are_told_in_a_sentence(make_run, tmp_path):
     one = make_run("one", "vae", errors("z", [0.1] * 5), optimizer={"b1": 0.5})
     two = make_run("two", "vae", errors("z", [0.1] * 5))
     assert f"{one} and {two} are both vae" in message(one, two)
-    four = make_run("four", "vae", {"reconstruction/mse": score(0.1)})
+    four = make_run("four", "vae", score(0.1, "", "", "mse", source="reconstruction"))
     assert "none of the scores" in message(four)
     (two / "results.json").write_text("{")
     assert "cannot be read" in message(two)
@@ -379,7 +381,7 @@ def test_command(make_run, tmp_path, capsys):
 
 
 def test_published_figures_that_claims_rest_on():
-    mnist = functools.partial(published.figures, "reference_mnist/32x32")
+    mnist = functools.partial(published.published_scores, "reference_mnist/32x32")
     assert mnist("rbvae")["size"] == 0.061 and mnist("srbvae")["size"] == 0.038
     assert mnist("srbvae")["average"] == 0.060 and mnist("dipvae1")["average"] == 0.064
     assert mnist("mathieu")["average"] == 0.098 and mnist("vae")["size"] == 0.034
@@ -389,8 +391,8 @@ def test_published_figures_that_claims_rest_on():
 
 @pytest.mark.parametrize("dataset", published.TABLE)
 def test_published_averages_are_those_of_their_rows(dataset):
-    for method in table.TITLES:
-        figures = published.figures(dataset, method)
+    for method in TITLES:
+        figures = published.published_scores(dataset, method)
         if figures:
             average = figures.pop("average")
             # One of them, Mathieu et al. on faces, is .001 off in the paper itself.
