@@ -8,7 +8,7 @@ import pytest
 
 from refvae_jax.errors import UserError
 from refvae_jax.figures import animations, draw, grids
-from refvae_jax.figures import codes as codes_module
+from refvae_jax.figures.codes import aggregate_codes
 from refvae_jax.figures.layout import BACKGROUND
 from tests.toy import HalvesModel, assert_closed, cells_of, random_images, rgb
 
@@ -65,7 +65,7 @@ def test_aggregate_codes_have_the_mean_and_joint_covariance_of_the_codes():
     content = rng.normal(size=(5000, 3)) @ rng.normal(size=(3, 3)) + [5, -2, 0]
     style = content[:, :2] * [1, -0.5] + rng.normal(size=(5000, 2)) * [0.3, 2]
     fitted = np.concatenate([content, style], axis=1)
-    codes = codes_module.aggregate_codes({"content": content, "style": style}, n, seed=3)
+    codes = aggregate_codes({"content": content, "style": style}, n, seed=3)
     assert codes["content"].shape == (n, 3)
     assert codes["style"].shape == (n, 2)
     drawn = np.concatenate([codes["content"], codes["style"]], axis=1)
@@ -79,9 +79,7 @@ def test_aggregate_codes_have_the_mean_and_joint_covariance_of_the_codes():
 
 def test_aggregate_codes_bear_a_collapsed_latent_of_one_dimension():
     codes = {"z": np.full((10, 1), 2.0, np.float32)}
-    np.testing.assert_array_equal(
-        codes_module.aggregate_codes(codes, 4, seed=0)["z"], np.full((4, 1), 2)
-    )
+    np.testing.assert_array_equal(aggregate_codes(codes, 4, seed=0)["z"], np.full((4, 1), 2))
 
 
 def test_least_like():
@@ -196,9 +194,7 @@ def test_every_figure_is_of_the_latents_that_it_should_be_of(names):
     assert (far != images[1]).any()
     expected = {
         "samples_prior": grids.sample_grid(model, model.prior_codes(100, 3), rows=10),
-        "samples_aggregate": grids.sample_grid(
-            model, codes_module.aggregate_codes(codes, 100, 3), rows=10
-        ),
+        "samples_aggregate": grids.sample_grid(model, aggregate_codes(codes, 100, 3), rows=10),
         "swaps": grids.swap_grid(model, images[:10], kept=kept),
         "interpolation": grids.interpolation_grid(model, images[0], far, n=10, kept=kept),
         "synthesis": grids.synthesis_grid(model, images[:10], moved=moved, n=8, seed=3),
