@@ -43,7 +43,7 @@ def expected_latents(supervision: str, splits: Splits) -> dict[str, str]:
             return name == "label" or not np.any(np.diff(values[name][order])[same])
 
         found = {name: "content" if shared(name) else "style" for name in values}
-    elif supervision == "reference":
+    elif reference is not None:
         known = dict(zip(reference.factors.names, reference.factors.values.T, strict=True))
         known |= {name: column for name, (column, _) in classes(reference).items()}
         known |= {"label": reference.label[reference.label >= 0]}

@@ -36,8 +36,15 @@ def read_run(folder: Path) -> FinishedRun:
     try:
         results = json.loads((folder / "results.json").read_text())
         config = configs.flatten(ConfigDict(results["config"]))
-        known = (results[name] for name in ("method", "dataset", "seed", "trained_steps"))
-        return FinishedRun(folder, *known, config, from_json(results["scores"]))
+        return FinishedRun(
+            folder=folder,
+            method=results["method"],
+            dataset=results["dataset"],
+            seed=results["seed"],
+            steps=results["trained_steps"],
+            config=config,
+            scores=from_json(results["scores"]),
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"The results of {folder} cannot be read ({type(error).__name__}: {error}): score the "
@@ -57,7 +64,7 @@ def read_runs(paths: Iterable[str | Path]) -> list[FinishedRun]:
     Raises:
       UserError: one of the paths has no results, or some that cannot be read.
     """
-    folders = {}
+    folders: dict[Path, Path] = {}
     for path in map(Path, paths):
         inside = [path, *sorted(path.glob("*/"))]
         scored = [folder for folder in inside if (folder / "results.json").exists()]
@@ -98,7 +105,8 @@ def rows_of(
     Raises:
       UserError: two runs of a row have the same seed.
     """
-    labels, rows = labels_of(runs), {}
+    labels = labels_of(runs)
+    rows: dict[tuple[str, str, int], list[FinishedRun]] = {}
     for run in runs:
         members = rows.setdefault((run.method, labels[run.folder], run.steps), [])
         for twin in (other for other in members if other.seed == run.seed):

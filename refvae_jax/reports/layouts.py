@@ -130,6 +130,9 @@ def find(run: FinishedRun, layout: Layout, latents: Sequence[str], column: str) 
 
 def columns_of(runs: Sequence[FinishedRun], layout: Layout) -> list[str]:
     """The columns of which any run has a Score: in the order of the fullest run, average last."""
-    lists = [list(map(layout.column, shown_scores(run, layout))) for run in runs]
+    lists = [
+        [column for score in shown_scores(run, layout) if (column := layout.column(score))]
+        for run in runs
+    ]
     columns = dict.fromkeys(itertools.chain(*sorted(lists, key=len, reverse=True)))
     return sorted(columns, key=lambda column: column == AVERAGE)

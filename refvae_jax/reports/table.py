@@ -79,13 +79,13 @@ def mark_best(rows: list[Row], better: Sequence[str]) -> list[Row]:
     """
     cells = [list(row.cells) for row in rows]
     for column, direction in enumerate(better):
-        means = [row[column].mean for row in cells if row[column]]
-        if len(means) < 2:
+        known = [(row, cell) for row in cells if (cell := row[column]) is not None]
+        if len(known) < 2:
             continue
+        means = [cell.mean for _, cell in known]
         best = shown(min(means) if direction == "lower" else max(means))
-        for row in cells:
-            if row[column]:
-                row[column] = row[column]._replace(best=shown(row[column].mean) == best)
+        for row, cell in known:
+            row[column] = cell._replace(best=shown(cell.mean) == best)
     return [row._replace(cells=marked) for row, marked in zip(rows, cells, strict=True)]
 
 
@@ -121,11 +121,12 @@ def make_table(runs: Sequence[FinishedRun], layout: Layout) -> Table:
         ]
         blocks[heading] = [row for row in rows if any(row.cells)]
     every = [latent for latents in layout.blocks.values() for latent in latents]
-    notes, chance, better = [layout.meaning], [], []
+    chance: list[Cell | None] = []
+    notes, better = [layout.meaning], []
     for column in columns:
         scores = {run.folder: find(run, layout, every, column) for run in runs}
         levels = {folder: score.chance for folder, score in scores.items() if score}
-        low, high = min(levels, key=levels.get), max(levels, key=levels.get)
+        low, high = (extreme(levels, key=levels.__getitem__) for extreme in (min, max))
         if levels[high] - levels[low] > SAME_CHANCE:
             notes.append(
                 f"Warning: chance of {column} is {shown(levels[low])} in {low} and "
@@ -144,9 +145,9 @@ def remarks(table: Table) -> list[str]:
     """Sentences on how far a Table may be trusted."""
     rows = [row for block in table.blocks.values() for row in block]
     notes = []
-    if any(row.seeds > 1 for row in rows):
+    if any((row.seeds or 1) > 1 for row in rows):
         notes.append("± is half the width of the 95 % t-interval over the seeds.")
-    if any(row.seeds < FEW_SEEDS for row in rows):
+    if any((row.seeds or 1) < FEW_SEEDS for row in rows):
         notes.append(f"Fewer than {FEW_SEEDS} seeds do not support the order of the methods.")
     published_rows = [row.method for row in rows if any(f is not None for f in row.paper)]
     if published_rows:
@@ -162,7 +163,7 @@ def gather(runs: Sequence[FinishedRun]) -> list[Table]:
     Raises:
       UserError: runs that differ in nothing, or a run that has no score of a table.
     """
-    sections = {}
+    sections: dict[tuple[str, str], list[FinishedRun]] = {}
     for run in runs:
         sections.setdefault((run.dataset, layout_of(run)), []).append(run)
     return [make_table(members, LAYOUTS[name]) for (_, name), members in sections.items()]
