@@ -1,12 +1,13 @@
-"""What a batch holds in each setting, and what is wrong with the sets."""
+"""What a batch holds for each supervision, and what is wrong with the sets."""
 
 import numpy as np
 import pytest
 
-from configs import mnist_rbvae, quickstart
+from configs import quickstart, reference_mnist_rbvae
 from refvae_jax.data import batches, cache
 from refvae_jax.data.groups import known_groups
 from refvae_jax.data.readers.factors_file import no_factors
+from refvae_jax.data.splits import Splits
 from refvae_jax.errors import UserError
 
 
@@ -17,31 +18,30 @@ def images(size, shape=(4, 4, 3), first=0):
 
 
 @pytest.fixture
-def splits(monkeypatch):
-    """{split: ImageSet} that the tests may change, opened in place of real data."""
-    made = {"train": images(40), "reference": images(20, first=100)}
-    monkeypatch.setattr(cache, "open_split", lambda data, name: made[name])
-    return made
+def splits():
+    """40 training and 20 reference images; no test looks at the other parts."""
+    unused = images(0)
+    return Splits(images(40), unused, unused, unused, reference=images(20, first=100))
 
 
 @pytest.fixture
 def config():
-    config = mnist_rbvae.get_config("smoke")
+    config = reference_mnist_rbvae.get_config("smoke")
     config.batch_size, config.num_train_steps = 10, 4
     return config
 
 
 def test_group_batches_hold_images_with_their_groups(splits, config):
     config.data.grouped_fraction = 0.5
-    group = known_groups(splits["train"].label, 0.5, config.seed)
-    sets = batches.training_sets(config, "group")
+    group = known_groups(splits.train.label, 0.5, config.seed)
+    sets = batches.training_sets(config, "group", splits)
     for batch in batches.training_batches(sets, config, 0):
         assert batch.keys() == {"image", "group"}
         np.testing.assert_array_equal(batch["group"], group[batch["image"][:, 0, 0, 0]])
 
 
 def test_reference_batches_hold_images_of_both_sets(splits, config):
-    sets = batches.training_sets(config, "reference")
+    sets = batches.training_sets(config, "reference", splits)
     for batch in batches.training_batches(sets, config, 0):
         assert batch.keys() == {"unlabelled", "reference"}
         assert batch["unlabelled"].keys() == batch["reference"].keys() == {"image"}
@@ -50,14 +50,14 @@ def test_reference_batches_hold_images_of_both_sets(splits, config):
 
 
 def test_unsupervised_batches_hold_images_only(splits, config):
-    sets = batches.training_sets(config, "unsupervised")
+    sets = batches.training_sets(config, "unsupervised", splits)
     (batch, *_) = batches.training_batches(sets, config, 0)
     assert batch.keys() == {"image"}
 
 
-@pytest.mark.parametrize("setting", batches.SETTINGS)
-def test_example_has_the_form_of_a_batch(splits, config, setting):
-    sets = batches.training_sets(config, setting)
+@pytest.mark.parametrize("supervision", batches.SUPERVISION)
+def test_example_has_the_form_of_a_batch(splits, config, supervision):
+    sets = batches.training_sets(config, supervision, splits)
     (batch, *_) = batches.training_batches(sets, config, 0)
     example = batches.example_batch(sets, config.batch_size)
 
@@ -72,30 +72,31 @@ def test_example_has_the_form_of_a_batch(splits, config, setting):
 def test_no_reference_split(splits):
     config = quickstart.get_config("smoke")
     config.method.name = "rbvae"
+    splits = splits._replace(reference=None)
     with pytest.raises(UserError, match=r"rbvae needs reference images.*reference_split"):
-        batches.training_sets(config, "reference")
+        batches.training_sets(config, "reference", splits)
 
 
 def test_shapes_differ(splits, config):
-    splits["reference"] = images(20, (4, 4, 1))
+    splits = splits._replace(reference=images(20, (4, 4, 1)))
     with pytest.raises(UserError, match=r"\[4, 4, 3\].*\[4, 4, 1\].*prepare both"):
-        batches.training_sets(config, "reference")
+        batches.training_sets(config, "reference", splits)
 
 
 def test_empty_reference_split(splits, config):
-    splits["reference"] = images(0)
+    splits = splits._replace(reference=images(0))
     with pytest.raises(UserError, match="reference split is empty"):
-        batches.training_sets(config, "reference")
+        batches.training_sets(config, "reference", splits)
 
 
 def test_fewer_reference_images_than_a_batch(splits, config):
-    splits["reference"] = images(9)
+    splits = splits._replace(reference=images(9))
     with pytest.raises(UserError, match="the reference split has 9 images"):
-        batches.training_sets(config, "reference")
+        batches.training_sets(config, "reference", splits)
 
 
 def test_the_seed_decides_the_order(splits, config):
-    sets = batches.training_sets(config, "unsupervised")
+    sets = batches.training_sets(config, "unsupervised", splits)
     drawn = []
     for config.seed in (0, 0, 1):
         (batch, *_) = batches.training_batches(sets, config, 0)
@@ -107,7 +108,7 @@ def test_the_seed_decides_the_order(splits, config):
 def test_members_of_a_group_follow_each_other(splits, config):
     """40 images in 10 groups of 4, in chunks of 2: a batch of 10 holds whole pairs."""
     config.data.group_chunk, config.data.grouped_fraction = 2, 1.0
-    sets = batches.training_sets(config, "group")
+    sets = batches.training_sets(config, "group", splits)
     for batch in batches.training_batches(sets, config, 0):
         pairs = batch["group"].reshape(5, 2)
         np.testing.assert_array_equal(pairs[:, 0], pairs[:, 1])

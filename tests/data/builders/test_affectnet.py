@@ -141,7 +141,7 @@ def test_scores_have_the_columns_of_the_papers_table(prepared):
 def test_training_sees_neutral_faces_beside_the_others(prepared):
     config = affectnet_rbvae.get_config("smoke")
     set_data(config.data, prepared[0])
-    sets = batches.training_sets(config, "reference")
+    sets = batches.training_sets(config, "reference", splits.open_splits(config))
     assert {name: len(fields["image"]) for name, fields in sets.items()} == {
         "unlabelled": 42,
         "reference": 12,
