@@ -26,7 +26,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from refvae_jax.console import LOGGER
-from refvae_jax.data.readers.source import FOLDER, Factors, Reader, Source, fingerprint, open_source
+from refvae_jax.data.readers.open import fingerprint, open_source
+from refvae_jax.data.readers.source import FOLDER_DATASET, Factors, Reader, Source
 from refvae_jax.errors import UserError
 
 _FORMAT = 4  # Raise it when the bytes written for the same source change.
@@ -112,7 +113,7 @@ def _remind(folder: Path) -> None:
 
 
 def _data_dir(configured: str, name: str) -> str:
-    if name == FOLDER and not configured:
+    if name == FOLDER_DATASET and not configured:
         raise UserError("Where are the images? Set --config.data.dir to their folder.")
     directory = configured or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     if "://" in directory:  # A bucket.

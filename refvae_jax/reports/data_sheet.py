@@ -19,7 +19,7 @@ from configs import default
 from refvae_jax.command_line import config_from_file
 from refvae_jax.data.cache import ImageSet, open_split
 from refvae_jax.data.readers import presets
-from refvae_jax.data.readers.source import FOLDER
+from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.figures.files import save_png
 from refvae_jax.figures.layout import grid
@@ -40,14 +40,14 @@ def data_config(name, reference_class=""):
         if not Path(path).is_file():
             raise UserError(f"There is no config file {path}. See configs/.")
         data = config_from_file(path, form).data
-        if data.name == FOLDER:
+        if data.name == FOLDER_DATASET:
             raise UserError("That config is of your own images: name their folder instead of it.")
         return data
     data = default.get_config().data
     if not Path(name).is_dir():
         presets.choose(data, name)
         return data
-    presets.choose(data, FOLDER)
+    presets.choose(data, FOLDER_DATASET)
     data.dir, data.reference_class = name, reference_class
     two_sets = reference_class or Path(name, "reference").is_dir()
     data.reference_split = "reference" if two_sets else ""

@@ -54,9 +54,10 @@ from refvae_jax.data.builders.alignment import mean_shape, place, procrustes, wa
 from refvae_jax.data.readers import resize
 from refvae_jax.data.readers.decode import load_image, read_each
 from refvae_jax.data.readers.scan import scan
+from refvae_jax.data.readers.source import MANUAL_DIR
 from refvae_jax.errors import UserError
 
-FOLDER = Path("downloads", "manual", "affectnet")
+AFFECTNET_DIR = Path(MANUAL_DIR, "affectnet")
 SIDE = 64
 SHARE = 0.75  # Of the crop, that the mean shape takes; chosen.
 # Of the 68 points. What is left in the image is the right eye of the one who is seen.
@@ -94,7 +95,7 @@ class Affectnet(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager  # By hand only.
-        root = Path(self.data_dir_root, FOLDER)
+        root = Path(self.data_dir_root, AFFECTNET_DIR)
         tested = lists.read_faces(find_list(root, "validation.csv"))
         training = lists.read_faces(find_list(root, "training.csv"), without=set(tested.path))
         parts = {split: training.take(rows) for split, rows in lists.divide(training).items()}

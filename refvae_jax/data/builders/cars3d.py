@@ -25,12 +25,12 @@ from PIL import Image
 from scipy import io as scipy_io
 
 from refvae_jax.data.readers.resize import WHOLE, fit
-from refvae_jax.data.readers.tfds_builders import MANUAL
+from refvae_jax.data.readers.source import MANUAL_DIR
 from refvae_jax.errors import UserError
 
 ARCHIVE = "nips2015-analogy-data.tar.gz"
 URL = f"http://www.scottreed.info/files/{ARCHIVE}"
-FOLDER = "data/cars"
+ARCHIVE_DIR = "data/cars"
 NUM_CARS, NUM_TEST = 183, 23
 SHAPE = (128, 128, 3, 24, 4)
 SIDE = 64
@@ -60,7 +60,7 @@ class Cars3d(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        own = Path(self.data_dir_root, MANUAL, ARCHIVE)
+        own = Path(self.data_dir_root, MANUAL_DIR, ARCHIVE)
         path = own if own.exists() else Path(dl_manager.download(URL))
         names = read_names(path)
         test = test_cars(len(names))
@@ -82,12 +82,12 @@ def test_cars(count: int) -> set[int]:
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yields (name, contents) of the archive's files in FOLDER; nothing is unpacked on disk."""
+    """Yields (name, contents) of the archive's files in ARCHIVE_DIR; nothing is unpacked on disk."""
     try:
         with tarfile.open(path, "r|gz") as archive:
             for member in archive:
                 inside = Path(member.name)
-                if member.isfile() and inside.parent == Path(FOLDER):
+                if member.isfile() and inside.parent == Path(ARCHIVE_DIR):
                     yield inside.name, archive.extractfile(member).read()
     except _DAMAGE as error:
         raise UserError(
@@ -106,9 +106,9 @@ def read_names(path: Path) -> list[str]:
         if name == "list.txt":
             names = contents.decode().split()
             if len(names) < 2:
-                raise UserError(f"{FOLDER}/list.txt in {path} names fewer than two cars.")
+                raise UserError(f"{ARCHIVE_DIR}/list.txt in {path} names fewer than two cars.")
             return names
-    raise UserError(f"{path} holds no {FOLDER}/list.txt: it is not the archive of {URL}.")
+    raise UserError(f"{path} holds no {ARCHIVE_DIR}/list.txt: it is not the archive of {URL}.")
 
 
 def _examples(path: Path, cars: dict[str, int]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -133,7 +133,7 @@ def _examples(path: Path, cars: dict[str, int]) -> Iterator[tuple[str, dict[str,
             )
     if missing:
         raise UserError(
-            f"{path} has no {FOLDER}/{min(missing)}.mat, which its list.txt names: it is "
+            f"{path} has no {ARCHIVE_DIR}/{min(missing)}.mat, which its list.txt names: it is "
             f"incomplete, so download {URL} again and put it there."
         )
 
@@ -143,10 +143,10 @@ def _views(path: Path, file: str, contents: bytes) -> np.ndarray:
     try:
         views = scipy_io.loadmat(io.BytesIO(contents), variable_names=["im"])["im"]
     except (KeyError, ValueError, TypeError, NotImplementedError, zlib.error, OSError) as error:
-        raise UserError(f"{FOLDER}/{file} in {path} cannot be read: {error!r}.") from error
+        raise UserError(f"{ARCHIVE_DIR}/{file} in {path} cannot be read: {error!r}.") from error
     if views.shape != SHAPE or views.dtype != np.uint8:
         raise UserError(
-            f"'im' of {FOLDER}/{file} in {path} is {views.dtype} {list(views.shape)} where uint8 "
+            f"'im' of {ARCHIVE_DIR}/{file} in {path} is {views.dtype} {list(views.shape)} where uint8 "
             f"{list(SHAPE)} is expected."
         )
     return views

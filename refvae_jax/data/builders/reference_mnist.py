@@ -39,7 +39,8 @@ from PIL import Image
 from scipy import ndimage
 
 from refvae_jax.data.builders import digits5k  # noqa: F401  Registers the name.
-from refvae_jax.data.readers.source import Source, open_source
+from refvae_jax.data.readers.source import Source
+from refvae_jax.data.readers.tfds import open_set
 
 _DIGIT_SIDE = 28
 _SPLIT_SEEDS = {"train": 0, "test": 1}  # Part of the data set, like every draw: see VERSION.
@@ -265,5 +266,5 @@ def _read_source(name: str, data_dir: Path, split: str) -> Digits:
         elsewhere = tfds.builder(name)  # Wherever TFDS looks by default.
         data_dir = elsewhere.data_dir_root if elsewhere.is_prepared() else data_dir
     source = Source(name=name, data_dir=str(data_dir), split=split, resolution=_DIGIT_SIDE)
-    reader = open_source(source, spare_dir=data_dir)
+    reader = open_set(source, spare_dir=data_dir)
     return Digits(np.concatenate([image for _, image in reader.batches()]), reader.label)

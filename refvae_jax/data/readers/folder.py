@@ -27,7 +27,7 @@ _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
 
 
 def open_folder(source: Source) -> Reader:
-    """See `source.open_source`."""
+    """Opens a split of a folder, see `open.open_source`."""
     root = Path(source.data_dir)
     splits = list_splits(root, source.reference_class)
     expression = resolve(source.split, splits, source.hold_out, source.split_by)

@@ -8,12 +8,11 @@
 train are the reference and the other splits do without it.
 """
 
-import difflib
 from pathlib import Path
 from typing import NamedTuple
 
 from refvae_jax.data.readers.scan import SUFFIXES, scan
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, did_you_mean
 
 SPLITS = ("train", "validation", "test")
 SPLIT_OF = {name: name for name in SPLITS} | {"val": "validation"}  # Folder -> split.
@@ -103,10 +102,9 @@ def _divide_reference(
 ) -> dict[str, list[File]]:
     kinds = sorted({file.kind for file in splits["train"]})
     if reference_class not in kinds:
-        near = difflib.get_close_matches(reference_class, kinds, n=1, cutoff=0.0)
         raise UserError(
-            f"{folder} has no class folder '{reference_class}' to take as the reference: "
-            f"did you mean '{near[0]}'?"
+            f"{folder} has no class folder '{reference_class}' to take as the reference, but "
+            f"{', '.join(kinds)}.{did_you_mean(reference_class, kinds)}"
         )
     chosen = [f._replace(kind="") for f in splits["train"] if f.kind == reference_class]
     others = {

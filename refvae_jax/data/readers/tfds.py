@@ -25,7 +25,7 @@ _BATCH = 1024  # Images decoded at a time: bounds the memory.
 
 
 def open_set(source: Source, spare_dir: Path) -> Reader:
-    """See `source.open_source`."""
+    """Opens a split of a TFDS set, see `open.open_source`."""
     import_tensorflow()
     import tensorflow_datasets as tfds
 

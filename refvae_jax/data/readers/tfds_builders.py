@@ -1,8 +1,6 @@
-"""Finds and prepares TFDS's builders, and says in a sentence why it cannot."""
+"""Finds and prepares TFDS's builders; a clear error where it cannot."""
 
-import difflib
 import errno
-import importlib
 import os
 import socket
 import urllib.request
@@ -11,18 +9,10 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from refvae_jax.data.readers.source import Source
-from refvae_jax.errors import UserError
+from refvae_jax.data.readers.source import MANUAL_DIR, Source
+from refvae_jax.errors import UserError, did_you_mean
 
-# Builders of this package, which TFDS knows once their module is imported.
-_OWN_BUILDERS = {
-    "affectnet": "refvae_jax.data.builders.affectnet",
-    "cars3d": "refvae_jax.data.builders.cars3d",
-    "digits5k": "refvae_jax.data.builders.digits5k",
-    "reference_mnist": "refvae_jax.data.builders.reference_mnist",
-}
-MANUAL = "downloads/manual"  # Where, below TFDS's directory, an archive of theirs may be put.
-_OFFLINE = ("digits5k", "reference_mnist")  # Those of them that may need no download.
+_OFFLINE = ("digits5k", "reference_mnist")  # Our own sets that may need no download.
 # The disk's errors stay OSErrors; the others of a download are the network's.
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
@@ -36,11 +26,11 @@ def prepared_builder(tfds: ModuleType, source: Source, spare_dir: Path) -> Any:
       spare_dir: where sets that need no download are prepared if source.data_dir is read-only.
 
     Raises:
-      UserError, OSError: see `source.open_source`.
+      UserError, OSError: see `open.open_source`.
     """
     builder = _find_builder(tfds, source)
-    own = builder.name in _OFFLINE
-    if own and not builder.is_prepared() and not _writable(source.data_dir):
+    offline = builder.name in _OFFLINE
+    if offline and not builder.is_prepared() and not _writable(source.data_dir):
         source = source._replace(data_dir=str(spare_dir))
         builder = _find_builder(tfds, source)
     if not builder.is_prepared():
@@ -55,16 +45,14 @@ def prepared_builder(tfds: ModuleType, source: Source, spare_dir: Path) -> Any:
 
 def _find_builder(tfds: ModuleType, source: Source) -> Any:
     base = source.name.split(":")[0].split("/")[0]
-    if base in _OWN_BUILDERS:
-        importlib.import_module(_OWN_BUILDERS[base])
     try:
         return tfds.builder(source.name, data_dir=source.data_dir)
     except tfds.core.registered.DatasetNotFoundError:
-        known = {*tfds.list_builders(with_community_datasets=False), *_OWN_BUILDERS}
-        near = difflib.get_close_matches(base, sorted(known), n=1, cutoff=0.0)[0]
+        known = sorted(tfds.list_builders(with_community_datasets=False))
         raise UserError(
-            f"There is no data set '{source.name}': did you mean '{near}'? Set --config.data.name "
-            f"to a name that TFDS knows or to a set prepared in {source.data_dir}."
+            f"There is no data set '{source.name}'.{did_you_mean(base, known)} Set "
+            f"--config.data.name to a name that TFDS knows or to a set prepared in "
+            f"{source.data_dir}."
         ) from None
     except (ValueError, AssertionError) as error:
         raise UserError(
@@ -104,8 +92,8 @@ def _prepare(builder: Any, source: Source) -> None:
 def _advice(builder: Any, source: Source) -> str:
     missing = [f"{name} from {url}" for name, url in _archives(builder).items()]
     if missing:
-        return f"put {', '.join(missing)} into {source.data_dir}/{MANUAL} and run this again"
-    if builder.name in _OWN_BUILDERS:
+        return f"put {', '.join(missing)} into {source.data_dir}/{MANUAL_DIR} and run this again"
+    if type(builder).__module__.startswith("refvae_jax."):
         return "run this once where that can be written"
     build = f"tfds build {source.name} --data_dir={source.data_dir}"
     return f"run `{build}` where it can be downloaded"
@@ -114,7 +102,7 @@ def _advice(builder: Any, source: Source) -> str:
 def _archives(builder: Any) -> dict[str, str]:
     """{file: URL} of what one of our builders reads, unless the file is where it is looked for."""
     archives = getattr(builder, "ARCHIVES", {})
-    manual = Path(builder.data_dir_root, MANUAL)
+    manual = Path(builder.data_dir_root, MANUAL_DIR)
     return {name: url for name, url in archives.items() if not (manual / name).exists()}
 
 

@@ -42,7 +42,7 @@ def fails(folder):
 def official(tmp_path_factory):
     """(data directory, rows of its lists), not prepared."""
     folder = tmp_path_factory.mktemp("official")
-    return folder, drawn_faces.make_affectnet(folder / affectnet.FOLDER)
+    return folder, drawn_faces.make_affectnet(folder / affectnet.AFFECTNET_DIR)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def copy(official, tmp_path):
     """A copy to be damaged: (data directory, where the files are, rows of the lists)."""
     folder = tmp_path / "copy"
     shutil.copytree(official[0], folder)
-    return folder, folder / affectnet.FOLDER, official[1]
+    return folder, folder / affectnet.AFFECTNET_DIR, official[1]
 
 
 def centroid(weight):
@@ -164,7 +164,7 @@ def test_nothing_there(tmp_path):
     message = fails(tmp_path)
     for word in ("validation.csv", "training.csv", "Manually_Annotated_Images", "same command"):
         assert word in message
-    assert str(tmp_path / affectnet.FOLDER) in message and "mohammadmahoor.com" in message
+    assert str(tmp_path / affectnet.AFFECTNET_DIR) in message and "mohammadmahoor.com" in message
 
 
 def test_a_list_or_the_images_missing(copy):

@@ -138,7 +138,7 @@ def test_reference_class(root, data):
     assert set(reference.image[:, 8, 8, 0]) == {15} and set(reference.label) == {-1}
     assert set(train.image[:, 8, 8, 0]) == {5, 25} and train.class_names == ("happy", "sad")
     data.reference_class = "neutrl"
-    assert "did you mean 'neutral'" in fails(data, "reference")
+    assert "Did you mean 'neutral'" in fails(data, "reference")
 
 
 def test_crop_takes_the_centre_and_tensorflow_does_the_same(data):
