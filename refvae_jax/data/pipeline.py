@@ -1,4 +1,4 @@
-"""From the step's number to its batch, in the background: what all settings share.
+"""From a step number to its batch, in the background, for any supervision.
 
 sets = {"unlabelled": {"image": pixels}, "reference": {"image": others}}
 for batch in indexed_batches(sets, batch_size=36, seed=0, first_step=0, num_steps=10_000):
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from refvae_jax.data.order import batch_indices, check_batch_size, in_chunks, shuffled
+from refvae_jax.data.order import batch_indices, check_batch_size, group_chunks, shuffled
 from refvae_jax.data.readers.tf_cpu import import_tensorflow
 from refvae_jax.errors import UserError
 
@@ -31,19 +31,20 @@ def indexed_batches(
 ) -> Iterator[dict[str, dict[str, np.ndarray]]]:
     """Returns this process's batches of the steps first_step, ..., num_steps - 1.
 
-    Step n is the same batch wherever the iteration starts, and the batches of the processes,
-    concatenated, are the batch of one process. Every set has its own size, order and epochs.
+    The batch of step n does not depend on where the iteration starts, and the batches of the
+    processes, concatenated, are the batch of a single process. Every set has its own size, order
+    and epochs.
 
     Args:
-      sets: {set: {field: [N of the set, ...]}}; the set's name takes part in its order.
+      sets: {set: {field: [N of the set, ...]}}; the set's name enters the draw of its order.
       batch_size: B images of each set, of all P processes together; P divides B, and B <= N.
       seed: decides the order.
       chunk: in a set with a field "group", how many members of a group follow each other; with 1
-        all orders are as likely, see `order.in_chunks`.
-      first_step: the first step to come, > 0 when resuming.
-      num_steps: the number of steps of the whole run.
-      process_index: this process's place among `process_count`, P.
-      process_count: P.
+        all orders are equally likely, see `order.group_chunks`.
+      first_step: the first step to yield, > 0 when resuming.
+      num_steps: steps of the whole run.
+      process_index: of this process, in [0, P).
+      process_count: P, the number of processes.
 
     Returns:
       An iterator over {set: {field: [B/P, ...]}}; the arrays are read-only.
@@ -60,7 +61,7 @@ def indexed_batches(
             f"set --config.batch_size to a multiple of {process_count}."
         )
     orders = {
-        name: in_chunks(fields["group"], chunk, seed, name)
+        name: group_chunks(fields["group"], chunk, seed, name)
         if chunk > 1 and "group" in fields
         else shuffled(sizes[name], seed, name)
         for name, fields in sets.items()
@@ -68,7 +69,7 @@ def indexed_batches(
     share = batch_size // process_count
     mine = slice(process_index * share, (process_index + 1) * share)
     keys = [(name, field) for name, fields in sets.items() for field in fields]
-    # Plain views: indexing np.memmap itself costs more.
+    # Plain views: indexing an np.memmap is slower.
     pairs = [(key, np.asarray(sets[key[0]][key[1]])) for key in keys]
 
     def gather(step: np.ndarray) -> list[np.ndarray]:
@@ -83,7 +84,7 @@ def indexed_batches(
     tf = import_tensorflow()
     types = [tf.as_dtype(array.dtype) for _, array in pairs]
 
-    # Two calls at a time hide the disk when the cache is not in memory yet; more gain nothing.
+    # Two parallel calls hide the disk while the cache is not in memory yet; more gain nothing.
     steps = tf.data.Dataset.range(first_step, num_steps)
     batches = steps.map(
         lambda step: tuple(tf.numpy_function(gather, [step], types)),
@@ -95,12 +96,12 @@ def indexed_batches(
     return found
 
 
-_open = weakref.WeakSet()  # The iterators over batches that somebody still holds.
+_open = weakref.WeakSet()  # Iterators over batches that are still referenced.
 
 
 @atexit.register
 def _close_all() -> None:
-    """Ends them while Python runs: TensorFlow would wait for ever for calls into an ended one."""
+    """Closes them before Python exits: TensorFlow would wait for ever on calls into it."""
     for batches in list(_open):
         batches.close()
 

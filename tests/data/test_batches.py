@@ -7,6 +7,7 @@ from configs import quickstart, reference_mnist_rbvae
 from refvae_jax.data import batches, cache
 from refvae_jax.data.groups import known_groups
 from refvae_jax.data.readers.factors_file import no_factors
+from refvae_jax.data.readers.source import Factors
 from refvae_jax.data.splits import Splits
 from refvae_jax.errors import UserError
 
@@ -112,3 +113,23 @@ def test_members_of_a_group_follow_each_other(splits, config):
     for batch in batches.training_batches(sets, config, 0):
         pairs = batch["group"].reshape(5, 2)
         np.testing.assert_array_equal(pairs[:, 0], pairs[:, 1])
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 5, 10, 16])
+def test_every_image_once_in_order(batch_size):
+    image = np.arange(10, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 1), np.uint8)
+    label, height = np.arange(10, dtype=np.int32), np.arange(10, 20, dtype=np.float32)[:, None]
+    factors = Factors(height, ("height",), np.zeros((10, 0), np.int32), {})
+    part = cache.ImageSet(image, label, (), factors)
+    found = list(batches.evaluation_batches(part, batch_size=batch_size))
+    assert len(found) == -(-10 // batch_size)
+    for batch in found:
+        assert batch["image"].shape == (batch_size, 2, 2, 1)
+        assert batch["mask"].dtype == np.float32
+    joined = {key: np.concatenate([b[key] for b in found]) for key in found[0]}
+    kept = joined["mask"] == 1
+    np.testing.assert_array_equal(joined["image"][kept], image)
+    np.testing.assert_array_equal(joined["label"][kept], np.arange(10))
+    np.testing.assert_array_equal(joined["factors"][kept, 0], np.arange(10, 20))
+    assert np.all(joined["label"][~kept] == 9)  # Padding repeats the last image.
+    assert np.all(np.sort(joined["mask"])[::-1] == joined["mask"])  # Padding comes last.

@@ -1,6 +1,6 @@
 """The types that readers share: what to read, and what an opened split gives. See `open.py`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -29,12 +29,12 @@ class Source(NamedTuple):
 
 
 class Factors(NamedTuple):
-    """The ground truth beside the label: numbers, and names of kinds."""
+    """The ground truth beside the label: F continuous and K categorical factors."""
 
-    values: np.ndarray  # float32 [N, F]
-    names: tuple[str, ...]  # F names.
-    categories: np.ndarray  # int32 [N, K], in [0, number of kinds)
-    kinds: dict[str, tuple[str, ...]]  # {name: its kinds} of the K categories.
+    continuous: np.ndarray  # float32 [N, F]
+    continuous_names: tuple[str, ...]  # F names
+    categorical: np.ndarray  # int32 [N, K], each factor's class in [0, number of its classes)
+    categorical_names: dict[str, tuple[str, ...]]  # {factor: names of its classes}, K entries
 
 
 class Reader(NamedTuple):
@@ -50,6 +50,32 @@ class Reader(NamedTuple):
 
 
 def categorise(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Numbers words in their order: ((place of each value) int32 [N], (the kinds))."""
-    kinds, places = np.unique(values, return_inverse=True)
-    return places.astype(np.int32), tuple(map(str, kinds))
+    """Classes from words [N]: (class of each, int32 [N]; names of the classes, sorted)."""
+    names, classes = np.unique(values, return_inverse=True)
+    return classes.astype(np.int32), tuple(map(str, names))
+
+
+def make_factors(
+    continuous: Mapping[str, np.ndarray],
+    categorical: Mapping[str, np.ndarray],
+    class_names: dict[str, tuple[str, ...]],
+    count: int,
+) -> Factors:
+    """The Factors of N images from a column per factor.
+
+    Args:
+      continuous: {factor: [N]}.
+      categorical: {factor: class of each image, [N]}.
+      class_names: {factor: names of its classes}, in the order of `categorical`.
+      count: N.
+    """
+
+    def matrix(columns: Mapping[str, np.ndarray], dtype: type) -> np.ndarray:
+        return np.array([*columns.values()], dtype).reshape(len(columns), count).T.copy()
+
+    return Factors(
+        continuous=matrix(continuous, np.float32),
+        continuous_names=tuple(continuous),
+        categorical=matrix(categorical, np.int32),
+        categorical_names=class_names,
+    )

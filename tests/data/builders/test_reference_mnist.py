@@ -3,15 +3,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from refvae_jax.data.builders import reference_mnist
-from refvae_jax.data.builders.reference_mnist import (
-    Digits,
-    ReferenceMnist,
-    Style,
-    draw_style,
-    edges,
-    factors_of,
-    transform,
-)
+from refvae_jax.data.builders.digit_styles import Style, draw_style, edges, factors_of, transform
+from refvae_jax.data.builders.reference_mnist import Digits, ReferenceMnist
 
 NAMES = ("red", "green", "blue", "size", "width")
 SIZES = {

@@ -102,11 +102,11 @@ def test_what_is_known_of_reference_images_is_read(root, data):
     assert sorted(reference.label) == [-1] * 10 + [1] * 10
     rows = [f"unlabelled/{name}/{i}.png,{i}" for name in "xy" for i in range(10)]
     (root / "factors.csv").write_text("path,f\n" + "\n".join(rows))
-    assert open_split(data, "reference").factors.names == ()
+    assert open_split(data, "reference").factors.continuous_names == ()
     rows += [f"reference/{name}/{i}.png,{i}" for name in ("y", "elsewhere") for i in range(10)]
     (root / "factors.csv").write_text("path,f\n" + "\n".join(rows))
     reference = open_split(data, "reference")
-    np.testing.assert_array_equal(reference.factors.values[:, 0], reference.image[:, 8, 8, 1])
+    np.testing.assert_array_equal(reference.factors.continuous[:, 0], reference.image[:, 8, 8, 1])
 
 
 def test_nothing_says_what_a_third_folder_is(root, data):
@@ -237,11 +237,11 @@ def test_factors(root, data):
     lines += [f"{n}/{i}.png,{i / 10},{'up' if i % 2 else 'down'}" for n in "abc" for i in range(10)]
     (root / "factors.csv").write_text("\n".join(lines))
     train = open_split(data, "train")
-    assert train.factors.names == ("height",)
-    assert train.factors.kinds == {"pose": ("down", "up")}
+    assert train.factors.continuous_names == ("height",)
+    assert train.factors.categorical_names == {"pose": ("down", "up")}
     number = train.image[:, 8, 8, 1]
-    np.testing.assert_allclose(train.factors.values[:, 0], number / 10, rtol=1e-6)
-    np.testing.assert_array_equal(train.factors.categories[:, 0], number % 2)
+    np.testing.assert_allclose(train.factors.continuous[:, 0], number / 10, rtol=1e-6)
+    np.testing.assert_array_equal(train.factors.categorical[:, 0], number % 2)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_empty_lines_among_the_factors(root, data):
     rows = [f"a/{i}.png,{i}" for i in range(10)]
     (root / "factors.csv").write_text("path,x\n\n" + "\n".join(rows) + "\n\n")
     train = open_split(data, "train")
-    np.testing.assert_array_equal(train.factors.values[:, 0], train.image[:, 8, 8, 1])
+    np.testing.assert_array_equal(train.factors.continuous[:, 0], train.image[:, 8, 8, 1])
 
 
 def test_numbers_with_gaps_are_no_names_of_kinds(root, data):
@@ -358,7 +358,7 @@ def test_what_is_known_stays_with_its_image_when_others_are_left_out(root, data)
     red, green = train.image[:, 8, 8, :2].T
     assert len(train.label) == 148
     np.testing.assert_array_equal(red, 10 * train.label + 5)
-    np.testing.assert_array_equal(green, train.factors.values[:, 0])
+    np.testing.assert_array_equal(green, train.factors.continuous[:, 0])
 
 
 def test_the_reference_class_is_in_no_split(root, data):
