@@ -1,8 +1,8 @@
 """Shows a data set as a model will see it.
 
-    refvae data configs/celeba_gmvae.py
-    refvae data lfw
-    refvae data my_pictures/ --reference-class=neutral --out=sheet.png
+    python -m refvae_jax data configs/celeba_gmvae.py
+    python -m refvae_jax data lfw
+    python -m refvae_jax data my_pictures/ --reference-class=neutral --out=sheet.png
 
 Prints the sizes of the splits and of their groups, the factors and the memory on disk, and draws a
 contact sheet: reference images above unlabelled ones, or else one group per row.

@@ -1,4 +1,4 @@
-"""What `refvae data` says of a folder of images."""
+"""What `python -m refvae_jax data` says of a folder of images."""
 
 import imageio.v3 as imageio
 import numpy as np
