@@ -1,4 +1,4 @@
-"""Every file of configs/: it builds, takes two steps, and names no field outside the schema."""
+"""Every file of configs/ builds, takes two steps, and names no field outside the schema."""
 
 import importlib
 import json
@@ -26,7 +26,7 @@ CONFIGS = {
 }
 
 
-def test_only_configs_are_offered_to_who_misspells_one():
+def test_only_runnable_configs_are_suggested():
     root = Path(default.__file__).parent.parent
     offered = command_line.config_files(root)
     assert offered == [f"configs/{name}.py" for name in sorted(CONFIGS | {"default": None})]
@@ -34,7 +34,7 @@ def test_only_configs_are_offered_to_who_misspells_one():
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Made pictures: {setting: folder}, groups in class folders and reference beside unlabelled."""
+    """Made images: {supervision: folder}, with class folders or reference/ and unlabelled/."""
     root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
     kinds = [f"group/{group}" for group in range(8)] + ["pair/reference", "pair/unlabelled"]
     for kind in kinds:
@@ -46,13 +46,14 @@ def folders(tmp_path_factory):
 
 
 def use_folder(config, folder):
-    """Made pictures stand in for those that must be downloaded."""
+    """Uses made images in place of those that must be downloaded."""
     resolution = config.data.resolution
     presets.choose(config.data, "folder")
     config.data.resolution = resolution
     config.data.dir = str(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_builds_and_takes_two_steps_in_its_smoke_form(name, tmp_path, folders):
@@ -61,7 +62,7 @@ def test_every_config_builds_and_takes_two_steps_in_its_smoke_form(name, tmp_pat
     if config.data.name.split("/")[0] not in ("digits5k", "reference_mnist", "mnist"):
         use_folder(config, folders["reference" if config.data.reference_split else "group"])
     if config.data.name == "mnist":
-        # The digits that need no download stand in for MNIST, which has the same form.
+        # The digits that need no download, of the same form.
         config.data.name = "digits5k"
     assert loop.train(config, tmp_path, open_splits(config))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

@@ -35,6 +35,7 @@ def training_sets(config: ConfigDict, supervision: str, splits: Splits) -> Sets:
     if supervision == "group":
         groups = known_groups(train.label, config.data.grouped_fraction, config.seed)
         check_groups(groups)
+        # The name enters the order of the images: another one gives other runs.
         return {"grouped": {"image": train.image, "group": groups}}
     if supervision == "unsupervised":
         return {"unlabelled": {"image": train.image}}

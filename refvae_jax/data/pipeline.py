@@ -7,7 +7,7 @@ for batch in indexed_batches(sets, batch_size=36, seed=0, first_step=0, num_step
 
 import atexit
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -53,19 +53,8 @@ def indexed_batches(
       UserError: if B > N of a set, or P does not divide B.
     """
     sizes = {name: len(next(iter(fields.values()))) for name, fields in sets.items()}
-    for name, size in sizes.items():
-        check_batch_size(batch_size, size, name)
-    if batch_size % process_count:
-        raise UserError(
-            f"batch_size is {batch_size}, which {process_count} processes cannot share evenly: "
-            f"set --config.batch_size to a multiple of {process_count}."
-        )
-    orders = {
-        name: group_chunks(fields["group"], chunk, seed, name)
-        if chunk > 1 and "group" in fields
-        else shuffled(sizes[name], seed, name)
-        for name, fields in sets.items()
-    }
+    _check_sizes(sizes, batch_size, process_count)
+    orders = {name: _order(fields, sizes[name], chunk, seed, name) for name, fields in sets.items()}
     share = batch_size // process_count
     mine = slice(process_index * share, (process_index + 1) * share)
     keys = [(name, field) for name, fields in sets.items() for field in fields]
@@ -73,12 +62,10 @@ def indexed_batches(
     pairs = [(key, np.asarray(sets[key[0]][key[1]])) for key in keys]
 
     def gather(step: np.ndarray) -> list[np.ndarray]:
-        rows = {
-            name: batch_indices(int(step), batch_size=batch_size, size=size, order=orders[name])[
-                mine
-            ]
-            for name, size in sizes.items()
-        }
+        rows = {}
+        for name, size in sizes.items():
+            drawn = batch_indices(int(step), batch_size=batch_size, size=size, order=orders[name])
+            rows[name] = drawn[mine]
         return [array.take(rows[name], axis=0) for (name, _), array in pairs]
 
     tf = import_tensorflow()
@@ -94,6 +81,26 @@ def indexed_batches(
     found = (_nested(keys, flat) for flat in batches.prefetch(4).as_numpy_iterator())
     _open.add(found)
     return found
+
+
+def _check_sizes(sizes: Mapping[str, int], batch_size: int, process_count: int) -> None:
+    """Raises UserError if a set has too few images or the processes cannot share a batch."""
+    for name, size in sizes.items():
+        check_batch_size(batch_size, size, name)
+    if batch_size % process_count:
+        raise UserError(
+            f"batch_size is {batch_size}, which {process_count} processes cannot share evenly: "
+            f"set --config.batch_size to a multiple of {process_count}."
+        )
+
+
+def _order(
+    fields: Mapping[str, np.ndarray], size: int, chunk: int, seed: int, name: str
+) -> Callable[[int], np.ndarray]:
+    """The order of a set: in chunks of groups if it has them, else shuffled."""
+    if chunk > 1 and "group" in fields:
+        return group_chunks(fields["group"], chunk, seed, name)
+    return shuffled(size, seed, name)
 
 
 _open = weakref.WeakSet()  # Iterators over batches that are still referenced.

@@ -1,4 +1,4 @@
-"""The embedded digits, prepared once a test session in a directory of its own."""
+"""The embedded digits, prepared once per test session in a directory of its own."""
 
 import pytest
 

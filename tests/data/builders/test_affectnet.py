@@ -110,7 +110,7 @@ def test_one_folder_another_order_and_no_first_line_give_the_same(prepared, copy
         np.testing.assert_array_equal(part.label, prepared[1][name].label)
 
 
-def test_reference_faces_of_ones_own_are_aligned_too(tmp_path):
+def test_own_reference_faces_are_aligned_too(tmp_path):
     rows = drawn_faces.make_rows(tmp_path / "reference", "c", {0: 5}, np.random.default_rng(1))
     cells = [[row[0], row[5]] for row in rows]
     drawn_faces.write_list(tmp_path / "reference" / "landmarks.csv", cells, ("path", "landmarks"))
@@ -135,7 +135,7 @@ def test_scores_have_the_columns_of_the_papers_table(prepared):
     parts = splits.comparable(splits.open_splits(config))
     assert parts.test.class_names == SEVEN
     assert (*SEVEN, "average") == tuple(published.TABLE["affectnet"].split()[:8])
-    assert ground_truth.carriers("reference", parts) == {"label": "target"}
+    assert ground_truth.expected_latents("reference", parts) == {"label": "target"}
 
 
 def test_training_sees_neutral_faces_beside_the_others(prepared):

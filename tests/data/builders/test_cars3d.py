@@ -1,4 +1,4 @@
-"""The builder on an archive of three cars whose pixels say what they show."""
+"""The builder on an archive of three cars whose pixels encode what they show."""
 
 import io
 import socket
