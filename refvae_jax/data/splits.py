@@ -95,7 +95,8 @@ def comparable(splits: Splits) -> Splits:
         train = probe_train
     parts = [train, probe_train, validation, test]
     ids = np.unique(np.concatenate([part.label for part in parts]))
-    return Splits(*(rename(part, ids) for part in parts), reference)
+    train, probe_train, validation, test = (rename(part, ids) for part in parts)
+    return Splits(train, probe_train, validation, test, reference)
 
 
 def take(part: ImageSet, rows: np.ndarray) -> ImageSet:
@@ -118,7 +119,9 @@ def categorical_factors(part: ImageSet) -> dict[str, tuple[np.ndarray, tuple[str
 
     The label is one of them, under the name "label", unless all images are of one class.
     """
-    found = {"label": (part.label, part.class_names)} if len(part.class_names) > 1 else {}
+    found = {}
+    if len(part.class_names) > 1:
+        found["label"] = part.label, part.class_names
     for place, (name, names) in enumerate(part.factors.categorical_names.items()):
         found[name] = (part.factors.categorical[:, place], names)
     return found

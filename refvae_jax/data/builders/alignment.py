@@ -21,7 +21,7 @@ def _complex(points: np.ndarray) -> np.ndarray:
 
 
 def _points(numbers: np.ndarray) -> np.ndarray:
-    return np.stack([numbers.real, numbers.imag], axis=-1)
+    return np.stack([np.real(numbers), np.imag(numbers)], axis=-1)
 
 
 def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -115,8 +115,9 @@ def warp(image: Image.Image, transform: np.ndarray, side: int) -> np.ndarray:
     scale = _SUPERSAMPLING * np.hypot(*transform[:, 0])  # Drawn pixels for one of the image.
     block = max(1, min(int(1 / scale), *image.size))
     drawn = np.vstack([_SUPERSAMPLING * transform, [0, 0, 1]]) @ np.diag([block, block, 1])
-    size = (_SUPERSAMPLING * side,) * 2
-    backwards = np.linalg.inv(drawn)[:2].ravel()  # Pillow asks where a drawn pixel comes from.
+    size = (_SUPERSAMPLING * side, _SUPERSAMPLING * side)
+    # Pillow asks where a drawn pixel comes from.
+    backwards = np.linalg.inv(drawn)[:2].ravel().tolist()
     large = image.reduce(block).transform(
         size, Image.Transform.AFFINE, backwards, Image.Resampling.BILINEAR
     )

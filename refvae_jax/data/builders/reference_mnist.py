@@ -29,6 +29,7 @@ errors at the two resolutions do not compare: always predicting the mean costs 1
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -171,11 +172,11 @@ class ReferenceMnist(tfds.core.GeneratorBasedBuilder):
                 )
 
 
-def _read_source(name: str, data_dir: Path, split: str) -> Digits:
+def _read_source(name: str, data_dir: str | os.PathLike, split: str) -> Digits:
     """All digits of a split in TFDS's unshuffled order; prepares the source if need be."""
     if not tfds.builder(name, data_dir=data_dir).is_prepared():
         elsewhere = tfds.builder(name)  # In TFDS's default directory.
         data_dir = elsewhere.data_dir_root if elsewhere.is_prepared() else data_dir
     source = Source(name=name, data_dir=str(data_dir), split=split, resolution=_DIGIT_SIDE)
-    reader = open_set(source, spare_dir=data_dir)
+    reader = open_set(source, spare_dir=Path(data_dir))
     return Digits(np.concatenate([image for _, image in reader.batches()]), reader.label)

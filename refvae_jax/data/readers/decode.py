@@ -20,7 +20,7 @@ from refvae_jax.errors import UserError
 
 MAX_UNREADABLE = 0.01  # Share of a split's images that may be left out.
 # Of one image; a header that claims more is taken for damage. Pillow only warns from here on.
-MAX_PIXELS = Image.MAX_IMAGE_PIXELS
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS or math.inf
 # What Pillow raises for damaged files: OSError and ValueError, and for damaged EXIF data also
 # struct.error, TypeError, AttributeError.
 BAD_IMAGE = Exception
