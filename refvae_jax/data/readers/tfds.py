@@ -33,7 +33,7 @@ def open_set(source: Source, spare_dir: Path) -> Reader:
     splits = builder.info.splits
     expression = resolve(source.split, splits, source.hold_out, source.split_by)
     if expression != source.split:
-        LOGGER.info(f"{source.name} has no split {source.split}: taking {expression}")
+        LOGGER.info(f"{source.name} lacks a split: {source.split} becomes {expression}")
     base, parts = parse(expression)
     check_split(builder, source._replace(split=base))
     features = builder.info.features
