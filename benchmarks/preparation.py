@@ -22,7 +22,7 @@ from benchmarks import command
 from benchmarks.pictures import own_or_made
 from benchmarks.worker import memory
 from refvae_jax.data.cache import open_split
-from refvae_jax.data.readers.source import FOLDER
+from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.data.readers.tf_cpu import import_tensorflow
 
 IMAGES = flags.DEFINE_integer("images", 202_599, "What to extrapolate to; default CelebA's.", 1)
@@ -32,7 +32,7 @@ def measure(config):
     """Prepares once and prints the report."""
     with own_or_made(config) as config, tempfile.TemporaryDirectory() as cache:
         config.data.cache_dir = cache
-        if config.data.name != FOLDER:
+        if config.data.name != FOLDER_DATASET:
             import_tensorflow()
             importlib.import_module("tensorflow_datasets")
         before, since = memory("VmHWM"), time.perf_counter()

@@ -5,18 +5,17 @@ python launch.py --config=configs/affectnet_rbvae.py:cpu      # narrow, 3,000 st
 python launch.py --config=configs/affectnet_rbvae.py:vae      # a baseline, ...
 python launch.py --config=configs/affectnet_rbvae.py:vae-cpu  # ... narrow
 
-Baselines: vae, betavae, betatcvae, dipvae1, dipvae2, svae, mathieu. Where the data go is in
-affectnet_srbvae.py. The paper's average accuracy over seven expressions is .392, from `common`
-.349; published.py has the baselines'. Neither the numbers that this gives on the real images nor
-its time are known yet.
+Baselines: vae, betavae, betatcvae, dipvae1, dipvae2, svae, mathieu. affectnet_srbvae.py says where
+to put the data. The paper's average accuracy over seven expressions is .392, from `common` .349;
+published.py has those of the baselines. Our scores and times on the real images are not known yet.
 """
 
 from configs.common import reference
 from refvae_jax.errors import UserError
 
 UNLABELLED_IMAGES = 150_000
-# Their constants, which are those of reference MNIST at 64x64: the paper tried several and does not
-# say which were best.
+# Their constants, those of reference MNIST at 64x64: the paper tried several and does not say which
+# were best.
 BASELINES = {
     "vae": {},
     "betavae": {"beta": 4.0},
@@ -29,7 +28,7 @@ BASELINES = {
 
 
 def get_config(arg=""):
-    """20 epochs; forms: "", "cpu", "smoke"; of a baseline METHOD, METHOD-cpu, METHOD-smoke."""
+    """20 epochs; forms: "", "cpu", "smoke"; for a baseline METHOD, METHOD-cpu, METHOD-smoke."""
     method, _, form = arg.partition("-")
     if method not in BASELINES:
         if arg not in ("", "cpu", "smoke"):
@@ -45,7 +44,7 @@ def get_config(arg=""):
 
 
 def make(method):
-    """The config of a method: 20 epochs of the unlabelled images, as the paper's."""
+    """The config of a method: 20 epochs of the unlabelled images, as in the paper."""
     config = reference.make(method, "affectnet", num_train_steps=0)
     config.num_train_steps = -(-20 * UNLABELLED_IMAGES // config.batch_size)
     return config

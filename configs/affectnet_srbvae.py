@@ -3,10 +3,10 @@
 python launch.py --config=configs/affectnet_srbvae.py         # full width, the paper's epochs
 python launch.py --config=configs/affectnet_srbvae.py:cpu     # narrow, 3,000 steps
 
-AffectNet is downloaded by hand into downloads/manual/affectnet/ of $TFDS_DATA_DIR, and neutral
-faces of your own, if any, into its reference/: refvae_jax/data/builders/affectnet.py says how.
-The paper's average accuracy over seven expressions is .422, from `common` .335. Neither the number
-that this gives on the real images nor its time is known yet.
+Download AffectNet by hand into downloads/manual/affectnet/ of $TFDS_DATA_DIR, and put your own
+neutral faces, if any, into its reference/: see refvae_jax/data/builders/affectnet.py. The paper's
+average accuracy over seven expressions is .422, from `common` .335. Our score and time on the real
+images are not known yet.
 """
 
 from configs import affectnet_rbvae

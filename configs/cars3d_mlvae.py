@@ -3,7 +3,8 @@
 python launch.py --config=configs/cars3d_mlvae.py         # the paper's size
 python launch.py --config=configs/cars3d_mlvae.py:cpu     # an eighth of its width, 1,500 steps
 
-Of the paper's 160 cars for training, 8 choose the checkpoint here; 23 are never seen in training.
+Of the paper's 160 training cars 8 are for validation here; the 23 test cars are never seen in
+training.
 The archive nips2015-analogy-data.tar.gz is downloaded, or taken from downloads/manual/ in
 $TFDS_DATA_DIR.
 """
@@ -13,5 +14,5 @@ from configs.common import groups
 
 
 def get_config(arg=""):
-    """k = 4, 600 epochs, slower after 200 and 400; forms: "", "cpu", "smoke"."""
+    """600 epochs, learning rate divided by 5 after 200 and 400; forms: "", "cpu", "smoke"."""
     return groups.form(cars3d_gmvae.make("mlvae"), arg)

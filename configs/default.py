@@ -1,7 +1,7 @@
 """The defaults, and the forms and widths that other configs share.
 
-`python -m refvae_jax fields` lists every field with its default and what it means
-(refvae_jax/config_rules.py). The other configs hold differences only.
+`python -m refvae_jax fields` lists every field with its default and meaning
+(refvae_jax/config_rules.py). The other configs hold only what differs.
 """
 
 from refvae_jax import config_rules
@@ -33,7 +33,7 @@ def form(config, arg, **forms):
 
 
 def smoke(config):
-    """Shrinks a run to a minute: does it run at all?"""
+    """Shrinks a run to a minute, to see whether it runs."""
     config.num_train_steps = 20
     config.batch_size = 32
     config.log_every_steps = config.validate_every_steps = config.checkpoint_every_steps = 10

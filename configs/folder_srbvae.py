@@ -5,7 +5,7 @@ python launch.py --config=configs/folder_srbvae.py:cpu --config.data.dir=DIR    
 python launch.py --config=configs/folder_srbvae.py:cpu32 --config.data.dir=DIR   # and at 32x32
 python launch.py --config=configs/folder_srbvae.py --config.data.dir=DIR --config.method.name=rbvae
 
-DIR/reference/** and DIR/unlabelled/**, whose subfolders, if any, are labels to score by; or class
+DIR/reference/** and DIR/unlabelled/**, whose subfolders, if any, are labels for scoring; or class
 folders, DIR/<class>/** or DIR/{train,validation,test}/<class>/**, and
 --config.data.reference_class=CLASS.
 """

@@ -13,7 +13,7 @@ TRAIN_IMAGES = 50_000
 
 
 def steps(epochs, batch_size):
-    """Updates in so many passes over the training images."""
+    """Steps that this many epochs of the training images take."""
     return -(-epochs * TRAIN_IMAGES // batch_size)
 
 
@@ -28,7 +28,7 @@ def get_config(arg=""):
 
 
 def cpu(config):
-    """Narrow, 40 epochs, cosine decay; every tenth epoch is kept for the learning curve."""
+    """Narrow, 40 epochs, cosine decay; keeps every tenth epoch for the learning curve."""
     default.narrow(config)
     config.num_train_steps = steps(40, config.batch_size)
     config.optimizer.schedule = "cosine"

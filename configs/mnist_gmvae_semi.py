@@ -1,4 +1,4 @@
-"""GM-VAE on MNIST where only a tenth of the images carry a group (mixture paper, Appendix B).
+"""GM-VAE on MNIST with a known group for a tenth of the images only (mixture paper, Appendix B).
 
 python launch.py --config=configs/mnist_gmvae_semi.py         # the paper's size
 python launch.py --config=configs/mnist_gmvae_semi.py:cpu     # a quarter of its width

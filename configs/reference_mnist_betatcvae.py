@@ -1,9 +1,9 @@
 """beta-TCVAE on reference MNIST: a baseline of the reference paper.
 
-python launch.py --config=configs/reference_mnist_betatcvae.py         # 64x64, full width, 30 epochs
-python launch.py --config=configs/reference_mnist_betatcvae.py:cpu     # 32x32, narrow, 10,000 steps
+python launch.py --config=configs/reference_mnist_betatcvae.py      # 64x64, full width, 30 epochs
+python launch.py --config=configs/reference_mnist_betatcvae.py:cpu  # 32x32, narrow, 10,000 steps
 
-10,000 steps of `cpu` take 20 minutes of one core: average error .066 and .072 (two seeds; paper:
+10,000 steps of `cpu` take 20 minutes on one core: average error .066 and .072 (two seeds; paper:
 .083), see docs/results/reference.md.
 """
 
@@ -11,5 +11,5 @@ from configs.common import reference_mnist
 
 
 def get_config(arg=""):
-    """The shared setting and the forms of `reference_mnist.make`."""
+    """The shared setting; forms as of `reference_mnist.make`."""
     return reference_mnist.make("betatcvae", arg, beta=4.0)

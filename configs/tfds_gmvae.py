@@ -1,10 +1,10 @@
-"""GM-VAE on further sets that TFDS has, named behind the colon.
+"""GM-VAE on other TFDS sets, named behind the colon.
 
 python launch.py --config=configs/tfds_gmvae.py:lfw
 python launch.py --config=configs/tfds_gmvae.py:lfw-cpu      # narrow, 1,500 steps
 
 Sets: lfw, dsprites, shapes3d, smallnorb, fashion_mnist, emnist/balanced, mnist, celeb_a, cars3d;
-how each is read is in refvae_jax/data/known.py.
+each is read as refvae_jax/data/readers/presets.py says.
 """
 
 from configs.common import groups

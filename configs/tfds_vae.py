@@ -1,11 +1,12 @@
-"""VAE on further sets that TFDS has, named behind the colon.
+"""VAE on other TFDS sets, named behind the colon.
 
 python launch.py --config=configs/tfds_vae.py:dsprites
 python launch.py --config=configs/tfds_vae.py:dsprites-cpu   # narrow, 3,000 steps
 
 Sets: dsprites, shapes3d, smallnorb, lfw, celeb_a, cars3d, fashion_mnist, emnist/balanced, mnist;
-how each is read is in refvae_jax/data/known.py. Another method: --config.method.name=betatcvae;
-the constants of dipvae2 and factorvae are in configs/reference_mnist_dipvae2.py and mnist_factorvae.py.
+each is read as refvae_jax/data/readers/presets.py says. For another method add
+--config.method.name=betatcvae; the constants of dipvae2 and factorvae are in
+configs/reference_mnist_dipvae2.py and configs/reference_mnist_factorvae.py.
 """
 
 from configs.common import reference

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from absl import flags
 
-from refvae_jax.data.readers.source import FOLDER
+from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, did_you_mean
 
 
@@ -81,6 +81,6 @@ def default_workdir(flag, config):
     """
     path, _, arg = flag.partition(":")
     pictures = Path(config.data.dir).expanduser().resolve().name
-    own = pictures if config.data.name == FOLDER else ""
+    own = pictures if config.data.name == FOLDER_DATASET else ""
     parts = (Path(path).stem, arg.replace("/", "-"), own, f"s{config.seed}")
     return Path("runs") / "-".join(filter(None, parts))

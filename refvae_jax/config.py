@@ -9,7 +9,7 @@ from pathlib import Path
 
 import ml_collections
 
-from refvae_jax.data.readers.source import FOLDER
+from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError
 from refvae_jax.files import write_json
 
@@ -98,4 +98,4 @@ def other_folder(old, new):
     Of other sets data.dir only says where they lie; of these it is all that names them.
     """
     folders = {Path(flat.get("data.dir", "")).expanduser().resolve() for flat in (old, new)}
-    return new.get("data.name") == FOLDER and len(folders) > 1
+    return new.get("data.name") == FOLDER_DATASET and len(folders) > 1

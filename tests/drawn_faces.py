@@ -1,6 +1,6 @@
-"""Drawn faces in AffectNet's official layout, turned, scaled and shifted at random.
+"""Drawn faces in AffectNet's official layout, rotated, scaled and shifted at random.
 
-The left eye in the image is red, the right one blue, and the mouth's green says the expression.
+In the image the left eye is red and the right one blue; the mouth's green encodes the expression.
 """
 
 import csv
@@ -47,7 +47,7 @@ def pose(rng):
 
 
 def draw(landmarks, expression, rng):
-    """The image; its background tells it from all others."""
+    """The image; its background is unique."""
     large = Image.new("RGB", (4 * SIZE[0], 4 * SIZE[1]), tuple(rng.integers(0, 60, 3).tolist()))
     pencil = ImageDraw.Draw(large)
 
@@ -62,7 +62,7 @@ def draw(landmarks, expression, rng):
 
 
 def cell(landmarks):
-    """The landmarks as the lists hold them."""
+    """The landmarks as a cell of the lists."""
     return ";".join(f"{number:.2f}" for number in landmarks.ravel())
 
 

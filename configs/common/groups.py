@@ -1,7 +1,7 @@
-"""What the group setting at 64x64 in colour has in common; no command.
+"""What the configs of the group setting at 64x64 in colour share; not runnable.
 
-The mixture paper's networks, batches of 256 and its schedule: 200 epochs, the learning rate divided
-by 5 after a quarter and after half of them.
+The mixture paper's networks, batches of 256 and its schedule: the learning rate divided by 5 after
+a quarter and after half of the steps.
 """
 
 from configs import default
@@ -11,19 +11,19 @@ BATCH_SIZE = 256
 
 
 def steps(num_images, epochs):
-    """The steps that so many passes over so many images take."""
+    """Steps that this many epochs of this many images take."""
     return -(-epochs * num_images // BATCH_SIZE)
 
 
-def make(method, dataset, *, num_train_steps, latent_size=32, groups_a_batch=26):
-    """The config of a method on a set of `known.SETS`.
+def make(method, dataset, *, num_train_steps, latent_size=32, groups_per_batch=26):
+    """The config of a method on a set of `presets.SETS`.
 
     Args:
       method: "gmvae" or "mlvae".
-      dataset: a key of known.SETS, with its TFDS config if it has some.
+      dataset: a key of presets.SETS, with its TFDS config if it has one.
       num_train_steps: of BATCH_SIZE images.
       latent_size: of content and of style.
-      groups_a_batch: G in w_rep = w_cent 2 D_c^2 G / (G - 1), see `gmvae.py`.
+      groups_per_batch: G in w_rep = w_cent 2 D_c^2 G / (G - 1), see `gmvae.py`.
     """
     config = default.get_config()
     presets.choose(config.data, dataset)
@@ -31,7 +31,7 @@ def make(method, dataset, *, num_train_steps, latent_size=32, groups_a_batch=26)
     config.method.name = method
     config.latents.content = config.latents.style = latent_size
     squared = 2 * config.method.w_cent * latent_size**2
-    config.method.w_rep = round(squared * groups_a_batch / (groups_a_batch - 1), 1)
+    config.method.w_rep = round(squared * groups_per_batch / (groups_per_batch - 1), 1)
     if config.data.resolution == 64:
         config.network.encoder_widths = (64, 128, 256, 512)
         config.network.decoder_start_width = 256
@@ -40,7 +40,7 @@ def make(method, dataset, *, num_train_steps, latent_size=32, groups_a_batch=26)
 
 
 def cpu(config):
-    """The narrow widths of MNIST's `cpu`, 1,500 steps, cosine decay."""
+    """The widths of MNIST's `cpu`, 1,500 steps, cosine decay."""
     doublings = len(config.network.decoder_widths)
     default.narrow(config)
     config.network.decoder_widths = (32, 16, 8)[:doublings]
@@ -51,7 +51,7 @@ def cpu(config):
 
 
 def smoke(config):
-    """Shrinks a run to a minute; preparing the data takes as long as ever."""
+    """Shrinks a run to a minute; preparing the data takes as long as usual."""
     splits = {name: config.data[f"{name}_split"] for name in ("train", "probe_train", "test")}
     default.smoke(config)
     with config.unlocked():
@@ -64,5 +64,5 @@ def smoke(config):
 
 
 def form(config, arg, **forms):
-    """The forms "", "cpu" and "smoke" of a config of this setting, and further ones."""
+    """Applies the form "", "cpu", "smoke" or one of `forms`, see `default.form`."""
     return default.form(config, arg, **{"cpu": cpu, "smoke": smoke} | forms)

@@ -1,4 +1,4 @@
-"""What the reference setting on further pictures has in common; no command."""
+"""What the configs of the reference setting on other images share; not runnable."""
 
 from configs import default
 from configs.common import reference_mnist
@@ -6,11 +6,11 @@ from refvae_jax.data.readers import presets
 
 
 def make(method, dataset, *, num_train_steps):
-    """The config of a method on a set of `known.SETS`: networks and Adam as of reference MNIST.
+    """The config of a method on a set of `presets.SETS`; networks and Adam as of reference MNIST.
 
     Args:
       method: a key of refvae_jax.methods.METHODS.
-      dataset: a key of known.SETS.
+      dataset: a key of presets.SETS.
       num_train_steps: steps of 36 images of each set.
     """
     config = reference_mnist.make(method, "")
@@ -35,13 +35,13 @@ def cpu(config):
 
 
 def cpu32(config):
-    """`cpu` of images at 32x32: a quarter of the pixels."""
+    """`cpu` with images at 32x32: a quarter of the pixels."""
     config.data.resolution = 32
     cpu(config)
 
 
 def smoke(config):
-    """Shrinks a run to a minute; preparing the data takes as long as ever."""
+    """Shrinks a run to a minute; preparing the data takes as long as usual."""
     cpu(config)
     config.num_train_steps = 20
     config.batch_size = 8
@@ -54,5 +54,5 @@ def smoke(config):
 
 
 def form(config, arg, **forms):
-    """The forms "", "cpu" and "smoke" of a config of this setting, and further ones."""
+    """Applies the form "", "cpu", "smoke" or one of `forms`, see `default.form`."""
     return default.form(config, arg, **{"cpu": cpu, "smoke": smoke} | forms)

@@ -1,6 +1,6 @@
-"""Reference MNIST for every method of the reference paper: data, networks, schedule; no command.
+"""Reference MNIST for every method of the reference paper: data, networks, schedule; not runnable.
 
-The configs mnist_<method>.py add the method's constants and its command.
+The configs reference_mnist_<method>.py add the method's constants and the command.
 """
 
 from configs import default
@@ -13,10 +13,10 @@ def make(name, arg, tuned=None, **method):
 
     Args:
       name: of the method.
-      arg: the form; "" is 30 epochs of the unlabelled images, as in the paper, whose resolution,
-        widths and Adam are not known: those here are chosen.
-      tuned: {field of config.method: value} for the forms "cpu" and "cpu16", chosen on validation
-        images of the first.
+      arg: the form; "" is 30 epochs of the unlabelled images, as in the paper, which does not give
+        its resolution, widths and Adam: those here are chosen.
+      tuned: {field of config.method: value} for the forms "cpu" and "cpu16", chosen on the
+        validation images of "cpu".
       **method: fields of config.method that differ from the defaults, in every form.
     """
     config = default.get_config()
@@ -45,7 +45,7 @@ def make(name, arg, tuned=None, **method):
 
 
 def narrow(config):
-    """Networks for 32x32 images, an eighth to a quarter of the widths."""
+    """Networks for 32x32 images, with an eighth to a quarter of the widths."""
     config.network.encoder_widths = (8, 16, 32, 32)
     config.network.decoder_start_width = 32
     config.network.decoder_widths = (32, 16, 8)
@@ -53,7 +53,7 @@ def narrow(config):
 
 
 def small(config):
-    """The set at 32x32, and narrow networks."""
+    """The data set at 32x32, and narrow networks."""
     config.data.name = "reference_mnist/32x32"
     config.data.resolution = 32
     narrow(config)
@@ -68,7 +68,7 @@ def cpu(config):
 
 
 def cpu16(config):
-    """At 16x16, where a step costs a third to a fifth: to compare constants, 8,000 steps."""
+    """At 16x16, where a step takes a third to a fifth of the time: to compare constants."""
     cpu(config)
     config.data.resolution = 16
     config.data.crop = -1
@@ -83,15 +83,15 @@ def offline(config):
 
 
 def smoke(config):
-    """Shrinks a run to a minute: does it run at all?"""
+    """Shrinks a run to a minute, to see whether it runs."""
     small(config)
     offline(config)
     config.num_train_steps = 20
     config.batch_size = 8
     config.log_every_steps = config.validate_every_steps = config.checkpoint_every_steps = 10
     config.data.train_split, config.data.reference_split = "unlabelled[:256]", "reference[:256]"
-    config.data.validation_split, config.data.probe_train_split = "validation[:64]", "probe_fit[:128]"
-    config.data.test_split = "probe_test[:128]"
+    config.data.validation_split = "validation[:64]"
+    config.data.probe_train_split, config.data.test_split = "probe_fit[:128]", "probe_test[:128]"
     config.network.encoder_widths = (4, 4, 8, 8)
     config.network.decoder_start_width = 8
     config.network.decoder_widths = (8, 4, 4)

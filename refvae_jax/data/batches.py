@@ -1,8 +1,8 @@
-"""What a training batch holds for each supervision, and from which splits.
+"""What a training batch holds for each supervision, and from which splits; evaluation batches.
 
-group         {"image", "group"}                    train, with the labels as groups
+group         {"image", "group"}                                    train, its labels as groups
 reference     {"unlabelled": {"image"}, "reference": {"image"}}     train, reference
-unsupervised  {"image"}                             train
+unsupervised  {"image"}                                             train
 
 sets = training_sets(config, "reference", splits)
 batches = training_batches(sets, config, first_step=0)
@@ -12,7 +12,9 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
+from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.groups import check_groups, known_groups
 from refvae_jax.data.order import check_batch_size
 from refvae_jax.data.pipeline import Sets, indexed_batches
@@ -22,17 +24,18 @@ from refvae_jax.errors import UserError
 SUPERVISION = ("group", "reference", "unsupervised")
 
 
-def training_sets(config, supervision: str, splits: Splits) -> Sets:
+def training_sets(config: ConfigDict, supervision: str, splits: Splits) -> Sets:
     """The arrays that batches are drawn from, {set: {field: [N, ...]}}.
 
     Raises:
-      UserError: there is no reference split, or its images have another shape or are fewer than a
-        batch; or there are too few groups.
+      UserError: there is no reference split, or its images have another shape than the unlabelled
+        ones or are fewer than a batch; or there are too few groups.
     """
     train, reference = splits.train, splits.reference
     if supervision == "group":
         groups = known_groups(train.label, config.data.grouped_fraction, config.seed)
         check_groups(groups)
+        # The name enters the order of the images: another one gives other runs.
         return {"grouped": {"image": train.image, "group": groups}}
     if supervision == "unsupervised":
         return {"unlabelled": {"image": train.image}}
@@ -52,10 +55,10 @@ def training_sets(config, supervision: str, splits: Splits) -> Sets:
     return {"unlabelled": {"image": train.image}, "reference": {"image": reference.image}}
 
 
-def training_batches(sets: Sets, config, first_step: int) -> Iterator[dict]:
-    """This process's batches of the steps first_step, ..., num_train_steps - 1.
+def training_batches(sets: Sets, config: ConfigDict, first_step: int) -> Iterator[dict]:
+    """Returns this process's batches of the steps first_step, ..., num_train_steps - 1.
 
-    See `pipeline.indexed_batches`; a lone set is not nested.
+    See `pipeline.indexed_batches`; a single set is not nested.
     """
     batches = indexed_batches(
         sets,
@@ -73,12 +76,34 @@ def training_batches(sets: Sets, config, first_step: int) -> Iterator[dict]:
 def example_batch(sets: Sets, size: int) -> dict:
     """A batch of zeros, for compiling: `size` images of each set."""
 
-    def zeros(array):
+    def zeros(array: np.ndarray) -> np.ndarray:
         return np.zeros((size, *array.shape[1:]), array.dtype)
 
     return unwrap(jax.tree.map(zeros, dict(sets)))
 
 
 def unwrap(batch: dict) -> dict:
-    """The batch of a lone set as it is, those of several by name."""
+    """The fields of a single set; those of several stay nested by the set's name."""
     return next(iter(batch.values())) if len(batch) == 1 else batch
+
+
+def evaluation_batches(images: ImageSet, *, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Yields every image once, in order, in batches of one size.
+
+    The last batch is padded with copies of the last image, whose mask is 0, so that
+    sum(mask * x) / sum(mask) is the exact mean over the set.
+
+    Yields:
+      {"image": uint8 [B, H, W, C], "label": int32 [B], "factors": float32 [B, F],
+      "mask": float32 [B] of 0 and 1}.
+    """
+    size = len(images.label)
+    for start in range(0, size, batch_size):
+        positions = np.arange(start, start + batch_size)
+        rows = np.minimum(positions, size - 1)
+        yield {
+            "image": np.asarray(images.image[rows]),
+            "label": images.label[rows],
+            "factors": images.factors.continuous[rows],
+            "mask": (positions < size).astype(np.float32),
+        }

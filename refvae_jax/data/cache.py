@@ -4,12 +4,10 @@
     images.image[rows]  # uint8 [B, H, W, C], read from the page cache
 
 A cache is a directory of image.npy, label.npy, factors.npy, categories.npy and meta.json. It is
-built beside its place and renamed into it, so that it is there whole or not at all. Opening one
-imports neither TensorFlow nor TFDS.
+built beside its final place and renamed into it, so it is complete or absent. Opening one imports
+neither TensorFlow nor TFDS.
 """
 
-import contextlib
-import fcntl
 import functools
 import hashlib
 import json
@@ -18,7 +16,6 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -26,8 +23,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from refvae_jax.console import LOGGER
-from refvae_jax.data.readers.source import FOLDER, Factors, Reader, Source, fingerprint, open_source
+from refvae_jax.data.readers.open import fingerprint, open_source
+from refvae_jax.data.readers.source import FOLDER_DATASET, Factors, Reader, Source
 from refvae_jax.errors import UserError
+from refvae_jax.files import cache_folder, locked
 
 _FORMAT = 4  # Raise it when the bytes written for the same source change.
 _SAME_NAME = (
@@ -39,12 +38,12 @@ _SAME_NAME = (
     "split_by",
     "reference_class",
 )
-_LARGE = 20_000  # From this many images on, a progress bar.
-_LOOKED_AT = 256  # Images whose pixels take part in a digest.
+_LARGE = 20_000  # Images from which on decoding shows a progress bar.
+_DIGEST_IMAGES = 256  # Images whose pixels enter a digest, spread evenly over the set.
 
 
 class ImageSet(NamedTuple):
-    """A split in memory-mapped form."""
+    """A split, its images memory-mapped."""
 
     image: np.ndarray  # uint8 memmap [N, H, W, C], read-only
     label: np.ndarray  # int32 [N], the class or group
@@ -63,7 +62,7 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
       The images at [resolution, resolution], in the order of the data set.
 
     Raises:
-      UserError: if the set or the split cannot be used; the sentence says what to do.
+      UserError: if the set or the split cannot be used; the message says what to do.
       OSError: if the cache cannot be written.
     """
     if split == "probe_train" and not data_config.probe_train_split:
@@ -84,35 +83,36 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
         _build(source, root, folder)
         found = _load(folder)
     if found is None:
-        raise OSError(f"The cache {folder} was damaged while it was opened.")
+        raise OSError(f"The cache {folder} was damaged while it was being opened.")
     return found
 
 
 def digest(images: ImageSet) -> str:
-    """Returns what tells one set of images and labels from another: of all labels and some images.
+    """Fingerprint of a set: of all labels and up to _DIGEST_IMAGES images.
 
-    A file added to a folder changes it, and so does the same folder cut to another size.
+    Returns:
+      16 hexadecimal digits; a file added to a folder changes them, and so does another resolution.
     """
     total = hashlib.sha256(np.ascontiguousarray(images.label).tobytes())
-    rows = np.linspace(0, len(images.image) - 1, _LOOKED_AT).astype(int)
+    rows = np.linspace(0, len(images.image) - 1, _DIGEST_IMAGES).astype(int)
     total.update(np.ascontiguousarray(images.image[np.unique(rows)]).tobytes())
     return total.hexdigest()[:16]
 
 
 @functools.cache
 def _remind(folder: Path) -> None:
-    """Says again, once a process, what was told when the images were decoded: some are missing."""
+    """Repeats once per process the warning, given at decoding, that images are missing."""
     meta = json.loads((folder / "meta.json").read_text())
     if missing := meta.get("missing"):
         LOGGER.warning(
             f"{missing} images of the split '{meta['source']['split']}' of "
-            f"{meta['data_path']} cannot be read and are left out: mend or remove them. "
-            f"Without {folder} the next run names them."
+            f"{meta['data_path']} cannot be read and are left out: fix or remove them. "
+            f"Delete {folder} and the next run names them."
         )
 
 
 def _data_dir(configured: str, name: str) -> str:
-    if name == FOLDER and not configured:
+    if name == FOLDER_DATASET and not configured:
         raise UserError("Where are the images? Set --config.data.dir to their folder.")
     directory = configured or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     if "://" in directory:  # A bucket.
@@ -123,8 +123,7 @@ def _data_dir(configured: str, name: str) -> str:
 def _cache_root(configured: str) -> Path:
     if configured:
         return Path(configured).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser().absolute() / "refvae_jax" / "data"
+    return cache_folder("data")
 
 
 def _key(source: Source) -> str:
@@ -135,7 +134,7 @@ def _key(source: Source) -> str:
 
 
 def _load(folder: Path) -> ImageSet | None:
-    """Returns the set, or None if there is none, it is damaged or its data were prepared anew."""
+    """Returns the set; None if it is absent or damaged, or its data were prepared again since."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
         if any((folder / name).stat().st_size != size for name, size in meta["sizes"].items()):
@@ -146,11 +145,11 @@ def _load(folder: Path) -> ImageSet | None:
         ):
             return None
         image = np.load(folder / "image.npy", mmap_mode="r")
-        label, values, categories = (
+        label, continuous, categorical = (
             np.load(folder / f"{name}.npy") for name in ("label", "factors", "categories")
         )
-        kinds = {name: tuple(names) for name, names in meta["kinds"].items()}
-        factors = Factors(values, tuple(meta["factor_names"]), categories, kinds)
+        class_names = {name: tuple(names) for name, names in meta["kinds"].items()}
+        factors = Factors(continuous, tuple(meta["factor_names"]), categorical, class_names)
         return ImageSet(image, label, tuple(meta["class_names"]), factors)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, EOFError):
         return None
@@ -158,10 +157,14 @@ def _load(folder: Path) -> ImageSet | None:
 
 def _build(source: Source, root: Path, folder: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
-    with _lock(root):
+
+    def wait() -> None:
+        LOGGER.info(f"waiting for another process that builds a data set in {root}")
+
+    with locked(root / ".lock", wait):
         if _load(folder) is not None:  # Another process built it while this one waited.
             return
-        # Only the holder of the lock builds, so whatever is left here belongs to a killed process.
+        # Only the holder of the lock builds, so leftovers belong to a killed process.
         for left in root.glob(".building-*"):
             shutil.rmtree(left, ignore_errors=True)
         reader = open_source(source, spare_dir=root / "tfds")
@@ -174,22 +177,10 @@ def _build(source: Source, root: Path, folder: Path) -> None:
             os.rename(new, folder)
 
 
-@contextlib.contextmanager
-def _lock(root: Path) -> Iterator[None]:
-    """Lets one process at a time build in this cache; the system frees the lock of a dead one."""
-    with open(root / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another process that builds a data set in {root}", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _write(reader: Reader, source: Source, folder: Path) -> None:
     side, count = source.resolution, len(reader.label)
     kept = []
-    # Plain writes: a full disk is then an OSError, where a memory map would kill the process.
+    # Plain writes: a full disk raises OSError, where a memory map would kill the process.
     with (
         open(folder / "image.npy", "wb") as images,
         _progress(count, f"Decoding {source.name} {source.split}") as progress,
@@ -203,19 +194,19 @@ def _write(reader: Reader, source: Source, folder: Path) -> None:
         if not kept:
             raise UserError(f"No image of the split '{source.split}' of {source.name} can be read.")
         rows = np.concatenate(kept)
-        images.seek(0)  # Unreadable images are missing; a header leaves room for any count.
+        images.seek(0)  # Unreadable images are missing; the header has room for any count.
         _write_header(images, (len(rows), *shape), np.uint8)
         images.flush()
         os.fsync(images.fileno())
     factors = reader.factors
     np.save(folder / "label.npy", reader.label[rows].astype(np.int32))
-    np.save(folder / "factors.npy", factors.values[rows].astype(np.float32))
-    np.save(folder / "categories.npy", factors.categories[rows].astype(np.int32))
+    np.save(folder / "factors.npy", factors.continuous[rows].astype(np.float32))
+    np.save(folder / "categories.npy", factors.categorical[rows].astype(np.int32))
     meta = {
         "source": source._asdict(),
         "class_names": reader.class_names,
-        "factor_names": factors.names,
-        "kinds": factors.kinds,
+        "factor_names": factors.continuous_names,
+        "kinds": factors.categorical_names,
         "data_path": reader.data_path,
         "missing": count - len(rows),
         "fingerprint": fingerprint(source.name, reader.data_path),

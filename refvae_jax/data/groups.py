@@ -34,16 +34,16 @@ def known_groups(label: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
 
 def check_groups(group: np.ndarray) -> None:
-    """Raises UserError unless there is something to learn from the groups, int [N], -1 = none."""
+    """Raises UserError unless there are two groups, one with two images; int [N], -1 = none."""
     ids, sizes = np.unique(group[group >= 0], return_counts=True)
     if len(ids) < 2:
         raise UserError(
-            f"The training split has {len(ids)} known groups, and groups are told apart from two "
-            f"on: check data.label, data.train_split and data.grouped_fraction, or, for a folder "
-            f"of images, that each group has a subfolder."
+            f"The training split has {len(ids)} known groups, and at least two are needed: check "
+            f"data.label, data.train_split and data.grouped_fraction, or, for a folder of images, "
+            f"that each group has a subfolder."
         )
     if sizes.max() < 2:
         raise UserError(
-            f"Each of the {len(ids)} groups of the training split has a single image, so nothing "
-            f"tells what its members share: check that data.label names what they do."
+            f"Each of the {len(ids)} groups of the training split has a single image, so there is "
+            f"nothing for members to share: check that data.label names the group."
         )

@@ -1,13 +1,16 @@
-"""What a checkpoint remembers of the images that it was trained on."""
+"""Which images a checkpoint was trained on, and a check that they are still the same."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from refvae_jax.data import cache
 from refvae_jax.errors import UserError
 
 
-def image_record(train, reference=None):
-    """What tells ImageSets from others, JSON-ready: part of a checkpoint's record."""
+def image_record(train: cache.ImageSet, reference: cache.ImageSet | None = None) -> dict[str, Any]:
+    """Fingerprint of the training images, stored with a checkpoint; JSON-ready."""
     count, *shape = train.image.shape
-    found = {
+    found: dict[str, Any] = {
         "image_shape": shape,
         "num_train_images": count,
         "train_digest": cache.digest(train),
@@ -15,8 +18,8 @@ def image_record(train, reference=None):
     return found | ({"reference_digest": cache.digest(reference)} if reference else {})
 
 
-def check_same_images(record, now):
-    """Raises UserError unless what two records both hold of `image_record` is the same."""
+def check_same_images(record: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises UserError if two records differ in a field of `image_record` that both have."""
     for name in ("image_shape", "num_train_images", "train_digest", "reference_digest"):
         old, new = record.get(name), now.get(name)
         if name in record and name in now and old != new:

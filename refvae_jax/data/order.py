@@ -26,7 +26,7 @@ Order = Callable[[int], np.ndarray]  # From the epoch to a permutation of the se
 
 
 def shuffled(size: int, seed: int, name: str) -> Order:
-    """The order of a set of `size` images in which every permutation is as likely.
+    """The order of a set of `size` images, every permutation equally likely.
 
     Args:
       size: images in the set.
@@ -36,25 +36,25 @@ def shuffled(size: int, seed: int, name: str) -> Order:
     return _remembered(lambda epoch: make_rng(seed, name, epoch).permutation(size))
 
 
-def in_chunks(groups: np.ndarray, chunk: int, seed: int, name: str) -> Order:
-    """An order that brings members of a group together, `chunk` at a time.
+def group_chunks(groups: np.ndarray, chunk: int, seed: int, name: str) -> Order:
+    """An order that keeps members of a group together, `chunk` at a time.
 
-    The members of a group are shuffled anew in every epoch and cut into chunks; the last one holds
-    the rest, so that it has company too. The chunks of all groups follow each other in random
-    order. An image without a group is a chunk of its own.
+    In every epoch the members of each group are shuffled and cut into chunks; the last chunk of a
+    group holds the remainder. The chunks of all groups follow each other in random order. An image
+    without a group is a chunk of its own.
 
     Args:
       groups: int [N], any ids; -1 = no group.
       chunk: members that follow each other, at least 1.
       seed, name: as in `shuffled`.
     """
-    # An own number for each image that has no group, and all numbers from 0 on.
+    # Each image without a group becomes a group of its own; groups are then numbered from 0.
     distinct = np.where(groups < 0, -1 - np.arange(len(groups)), groups)
     _, group, size = np.unique(distinct, return_inverse=True, return_counts=True)
     chunks = -(-size // chunk)  # Of each group.
     first_chunk = np.cumsum(chunks) - chunks
 
-    def permutation(epoch):
+    def permutation(epoch: int) -> np.ndarray:
         rng = make_rng(seed, name, epoch)
         place, _ = place_in_group(group, rng)
         turn = rng.permutation(chunks.sum())[first_chunk[group] + place // chunk]
@@ -64,13 +64,13 @@ def in_chunks(groups: np.ndarray, chunk: int, seed: int, name: str) -> Order:
 
 
 def _remembered(permutation: Order) -> Order:
-    # Two epochs, for a batch across the end of one. Safe for threads: lru_cache locks itself, and
-    # two threads that miss at the same time compute the same values.
+    # Two epochs, for a batch across the end of one. Thread-safe: lru_cache locks itself, and two
+    # threads that miss at the same time compute the same values.
     return functools.lru_cache(maxsize=2)(permutation)
 
 
 def place_in_group(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Deals out to the images of each group the places 0, 1, ... in random order.
+    """Assigns the places 0, 1, ... to the images of each group in random order.
 
     Args:
       labels: int [N], the groups.
@@ -90,17 +90,16 @@ def place_in_group(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.nda
 
 
 def batch_indices(step: int, *, batch_size: int, size: int, order: Order) -> np.ndarray:
-    """Returns which images make up the batch of one step, in time independent of the step.
+    """Returns the images of the batch of one step, in time independent of the step.
 
     Args:
       step: the step n >= 0.
-      batch_size: images a batch, B <= size.
+      batch_size: images per batch, B <= size.
       size: images in the set.
       order: of the images in each epoch.
 
     Returns:
-      int64 [B], each in [0, size); a batch that runs across the end of an epoch continues with
-      the next one.
+      int64 [B], each in [0, size); a batch across the end of an epoch continues with the next one.
 
     Raises:
       UserError: if batch_size > size.
@@ -111,7 +110,7 @@ def batch_indices(step: int, *, batch_size: int, size: int, order: Order) -> np.
     missing = batch_size - len(indices)
     if missing:
         return np.concatenate([indices, order(epoch + 1)[:missing]])
-    return indices.copy()  # The cached permutation stays ours.
+    return indices.copy()  # The cached permutation must not be changed by the caller.
 
 
 def check_batch_size(batch_size: int, size: int, name: str) -> None:

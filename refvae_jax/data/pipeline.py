@@ -1,4 +1,4 @@
-"""From the step's number to its batch, in the background: what all settings share.
+"""From a step number to its batch, in the background, for any supervision.
 
 sets = {"unlabelled": {"image": pixels}, "reference": {"image": others}}
 for batch in indexed_batches(sets, batch_size=36, seed=0, first_step=0, num_steps=10_000):
@@ -7,11 +7,11 @@ for batch in indexed_batches(sets, batch_size=36, seed=0, first_step=0, num_step
 
 import atexit
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from refvae_jax.data.order import batch_indices, check_batch_size, in_chunks, shuffled
+from refvae_jax.data.order import batch_indices, check_batch_size, group_chunks, shuffled
 from refvae_jax.data.readers.tf_cpu import import_tensorflow
 from refvae_jax.errors import UserError
 
@@ -31,19 +31,20 @@ def indexed_batches(
 ) -> Iterator[dict[str, dict[str, np.ndarray]]]:
     """Returns this process's batches of the steps first_step, ..., num_steps - 1.
 
-    Step n is the same batch wherever the iteration starts, and the batches of the processes,
-    concatenated, are the batch of one process. Every set has its own size, order and epochs.
+    The batch of step n does not depend on where the iteration starts, and the batches of the
+    processes, concatenated, are the batch of a single process. Every set has its own size, order
+    and epochs.
 
     Args:
-      sets: {set: {field: [N of the set, ...]}}; the set's name takes part in its order.
+      sets: {set: {field: [N of the set, ...]}}; the set's name enters the draw of its order.
       batch_size: B images of each set, of all P processes together; P divides B, and B <= N.
       seed: decides the order.
       chunk: in a set with a field "group", how many members of a group follow each other; with 1
-        all orders are as likely, see `order.in_chunks`.
-      first_step: the first step to come, > 0 when resuming.
-      num_steps: the number of steps of the whole run.
-      process_index: this process's place among `process_count`, P.
-      process_count: P.
+        all orders are equally likely, see `order.group_chunks`.
+      first_step: the first step to yield, > 0 when resuming.
+      num_steps: steps of the whole run.
+      process_index: of this process, in [0, P).
+      process_count: P, the number of processes.
 
     Returns:
       An iterator over {set: {field: [B/P, ...]}}; the arrays are read-only.
@@ -52,38 +53,25 @@ def indexed_batches(
       UserError: if B > N of a set, or P does not divide B.
     """
     sizes = {name: len(next(iter(fields.values()))) for name, fields in sets.items()}
-    for name, size in sizes.items():
-        check_batch_size(batch_size, size, name)
-    if batch_size % process_count:
-        raise UserError(
-            f"batch_size is {batch_size}, which {process_count} processes cannot share evenly: "
-            f"set --config.batch_size to a multiple of {process_count}."
-        )
-    orders = {
-        name: in_chunks(fields["group"], chunk, seed, name)
-        if chunk > 1 and "group" in fields
-        else shuffled(sizes[name], seed, name)
-        for name, fields in sets.items()
-    }
+    _check_sizes(sizes, batch_size, process_count)
+    orders = {name: _order(fields, sizes[name], chunk, seed, name) for name, fields in sets.items()}
     share = batch_size // process_count
     mine = slice(process_index * share, (process_index + 1) * share)
     keys = [(name, field) for name, fields in sets.items() for field in fields]
-    # Plain views: indexing np.memmap itself costs more.
+    # Plain views: indexing an np.memmap is slower.
     pairs = [(key, np.asarray(sets[key[0]][key[1]])) for key in keys]
 
     def gather(step: np.ndarray) -> list[np.ndarray]:
-        rows = {
-            name: batch_indices(int(step), batch_size=batch_size, size=size, order=orders[name])[
-                mine
-            ]
-            for name, size in sizes.items()
-        }
+        rows = {}
+        for name, size in sizes.items():
+            drawn = batch_indices(int(step), batch_size=batch_size, size=size, order=orders[name])
+            rows[name] = drawn[mine]
         return [array.take(rows[name], axis=0) for (name, _), array in pairs]
 
     tf = import_tensorflow()
     types = [tf.as_dtype(array.dtype) for _, array in pairs]
 
-    # Two calls at a time hide the disk when the cache is not in memory yet; more gain nothing.
+    # Two parallel calls hide the disk while the cache is not in memory yet; more gain nothing.
     steps = tf.data.Dataset.range(first_step, num_steps)
     batches = steps.map(
         lambda step: tuple(tf.numpy_function(gather, [step], types)),
@@ -95,12 +83,32 @@ def indexed_batches(
     return found
 
 
-_open = weakref.WeakSet()  # The iterators over batches that somebody still holds.
+def _check_sizes(sizes: Mapping[str, int], batch_size: int, process_count: int) -> None:
+    """Raises UserError if a set has too few images or the processes cannot share a batch."""
+    for name, size in sizes.items():
+        check_batch_size(batch_size, size, name)
+    if batch_size % process_count:
+        raise UserError(
+            f"batch_size is {batch_size}, which {process_count} processes cannot share evenly: "
+            f"set --config.batch_size to a multiple of {process_count}."
+        )
+
+
+def _order(
+    fields: Mapping[str, np.ndarray], size: int, chunk: int, seed: int, name: str
+) -> Callable[[int], np.ndarray]:
+    """The order of a set: in chunks of groups if it has them, else shuffled."""
+    if chunk > 1 and "group" in fields:
+        return group_chunks(fields["group"], chunk, seed, name)
+    return shuffled(size, seed, name)
+
+
+_open = weakref.WeakSet()  # Iterators over batches that are still referenced.
 
 
 @atexit.register
 def _close_all() -> None:
-    """Ends them while Python runs: TensorFlow would wait for ever for calls into an ended one."""
+    """Closes them before Python exits: TensorFlow would wait for ever on calls into it."""
     for batches in list(_open):
         batches.close()
 

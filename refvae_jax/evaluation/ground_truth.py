@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from refvae_jax.data.splits import Splits, classes
+from refvae_jax.data.splits import Splits, categorical_factors
 from refvae_jax.evaluation.score import Score
 from refvae_jax.metrics import regression, swaps
 from refvae_jax.metrics.probes import chance
@@ -33,8 +33,8 @@ def expected_latents(supervision: str, splits: Splits) -> dict[str, str]:
       splits: `comparable` Splits.
     """
     train, reference = splits.train, splits.reference
-    values = {name: column for name, (column, _) in classes(train).items()}
-    values |= dict(zip(train.factors.names, train.factors.values.T, strict=True))
+    values = {name: column for name, (column, _) in categorical_factors(train).items()}
+    values |= dict(zip(train.factors.continuous_names, train.factors.continuous.T, strict=True))
     if supervision == "group":
         order = np.argsort(train.label, kind="stable")
         same = np.diff(train.label[order]) == 0
@@ -44,8 +44,10 @@ def expected_latents(supervision: str, splits: Splits) -> dict[str, str]:
 
         found = {name: "content" if shared(name) else "style" for name in values}
     elif reference is not None:
-        known = dict(zip(reference.factors.names, reference.factors.values.T, strict=True))
-        known |= {name: column for name, (column, _) in classes(reference).items()}
+        known = dict(
+            zip(reference.factors.continuous_names, reference.factors.continuous.T, strict=True)
+        )
+        known |= {name: column for name, (column, _) in categorical_factors(reference).items()}
         known |= {"label": reference.label[reference.label >= 0]}
         found = {
             name: "common" if len(np.unique(known.get(name, ()))) > 1 else "target"
@@ -53,7 +55,7 @@ def expected_latents(supervision: str, splits: Splits) -> dict[str, str]:
         }
     else:
         found = dict.fromkeys(values, "z")
-    of_continuous = {found[name] for name in train.factors.names}
+    of_continuous = {found[name] for name in train.factors.continuous_names}
     return found | ({"average": of_continuous.pop()} if len(of_continuous) == 1 else {})
 
 
@@ -131,15 +133,17 @@ def ground_truth(supervision: str, splits: Splits) -> GroundTruth:
     """The GroundTruth of `comparable` Splits; errors are scored on their test part."""
     train, learned, test = splits.train, splits.probe_train, splits.test
     mean_image = train.image.mean(axis=0, dtype=np.float64) / 255
-    names, values, mae = test.factors.names, test.factors.values, {}
-    another = {n: agreement_of_two(column) for n, (column, _) in classes(test).items()}
+    names, values, mae = test.factors.continuous_names, test.factors.continuous, {}
+    another = {n: agreement_of_two(column) for n, (column, _) in categorical_factors(test).items()}
     if names:
-        errors = regression.constant_errors(learned.factors.values, values)
+        errors = regression.constant_errors(learned.factors.continuous, values)
         mae = regression.with_average(names, errors)
         another |= regression.with_average(names, difference_of_two(values))
-    of_learned = {name: column for name, (column, _) in classes(learned).items()}
-    accuracy = {n: chance(of_learned[n], column) for n, (column, _) in classes(test).items()}
-    recall = {n: 1 / len(np.unique(column)) for n, (column, _) in classes(test).items()}
+    of_learned = {name: column for name, (column, _) in categorical_factors(learned).items()}
+    accuracy = {
+        n: chance(of_learned[n], column) for n, (column, _) in categorical_factors(test).items()
+    }
+    recall = {n: 1 / len(np.unique(column)) for n, (column, _) in categorical_factors(test).items()}
     mse = swaps.squared_distance(test.image, np.broadcast_to(255 * mean_image, test.image.shape))
     mse /= test.image.size * 255**2
     expected = expected_latents(supervision, splits)

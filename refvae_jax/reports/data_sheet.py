@@ -1,36 +1,36 @@
 """Shows a data set as a model will see it.
 
-    python -m refvae_jax.data configs/celeba_gmvae.py
-    python -m refvae_jax.data lfw
-    python -m refvae_jax.data my_pictures/ --reference-class=neutral --out=sheet.png
+    python -m refvae_jax data configs/celeba_gmvae.py
+    python -m refvae_jax data lfw
+    python -m refvae_jax data my_pictures/ --reference-class=neutral --out=sheet.png
 
-Sizes of the splits, groups and how many images they have, factors, memory on disk, and a contact
-sheet: reference images above unlabelled ones, or else a group a row.
+Prints the sizes of the splits and of their groups, the factors and the memory on disk, and draws a
+contact sheet: reference images above unlabelled ones, or else one group per row.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 from absl import logging
+from ml_collections import ConfigDict
 
-from configs import default
+from refvae_jax import config_rules, console
 from refvae_jax.command_line import config_from_file
 from refvae_jax.data.cache import ImageSet, open_split
 from refvae_jax.data.readers import presets
-from refvae_jax.data.readers.source import FOLDER
+from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.figures.files import save_png
 from refvae_jax.figures.layout import grid
 
 COLUMNS = 12
 ROWS = 8
-BINS = (1, 2, 5, 10, 20, 50, 100, 1000)
+BINS = (1, 2, 5, 10, 20, 50, 100, 1000)  # Lower ends, in images per group.
 
 
-def data_config(name, reference_class=""):
-    """The `config.data` of a config file, a folder of images or a set of `known.SETS`.
+def data_config(name: str, reference_class: str = "") -> ConfigDict:
+    """The `config.data` of a config file, a folder of images or a set of `presets.SETS`.
 
     Raises:
       UserError: it is none of these.
@@ -40,21 +40,23 @@ def data_config(name, reference_class=""):
         if not Path(path).is_file():
             raise UserError(f"There is no config file {path}. See configs/.")
         data = config_from_file(path, form).data
-        if data.name == FOLDER:
-            raise UserError("That config is of your own images: name their folder instead of it.")
+        if data.name == FOLDER_DATASET:
+            raise UserError(
+                "That config is of your own images: name their folder instead of the config."
+            )
         return data
-    data = default.get_config().data
+    data = config_rules.defaults().data
     if not Path(name).is_dir():
         presets.choose(data, name)
         return data
-    presets.choose(data, FOLDER)
+    presets.choose(data, FOLDER_DATASET)
     data.dir, data.reference_class = name, reference_class
     two_sets = reference_class or Path(name, "reference").is_dir()
     data.reference_split = "reference" if two_sets else ""
     return data
 
 
-def describe(split, images):
+def describe(split: str, images: ImageSet) -> list[str]:
     """Lines of text about an ImageSet."""
     count, *shape = images.image.shape
     sizes = np.unique(images.label, return_counts=True)[1]
@@ -64,15 +66,16 @@ def describe(split, images):
         low, middle, high = sizes.min(), int(np.median(sizes)), sizes.max()
         lines.append(f"  {len(sizes):,} groups of {low} to {high} images, {middle} at the median")
         lines += [f"    {text}" for text in histogram(sizes)]
-    known_factors = images.factors
-    for name, values in zip(known_factors.names, known_factors.values.T, strict=True):
+    factors = images.factors
+    for name, values in zip(factors.continuous_names, factors.continuous.T, strict=True):
         lines.append(f"  factor {name}: {values.min():g} to {values.max():g}")
-    lines += [f"  factor {name}: {len(kinds)} kinds" for name, kinds in known_factors.kinds.items()]
+    for name, classes in factors.categorical_names.items():
+        lines.append(f"  factor {name}: {len(classes)} classes")
     return lines
 
 
-def histogram(sizes):
-    """Lines "10 to 19 images: 7 groups" of the sizes of groups, int [G]."""
+def histogram(sizes: np.ndarray) -> list[str]:
+    """Lines such as "10 to 19 images: 7 groups" from the sizes of groups, int [G]."""
     counts = np.histogram(sizes, [*BINS, np.inf])[0]
     last = [stop - 1 for stop in BINS[1:]]
     ends = [f" to {b}" if b > a else "" for a, b in zip(BINS[:-1], last, strict=True)]
@@ -81,8 +84,8 @@ def histogram(sizes):
     return [f"{start}{end} images: {count:,} groups" for start, end, count in pairs if count]
 
 
-def contact_sheet(train: ImageSet, reference: ImageSet | None):
-    """The picture: half its rows reference, half unlabelled; or a group a row."""
+def contact_sheet(train: ImageSet, reference: ImageSet | None) -> np.ndarray:
+    """A picture, uint8 [H, W, 3]: rows half reference, half unlabelled; or one group per row."""
     rng = np.random.default_rng(0)
     if reference is not None:
         half = ROWS // 2 * COLUMNS
@@ -102,29 +105,26 @@ def contact_sheet(train: ImageSet, reference: ImageSet | None):
     return grid(cells, empty=empty)
 
 
-def show(name, reference_class, out):
+def show(name: str, reference_class: str, out: Path) -> None:
     """Prints the description and writes the contact sheet."""
     data = data_config(name, reference_class)
-    optional = [name for name in ("reference", "probe_train") if data[f"{name}_split"]]
-    parts = {name: open_split(data, name) for name in ("train", *optional, "validation", "test")}
+    optional = [split for split in ("reference", "probe_train") if data[f"{split}_split"]]
+    parts = {split: open_split(data, split) for split in ("train", *optional, "validation", "test")}
     for split, images in parts.items():
         print("\n".join(describe(split, images)))
     save_png(contact_sheet(parts["train"], parts.get("reference")), out)
     print(f"wrote {out}")
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Parses the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        "python -m refvae_jax.data", description=__doc__.splitlines()[0]
+        "refvae data", description="Shows a data set as a model sees it."
     )
-    parser.add_argument("name", help="a config file, a folder of images or a TFDS name")
+    parser.add_argument("name", help="a config file, a folder of images or a set")
     parser.add_argument("--reference-class", default="", help="of a folder with class folders")
     parser.add_argument("--out", type=Path, default=Path("data.png"), help="the contact sheet")
     options = parser.parse_args(argv)
     logging.set_verbosity(logging.ERROR)
+    console.install()
     return exit_status(show, options.name, options.reference_class, options.out)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -8,7 +8,7 @@ import optax
 from refvae_jax.console import LOGGER
 from refvae_jax.data import batches, cache, order
 from refvae_jax.data.image_identity import image_record
-from refvae_jax.data.splits import classes, fair_rows
+from refvae_jax.data.splits import categorical_factors, fair_rows
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.training import devices, state
@@ -49,7 +49,7 @@ def make_optimizers(config, players):
 def prepare(config, splits):
     """Makes the method, one optimiser per player and the training sets; checks the Splits."""
     fair_rows(splits)  # What is wrong with the test part should not be told after training.
-    if not classes(splits.train) and not splits.train.factors.names:
+    if not categorical_factors(splits.train) and not splits.train.factors.continuous_names:
         LOGGER.warning(
             "nothing is known of these images to score by, so only pictures and "
             "reconstructions will tell how well it went: make class folders or a factors.csv."

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from refvae_jax.data import evaluation_batches
+from refvae_jax.data.batches import evaluation_batches
 from refvae_jax.methods import losses
 from refvae_jax.training import devices
 from refvae_jax.training.step import to_unit_range
@@ -45,7 +45,7 @@ def make_validate(method, mesh, batch_size):
 
     def validate(variables, images):
         sums, changed = [], {}
-        for batch in evaluation_batches.evaluation_batches(images, batch_size=batch_size):
+        for batch in evaluation_batches(images, batch_size=batch_size):
             part = {name: batch[name][mine] for name in ("image", "mask")}
             part = devices.put_batch(part, mesh)
             if not sums:

@@ -1,8 +1,18 @@
-"""The embedded digits, prepared once a test session in a directory of its own."""
+"""The embedded digits, prepared once per test session in a directory of its own."""
 
 import pytest
 
 from configs import default
+from refvae_jax import console
+
+
+@pytest.fixture(autouse=True)
+def printed_log():
+    """What the package logs is printed, as by a command."""
+    before = console.LOGGER.handlers, console.LOGGER.level, console.LOGGER.propagate
+    console.install()
+    yield
+    console.LOGGER.handlers, console.LOGGER.level, console.LOGGER.propagate = before
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,7 @@ def test_damaged_cache_is_rebuilt(config, builds, name, harm):
     assert not leftovers(config)
 
 
-def test_data_prepared_anew_are_decoded_anew(config, builds):
+def test_data_prepared_again_are_decoded_again(config, builds):
     open_split(config, "test")
     os.utime(os.path.join(config.dir, "digits5k", "1.0.0", "dataset_info.json"))
     open_split(config, "test")
@@ -133,7 +133,7 @@ def test_failure_while_writing_leaves_nothing(config, monkeypatch, error):
     assert len(open_split(config, "test").label) == 1000
 
 
-def test_rest_of_a_killed_process_is_not_used_and_cleared(config):
+def test_leftovers_of_a_killed_process_are_not_used_but_removed(config):
     rest = cache._cache_root(config.cache_dir) / ".building-killed"
     (rest / "new").mkdir(parents=True)
     (rest / "new" / "image.npy").write_bytes(b"half")

@@ -33,7 +33,7 @@ def test_bad_fraction(fraction):
     ("group", "message"),
     [
         ([-1, -1, -1], "0 known groups"),
-        ([4, 4, -1], "1 known groups"),
+        ([4, 4, -1], "1 known groups, and at least two"),
         ([0, 1, 2, -1, -1], "single image"),
     ],
 )
@@ -42,5 +42,10 @@ def test_too_few_groups(group, message):
         check_groups(np.array(group))
 
 
-def test_two_groups_are_enough():
-    check_groups(np.array([3, 3, 5, -1]))
+def test_two_groups_are_enough_if_one_has_two_images():
+    group = np.array([3, 3, 5, -1])
+    check_groups(group)
+    for hidden in range(3):
+        fewer = np.where(np.arange(4) == hidden, -1, group)
+        with pytest.raises(UserError):
+            check_groups(fewer)

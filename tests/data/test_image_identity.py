@@ -1,4 +1,4 @@
-"""What a checkpoint remembers of the images, and which others it refuses."""
+"""The fingerprint of the images in a checkpoint, and which other images are refused."""
 
 import numpy as np
 import pytest

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from refvae_jax.data import order
-from refvae_jax.data.order import batch_indices, in_chunks, shuffled
+from refvae_jax.data.order import batch_indices, group_chunks, shuffled
 from refvae_jax.errors import UserError
 
 
@@ -20,7 +20,7 @@ def sequence(num_items, *, batch_size=7, size=30, seed=0, name="a"):
 
 
 @pytest.mark.parametrize("batch_size", [1, 6, 7, 30])
-def test_every_image_once_an_epoch(batch_size):
+def test_every_image_once_per_epoch(batch_size):
     epochs = sequence(5 * 30, batch_size=batch_size).reshape(5, 30)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), np.tile(np.arange(30), (5, 1)))
 
@@ -68,7 +68,7 @@ def test_consecutive_epochs_are_independent():
 def orders():
     """Each kind of order, of 32 images in groups of 6 or 5."""
     groups = np.arange(32) % 6
-    return [lambda: shuffled(32, 0, "a"), lambda: in_chunks(groups, 3, 0, "a")]
+    return [lambda: shuffled(32, 0, "a"), lambda: group_chunks(groups, 3, 0, "a")]
 
 
 @pytest.mark.parametrize("make", orders())
@@ -94,7 +94,7 @@ def test_an_epoch_makes_its_permutation_once(monkeypatch, make):
     assert len(made) == len(set(made)) == 14
 
 
-def test_a_batch_is_the_callers_own():
+def test_changing_a_batch_changes_no_other():
     same = shuffled(30, 0, "a")
     batch_indices(0, batch_size=7, size=30, order=same)[:] = 0
     assert len(set(batch_indices(0, batch_size=7, size=30, order=same))) == 7
@@ -115,7 +115,7 @@ def runs_of(sequence):
 
 def test_chunks_hold_every_image_once_and_keep_members_together():
     groups = make_groups()
-    made = in_chunks(groups, 10, 0, "a")
+    made = group_chunks(groups, 10, 0, "a")
     for epoch in range(20):
         rows = made(epoch)
         np.testing.assert_array_equal(np.sort(rows), np.arange(len(groups)))
@@ -128,12 +128,16 @@ def test_chunks_hold_every_image_once_and_keep_members_together():
         assert sum(n for g, n in found if g == -1) == 7
 
 
-def test_chunks_are_drawn_anew_in_every_epoch():
+def test_chunks_are_drawn_again_in_every_epoch():
     groups = make_groups()
-    made = in_chunks(groups, 10, 0, "a")
-    twins = in_chunks(groups, 10, 0, "a")
+    made = group_chunks(groups, 10, 0, "a")
+    twins = group_chunks(groups, 10, 0, "a")
     np.testing.assert_array_equal(made(3), twins(3))
-    for other in (made(1), in_chunks(groups, 10, 1, "a")(0), in_chunks(groups, 10, 0, "b")(0)):
+    for other in (
+        made(1),
+        group_chunks(groups, 10, 1, "a")(0),
+        group_chunks(groups, 10, 0, "b")(0),
+    ):
         assert np.mean(made(0) == other) < 0.2
     # Which members share a chunk changes too: those of the group of 20.
     members = np.flatnonzero(groups == 904)
@@ -143,7 +147,7 @@ def test_chunks_are_drawn_anew_in_every_epoch():
 
 def test_images_without_a_group_are_scattered():
     groups = np.concatenate([np.full(50, 3), np.full(50, -1)])
-    rows = in_chunks(groups, 10, 0, "a")(0)
+    rows = group_chunks(groups, 10, 0, "a")(0)
     assert len([g for g, _ in runs_of(groups[rows]) if g == -1]) > 3
 
 

@@ -93,6 +93,7 @@ def test_batch_larger_than_the_smallest_set(sets):
         batches(sets, batch_size=21)
 
 
+@pytest.mark.slow
 def test_a_process_can_end_in_the_middle_of_a_run():
     code = (
         "import numpy as np\n"

@@ -203,7 +203,7 @@ def test_what_knowing_nothing_scores(splits):
     assert truth.accuracy["label"] == pytest.approx(np.bincount(images.label).max() / 600)
     spread = (images.image / 255 - (images.image / 255).mean(0)) ** 2
     assert truth.mse == pytest.approx(spread.mean())
-    deviation = np.abs(images.factors.values - images.factors.values.mean()).mean()
+    deviation = np.abs(images.factors.continuous - images.factors.continuous.mean()).mean()
     assert truth.mae == pytest.approx({"style": deviation, "average": deviation}, rel=1e-3)
     found = {s.name: s.chance for s in decoder.measure(evaluated(Exact(), splits))}
     assert found["reconstruction/mse"] == truth.mse
@@ -272,7 +272,7 @@ def test_what_an_image_shows_is_judged_by_the_image_that_it_is_of(splits):
     shapes = [
         part._replace(
             factors=part.factors._replace(
-                categories=part.label[:, None], kinds={"shape": tuple("abcd")}
+                categorical=part.label[:, None], categorical_names={"shape": tuple("abcd")}
             )
         )
         for part in splits[:4]

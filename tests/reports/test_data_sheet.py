@@ -1,4 +1,4 @@
-"""What `python -m refvae_jax.data` says of a folder of images."""
+"""What `python -m refvae_jax data` says of a folder of images."""
 
 import imageio.v3 as imageio
 import numpy as np
@@ -42,6 +42,6 @@ def test_reference_above_unlabelled(tmp_path, capsys):
 
 def test_errors(tmp_path, capsys):
     assert shown.main(["lwf", f"--out={tmp_path}/x.png"]) == 2
-    assert "did you mean 'lfw'" in capsys.readouterr().err
+    assert "Did you mean 'lfw'" in capsys.readouterr().err
     assert shown.main(["configs/nothing.py"]) == 2
     assert "no config file" in capsys.readouterr().err

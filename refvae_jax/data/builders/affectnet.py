@@ -7,38 +7,38 @@ Mollahosseini, Hasani, Mahoor: "AffectNet: A Database for Facial Expression, Val
 Computing in the Wild", 2017; prepared after Ruiz, Martinez, Binefa, Verbeek: "Learning Disentangled
 Representations with Reference-Based Variational Autoencoders", section 5.1 and appendix A.3.2.
 
-Its licence has it asked for and downloaded by hand. In downloads/manual/affectnet/ of the data
-directory are looked for
+Its licence requires that you request it and download it yourself. In downloads/manual/affectnet/ of
+the data directory belong
 
     training.csv, validation.csv   there or in Manually_Annotated_file_lists/
-    images                         below Manually_Annotated_Images/, in Manually_Annotated/ or not,
-                                   or else right there, at the paths that the lists name
-    reference/                     optional: neutral faces of your own
-        landmarks.csv              with the columns path (below reference/) and landmarks (68 pairs
-                                   x;y joined by ;): they are aligned as the others are. Without
-                                   it all images in reference/ are taken for cropped already, and
-                                   only resized
+    images                         at the paths that the lists name, below there, below
+                                   Manually_Annotated_Images/ or below
+                                   Manually_Annotated/Manually_Annotated_Images/
+    reference/                     optional: your own neutral faces
+        landmarks.csv              optional: columns path (below reference/) and landmarks (68 pairs
+                                   x;y joined by ;), to align these faces like the others. Without
+                                   it the images of reference/ count as cropped and are only resized
 
-A later release that keeps labels and landmarks in NumPy files is not read. What is prepared stays:
-after a change remove `affectnet` from the data directory.
+Later releases, with labels and landmarks in NumPy files, are not supported. Prepared data stay as
+they are: after a change of these files remove `affectnet` from the data directory.
 
-| split        | faces                                                     | at most           |
-|--------------|-----------------------------------------------------------|-------------------|
-| `unlabelled` | the other training faces of the seven expressions         | 150,000           |
-| `reference`  | reference/, or else the training faces labelled neutral   | 10,000            |
-| `validation` | training faces, for choosing                              | 500 an expression |
-| `probe_fit`  | training faces that the classifier learns from            | 500 an expression |
-| `probe_test` | faces of validation.csv                                   | 500 an expression |
+| split        | faces                                                     | at most            |
+|--------------|-----------------------------------------------------------|--------------------|
+| `unlabelled` | the other training faces of the seven expressions         | 150,000            |
+| `reference`  | reference/, or else the training faces labelled neutral   | 10,000             |
+| `validation` | training faces, to choose the checkpoint                  | 500 per expression |
+| `probe_fit`  | training faces that probes learn from                     | 500 per expression |
+| `probe_test` | faces of validation.csv                                   | 500 per expression |
 
-The paper's: the sizes but for `validation`, which it has none of; landmarks aligned to a mean shape
-by Procrustes analysis, the image warped with them, cropped and resized. It gathered 10,000 neutral
-faces of its own, for it found many of AffectNet's to be labelled wrongly: without reference/ those
-of AffectNet stand in, which is chosen. So are: that no neutral face is unlabelled
-(the paper does not say); validation.csv as the test fold (the paper draws both folds at random);
-the resolution 64; a similarity as the transform; the crop, in which the longer side of the mean
-shape, brows to chin or ear to ear, takes three quarters; a fifth of an expression's faces for a
-fold where five folds of 500 are not there. All draws are by the hash of an image's path; one that
-is in both lists counts for validation.csv alone, so that no image is in two splits.
+From the paper: the sizes, except that of `validation`, which it lacks; landmarks aligned to a mean
+shape by Procrustes analysis, the image warped with them, cropped and resized. The paper collected
+10,000 neutral faces of its own, because many of AffectNet's are labelled wrongly; without
+reference/, AffectNet's are used (chosen). Also chosen: no neutral face is unlabelled (the paper
+does not say); validation.csv as the test fold (the paper draws both folds at random); resolution
+64; a similarity as the transform; a crop of which the longer side of the mean shape, brows to chin
+or ear to ear, takes three quarters; a fifth of an expression's faces per fold where there are fewer
+than five folds of 500. All draws are by the hash of an image's path; an image in both lists counts
+for validation.csv only, so no image is in two splits.
 """
 
 from collections.abc import Callable, Iterator
@@ -54,19 +54,20 @@ from refvae_jax.data.builders.alignment import mean_shape, place, procrustes, wa
 from refvae_jax.data.readers import resize
 from refvae_jax.data.readers.decode import load_image, read_each
 from refvae_jax.data.readers.scan import scan
+from refvae_jax.data.readers.source import MANUAL_DIR
 from refvae_jax.errors import UserError
 
-FOLDER = Path("downloads", "manual", "affectnet")
+AFFECTNET_DIR = Path(MANUAL_DIR, "affectnet")
 SIDE = 64
 SHARE = 0.75  # Of the crop, that the mean shape takes; chosen.
-# Of the 68 points. What is left in the image is the right eye of the one who is seen.
+# Of the 68 points; on the left of the image is the person's right eye.
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)
-_SHAPES = 10_000  # Faces that the mean shape is taken of.
-_LOOKED_FOR = 100  # Images whose place shows whether the folder of the images is right.
+_SHAPES = 10_000  # Faces whose mean shape is taken.
+_LOOKED_FOR = 100  # Images, one of which must exist for the folder to be the right one.
 
 
 class Pictures(NamedTuple):
-    """Images of one split: where they lie and how each is brought to [SIDE, SIDE, 3]."""
+    """Images of one split, and how each is read as [SIDE, SIDE, 3]."""
 
     folder: Path
     path: list[str]
@@ -93,8 +94,8 @@ class Affectnet(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        del dl_manager  # By hand only.
-        root = Path(self.data_dir_root, FOLDER)
+        del dl_manager  # Downloaded by hand only.
+        root = Path(self.data_dir_root, AFFECTNET_DIR)
         tested = lists.read_faces(find_list(root, "validation.csv"))
         training = lists.read_faces(find_list(root, "training.csv"), without=set(tested.path))
         parts = {split: training.take(rows) for split, rows in lists.divide(training).items()}
@@ -102,13 +103,13 @@ class Affectnet(tfds.core.GeneratorBasedBuilder):
         parts["probe_test"] = tested.take(lists.test_fold(tested))
         lists.check_classes(parts["probe_fit"], parts["probe_test"])
         images = find_images(root, training.path)
-        # In the order of the hashes: the first are a random draw.
+        # They are in the order of the hashes, so the first are a random draw.
         shape = target_shape(parts["unlabelled"].landmarks[:_SHAPES])
         splits = {split: aligned(images, faces, shape) for split, faces in parts.items()}
         splits["reference"] = reference(root, images, neutral, shape)
         return {split: _examples(pictures) for split, pictures in splits.items()}
 
-    def _generate_examples(self):
+    def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
         raise NotImplementedError("The splits come with their generators.")
 
 
@@ -124,7 +125,7 @@ def find_list(root: Path, name: str) -> Path:
     raise UserError(
         f"{root} holds no {name}: ask for AffectNet at http://mohammadmahoor.com/affectnet/, put "
         f"its folders Manually_Annotated_file_lists/ (training.csv, validation.csv) and "
-        f"Manually_Annotated_Images/ into {root}, and give the same command again."
+        f"Manually_Annotated_Images/ into {root}, and run the same command again."
     )
 
 
@@ -132,7 +133,7 @@ def find_images(root: Path, paths: list[str]) -> Path:
     """The folder that the paths of the lists start from.
 
     Raises:
-      UserError: none of the first images is where it should be.
+      UserError: it holds none of the first images.
     """
     name = "Manually_Annotated_Images"
     folders = (root / name, root / "Manually_Annotated" / name)
@@ -146,15 +147,15 @@ def find_images(root: Path, paths: list[str]) -> Path:
 
 
 def target_shape(landmarks: np.ndarray) -> np.ndarray:
-    """Where the landmarks are to lie in the crop, float64 [68, 2], from those of [N, 68, 2]."""
+    """Where the landmarks belong in the crop, float64 [68, 2], from those of faces [N, 68, 2]."""
     shape = mean_shape(landmarks)
     return place(shape, left=LEFT_EYE, right=RIGHT_EYE, side=SIDE, share=SHARE)
 
 
 def aligned(folder: Path, faces: Faces, shape: np.ndarray) -> Pictures:
-    """The faces of a list, each brought to the shape."""
+    """The faces of a list, each aligned to the shape."""
 
-    def read(row):
+    def read(row: int) -> np.ndarray:
         transform = procrustes(faces.landmarks[row], shape)
         return warp(load_image(folder / faces.path[row], "RGB"), transform, SIDE)
 
@@ -164,14 +165,14 @@ def aligned(folder: Path, faces: Faces, shape: np.ndarray) -> Pictures:
 def cropped(folder: Path, paths: list[str]) -> Pictures:
     """Neutral faces that are aligned already."""
 
-    def read(row):
+    def read(row: int) -> np.ndarray:
         return resize.fit(load_image(folder / paths[row], "RGB"), resize.WHOLE, SIDE)
 
     return Pictures(folder, paths, [0] * len(paths), read)
 
 
 def reference(root: Path, images: Path, neutral: Faces, shape: np.ndarray) -> Pictures:
-    """The reference faces: those in reference/, or else the neutral ones of training.csv.
+    """The reference faces: those in reference/, or else the neutral faces of training.csv.
 
     Raises:
       UserError: there are none.

@@ -1,4 +1,4 @@
-"""AffectNet's lists: which faces there are, where their landmarks lie, and which split gets which.
+"""AffectNet's lists: the faces, their landmarks and their splits.
 
 faces = read_faces(Path("training.csv"))
 rows = divide(faces)["unlabelled"]
@@ -16,7 +16,7 @@ import numpy as np
 from refvae_jax.data.readers.csv_lines import read_lines
 from refvae_jax.errors import UserError
 
-# By their number in the column `expression`; what is not one of these has the numbers up to 10.
+# By their number in the column `expression`.
 EXPRESSIONS = (
     "neutral",
     "happiness",
@@ -43,7 +43,7 @@ OFFICIAL = (
 # Sizes of the paper.
 UNLABELLED, REFERENCE = 150_000, 10_000
 FOLD = 500  # Of each expression.
-# Where an expression has fewer training faces than five folds a fold gets this share; chosen.
+# A fold's share of an expression that has fewer training faces than five folds; chosen.
 FOLD_SHARE = 0.2
 
 
@@ -62,14 +62,14 @@ class Faces(NamedTuple):
 def read_faces(path: Path, without: Collection[str] = ()) -> Faces:
     """Reads training.csv or validation.csv.
 
-    Rows that show none of EXPRESSIONS are left out, and all but the first of a path.
+    Rows that show none of EXPRESSIONS are left out, and all rows of a path but the first.
 
     Args:
       path: of the list.
       without: paths of images to leave out.
 
     Raises:
-      UserError: it cannot be read, lacks a column or holds what it should not.
+      UserError: it cannot be read, lacks a column or has an invalid cell.
     """
     columns = ("subDirectory_filePath", "expression", "facial_landmarks")
     paths, expressions, landmarks = {}, array("b"), array("f")
@@ -83,7 +83,7 @@ def read_faces(path: Path, without: Collection[str] = ()) -> Faces:
 
 
 def read_reference(path: Path) -> Faces:
-    """Reads a list of neutral faces with the columns `path` and `landmarks`; a path counts once.
+    """Reads a list of neutral faces, columns `path` and `landmarks`; a path counts once.
 
     Raises:
       UserError: as of read_faces.
@@ -106,8 +106,8 @@ def _read_cells(
 ) -> Iterator[tuple[str, list[str]]]:
     """Yields ("FILE, line N", cells of the columns) of each row.
 
-    The official validation.csv has been given out without its first line: a list whose first line
-    names none of the `official` columns, but has as many cells, is read as having these.
+    The official validation.csv has been distributed without its first line: a list whose first line
+    names none of the `official` columns, but has as many cells, is read as having these columns.
     """
     lines = read_lines(path)
     first_line = next(lines, ("", []))
@@ -117,8 +117,8 @@ def _read_cells(
     missing = [name for name in columns if name not in header]
     if missing:
         raise UserError(
-            f"{path} has no column '{missing[0]}': its first line must name the columns, "
-            f"{', '.join(columns)} among them."
+            f"{path} has no column '{missing[0]}': its first line must name the columns, including "
+            f"{', '.join(columns)}."
         )
     places = [header.index(name) for name in columns]
     for where, cells in itertools.chain([first_line] if headless else [], lines):
@@ -149,13 +149,13 @@ def _coordinates(cell: str, where: str) -> list[float]:
 
 
 def drawn(paths: list[str], draw: str = "") -> np.ndarray:
-    """A fixed random order of files, int64 [N]: that of the hashes of their paths.
+    """A fixed random order of files, int64 [N]: by the hashes of their paths.
 
-    So a list in another order, or with further rows, changes the place of none of the others.
+    So the order of the list, and further rows, do not change the order of the files.
 
     Args:
       paths: of the N files.
-      draw: the orders of different draws have nothing to do with each other.
+      draw: different draws give independent orders.
     """
     hashes = [hashlib.blake2b(p.encode(), digest_size=8, key=draw.encode()).digest() for p in paths]
     return np.array(sorted(range(len(paths)), key=hashes.__getitem__), int)
@@ -172,8 +172,8 @@ def divide(faces: Faces) -> dict[str, np.ndarray]:
         for part, taken in zip(parts.values(), np.split(rows, [fold, 2 * fold]), strict=True):
             part.append(taken)
     divided = {split: np.concatenate(part) for split, part in parts.items()}
-    # A draw of its own: in the first one the rest of a rare expression, whose folds take most of
-    # it, comes last, and would mostly be cut off.
+    # A new draw: in the first one the faces of a rare expression that are left after its folds come
+    # last, and most would be cut off.
     rest = divided["unlabelled"]
     again = drawn([faces.path[row] for row in rest], "unlabelled")
     divided["unlabelled"] = rest[again[:UNLABELLED]]
@@ -190,7 +190,7 @@ def test_fold(faces: Faces) -> np.ndarray:
 
 
 def check_classes(fit: Faces, test: Faces) -> None:
-    """Raises UserError unless two expressions are in both folds, which a classifier needs."""
+    """Raises UserError unless two expressions are in both folds: a classifier needs two classes."""
     shown = [sorted({EXPRESSIONS[number] for number in fold.expression}) for fold in (fit, test)]
     if len(set(shown[0]) & set(shown[1])) < 2:
         found, tested = (", ".join(names) or "none" for names in shown)

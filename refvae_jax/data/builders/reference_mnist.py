@@ -15,19 +15,21 @@ left plain (split `reference`) or gets a stroke width, a colour and a size, the 
 | `probe_fit`  | first half of test                    | 1              | 5,000  | 500      |
 | `probe_test` | second half of test                   | 1              | 5,000  | 500      |
 
-The paper's: outlines of enlarged MNIST digits; a dilation by a k x k square for the width, a random
-vector, normalised, times RGB for the colour, down-scaling and padding with zeros for the size, all
-uniform and in this order; half of train as reference, two random copies of the rest, 5,000 + 5,000
-of test to fit and to score the regressors. It has 60,000 unlabelled images and no validation split.
-Its numbers are lost. Derived from the size of its errors: the Euclidean norm. Chosen: the
-resolution 64, the 3x3 morphological gradient as outline, k up to 5, sizes from 1/2 to 1.
+From the paper: outlines of enlarged MNIST digits; a dilation by a k x k square for the width, a
+random vector, normalised, times RGB for the colour, down-scaling and padding with zeros for the
+size, all uniform and in this order; half of train as reference, two random copies of the rest,
+5,000 + 5,000 of test to fit and to score the regressors. It has 60,000 unlabelled images and no
+validation split. It does not give the constants. Derived from the size of its errors: the Euclidean
+norm. Chosen: resolution 64, the 3x3 morphological gradient as outline, k up to 5, sizes from 1/2
+to 1.
 
-At 32x32 the square that widens the strokes has a side k of 1 to 3, not of 1 to 5, for 5 pixels are
-there what 10 are at 64x64. So the factor `width` is 0, .5 or 1 instead of 0, .25, .5, .75 or 1, and
-its errors at the two resolutions do not compare: always predicting the mean costs 1/3 or .30.
+At 32x32 the square that widens the strokes has a side k of 1 to 3, not of 1 to 5, since 5 pixels
+there are 10 at 64x64. So the factor `width` is 0, .5 or 1 instead of 0, .25, .5, .75 or 1, and its
+errors at the two resolutions do not compare: always predicting the mean costs 1/3 or .30.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -35,22 +37,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
-from scipy import ndimage
 
 from refvae_jax.data.builders import digits5k  # noqa: F401  Registers the name.
-from refvae_jax.data.readers.source import Source, open_source
+from refvae_jax.data.builders.digit_styles import Style, draw_style, edges, factors_of, transform
+from refvae_jax.data.readers.source import Source
+from refvae_jax.data.readers.tfds import open_set
 
 _DIGIT_SIDE = 28
-_SPLIT_SEEDS = {"train": 0, "test": 1}  # Part of the data set, like every draw: see VERSION.
-
-
-class Style(NamedTuple):
-    """The target factors of one image, in the units that `transform` takes."""
-
-    k: int  # Side of the dilating square in pixels, 1 or more.
-    colour: np.ndarray  # [3] float32, RGB in [0, 1].
-    side: int  # Side of the scaled image in pixels, at most the resolution.
 
 
 class Digits(NamedTuple):
@@ -68,7 +61,7 @@ class ReferenceMnistConfig(tfds.core.BuilderConfig):
       source: TFDS name of the digits.
       resolution: height and width R of the images in pixels.
       max_width: the largest k, so that k is uniform in 1..max_width.
-      num_validation: how many of the source's last training digits make `validation`.
+      num_validation: number of the source's last training digits that form `validation`.
     """
 
     source: str
@@ -84,8 +77,8 @@ class ReferenceMnist(tfds.core.GeneratorBasedBuilder):
     in [.5, 1]; `width` = (k - 1) / (max_width - 1) in [0, 1]. Reference images are white, of size 1
     and width 0.
 
-    An image's factors depend on nothing but its source digit and the number of the copy. The source
-    is looked for where this set goes, then where TFDS looks by default, and prepared if it is in
+    An image's factors depend only on its source digit and the number of the copy. The source is
+    taken from this set's data directory, else from TFDS's default one, and prepared if it is in
     neither.
     """
 
@@ -141,7 +134,7 @@ class ReferenceMnist(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        del dl_manager  # The source brings its own.
+        del dl_manager  # The source downloads itself.
         config = self.builder_config
         train, test = (
             _read_source(config.source, self.data_dir_root, split) for split in ("train", "test")
@@ -179,91 +172,11 @@ class ReferenceMnist(tfds.core.GeneratorBasedBuilder):
                 )
 
 
-def edges(digit: np.ndarray, resolution: int) -> np.ndarray:
-    """Enlarges a digit (bilinear) and keeps its outline, the morphological gradient.
-
-    Each pixel becomes the difference of the largest and the smallest of its 3x3 neighbours.
-
-    Args:
-      digit: [H, W] uint8.
-      resolution: height and width R of the result.
-
-    Returns:
-      [R, R] uint8.
-    """
-    enlarged = Image.fromarray(digit).resize((resolution, resolution), Image.Resampling.BILINEAR)
-    return ndimage.morphological_gradient(np.asarray(enlarged), size=(3, 3))
-
-
-def transform(edge_image: np.ndarray, k: int, colour: np.ndarray, side: int) -> np.ndarray:
-    """Gives an outline its stroke width, colour and size, in this order.
-
-    Args:
-      edge_image: [R, R] uint8.
-      k: side in pixels of the square that dilates the strokes; 1 leaves them as they are, an even
-        one shifts them by half a pixel to the upper left.
-      colour: [3] RGB in [0, 1], which the grey is multiplied with.
-      side: the image is scaled down to side x side pixels, 1 to R (bilinear, antialiased), and
-        padded with zeros around.
-
-    Returns:
-      [R, R, 3] uint8.
-    """
-    resolution = len(edge_image)
-    wide = ndimage.grey_dilation(edge_image, size=(k, k))
-    # Scaling is linear and alike for the channels, so one channel is scaled and then coloured:
-    # the same image, rounded once instead of twice.
-    grey = Image.fromarray(wide.astype(np.float32)).resize((side, side), Image.Resampling.BILINEAR)
-    image = np.zeros((resolution, resolution, 3), np.uint8)
-    start = (resolution - side) // 2
-    inside = slice(start, start + side)
-    image[inside, inside] = np.rint(np.asarray(grey)[..., None] * colour)
-    return image
-
-
-def draw_style(split: str, row: int, copy: int, *, resolution: int, max_width: int) -> Style:
-    """Draws the factors of an image, always the same for the same arguments.
-
-    k is uniform in 1..max_width; the colour uniform in the cube [0, 1]^3 and then divided by its
-    norm; the side uniform in [R/2, R], rounded. Colour and size of an image are the same at every
-    resolution, but for the rounding.
-
-    Args:
-      split: the source's, "train" or "test".
-      row: the digit's place in that split.
-      copy: which of the digit's images, from 0.
-      resolution: height and width R of the image.
-      max_width: the largest k.
-    """
-    # The bit generator by name: NumPy may change its default, and this is part of the data set.
-    rng = np.random.Generator(np.random.PCG64([_SPLIT_SEEDS[split], row, copy]))
-    uniform = rng.random(5)
-    colour = uniform[1:4] / np.linalg.norm(uniform[1:4])
-    return Style(
-        k=1 + int(max_width * uniform[0]),
-        colour=colour.astype(np.float32),
-        side=round(resolution * (1 + uniform[4]) / 2),
-    )
-
-
-def factors_of(style: Style, resolution: int, max_width: int) -> dict[str, float]:
-    """Returns the factors by name, in the ranges that the builder's docstring gives."""
-    red, green, blue = style.colour.tolist()
-    return {
-        "red": red,
-        "green": green,
-        "blue": blue,
-        # Of the rounded side, so that the factor is exactly what the image shows.
-        "size": style.side / resolution,
-        "width": (style.k - 1) / (max_width - 1),
-    }
-
-
-def _read_source(name: str, data_dir: Path, split: str) -> Digits:
-    """Reads all digits of a split in TFDS's unshuffled order; prepares the source if need be."""
+def _read_source(name: str, data_dir: str | os.PathLike, split: str) -> Digits:
+    """All digits of a split in TFDS's unshuffled order; prepares the source if need be."""
     if not tfds.builder(name, data_dir=data_dir).is_prepared():
-        elsewhere = tfds.builder(name)  # Wherever TFDS looks by default.
+        elsewhere = tfds.builder(name)  # In TFDS's default directory.
         data_dir = elsewhere.data_dir_root if elsewhere.is_prepared() else data_dir
     source = Source(name=name, data_dir=str(data_dir), split=split, resolution=_DIGIT_SIDE)
-    reader = open_source(source, spare_dir=data_dir)
+    reader = open_set(source, spare_dir=Path(data_dir))
     return Digits(np.concatenate([image for _, image in reader.batches()]), reader.label)

@@ -26,4 +26,6 @@ def read_lines(path: Path) -> Iterator[tuple[str, list[str]]]:
                     )
                 yield where, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as CSV in UTF-8 ({error}): save it so.") from error
+        raise UserError(
+            f"{path} cannot be read as CSV in UTF-8 ({error}): save it in that format."
+        ) from error

@@ -1,4 +1,4 @@
-"""Decodes image files, and bears with a few that cannot be read.
+"""Decodes image files; skips up to 1 % unreadable ones and reports them.
 
 image = load_image(Path("a.jpg"), "RGB")
 for rows, found in read_each(paths, lambda row: np.asarray(load_image(paths[row], "L")), "x"):
@@ -19,19 +19,17 @@ from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError
 
 MAX_UNREADABLE = 0.01  # Share of a split's images that may be left out.
-# Of one image; a header that claims more is taken for a lie. Pillow only warns from here on.
-MAX_PIXELS = Image.MAX_IMAGE_PIXELS
-# What Pillow raises for damaged files: OSError and ValueError, and for a damaged note of the camera
-# also struct.error, TypeError, AttributeError.
+# Of one image; a header that claims more is taken for damage. Pillow only warns from here on.
+MAX_PIXELS = Image.MAX_IMAGE_PIXELS or math.inf
+# What Pillow raises for damaged files: OSError and ValueError, and for damaged EXIF data also
+# struct.error, TypeError, AttributeError.
 BAD_IMAGE = Exception
 _BATCH = 1024  # Images at a time: bounds the memory.
 _NAMED = 5  # Unreadable images named in a message.
 
 
 def load_image(path: Path, mode: str) -> Image.Image:
-    """Decodes an image as it is meant to be looked at.
-
-    The first frame, turned as its camera says; what is transparent is black.
+    """Decodes the first frame of an image, turned as its EXIF data say; transparent is black.
 
     Args:
       path: of the file.
@@ -55,19 +53,19 @@ def load_image(path: Path, mode: str) -> Image.Image:
 def in_parallel(function: Callable[[Any], Any], items: Sequence) -> Iterable:
     """Yields function(item) of each of the items, in order, computed in threads."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(items), _BATCH):  # Each that waits costs a kilobyte.
+        for start in range(0, len(items), _BATCH):  # Each queued item costs a kilobyte.
             yield from pool.map(function, items[start : start + _BATCH])
 
 
 def read_each(
     paths: Sequence[str], read: Callable[[int], np.ndarray], where: str | Path
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Reads images in parallel and in order; names those that cannot be read at the end.
+    """Reads images in parallel and in order; warns of unreadable ones at the end.
 
     Args:
       paths: of the N images, for messages.
-      read: from the row in [0, N) to the image, uint8 [R, R, C]; what it raises leaves it out.
-      where: they lie, for messages.
+      read: from the row in [0, N) to the image, uint8 [R, R, C]; an exception leaves it out.
+      where: the images' place, for messages.
 
     Yields:
       (int [b], rows that could be read; uint8 [b, R, R, C]), b > 0 and bounded.
@@ -77,7 +75,7 @@ def read_each(
     """
     bad = []
 
-    def attempt(row):
+    def attempt(row: int) -> np.ndarray | str:
         try:
             return read(row)
         except BAD_IMAGE as error:
@@ -103,7 +101,7 @@ def _check_unreadable(bad: list[str], count: int, where: str | Path) -> None:
     if len(bad) > math.ceil(MAX_UNREADABLE * count):
         raise UserError(
             f"At least {_count_of(bad, count, where)} cannot be read, more than one in a hundred: "
-            f"mend or remove them. {'; '.join(bad[:_NAMED])}"
+            f"fix or remove them. {'; '.join(bad[:_NAMED])}"
         )
 
 

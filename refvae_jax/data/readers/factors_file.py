@@ -3,8 +3,8 @@
     path,azimuth,hair
     anna/0.png,12.5,black
 
-The first column is the path as seen from the folder. Each further one is a factor: numbers if all
-its cells are, names of kinds if most are words.
+The first column is the path relative to the folder. Each further one is a factor: continuous if all
+its cells are numbers, categorical if most are words.
 """
 
 import math
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from refvae_jax.data.readers.csv_lines import read_lines
-from refvae_jax.data.readers.source import Factors, categorise
+from refvae_jax.data.readers.source import Factors, categorise, make_factors
 from refvae_jax.errors import UserError
 
-# What stands beside a factor in the name of a score, or in its place.
+# Words of score names, which no factor may have as its name.
 _SCORE_WORDS = (
     *("content", "style", "common", "target", "z", "swap", "resample", "reconstruction", "judge"),
     *("label", "average", "sample", "mae", "strong_mae", "mse", "r2", "pixel_change"),
@@ -25,8 +25,8 @@ _SCORE_WORDS = (
 
 
 def no_factors(count: int) -> Factors:
-    """The Factors of `count` images of which nothing is known."""
-    return _assemble({}, {}, {}, count)
+    """The Factors of `count` images without ground truth."""
+    return make_factors({}, {}, {}, count)
 
 
 def read_factors(
@@ -36,16 +36,16 @@ def read_factors(
 
     Args:
       path: of the file.
-      wanted: paths of the images to return the factors of, in this order.
+      wanted: paths of the images whose factors are returned, in this order.
       needed: paths of the images that must have a row.
       allowed: those of the images that may have one.
 
     Returns:
-      The Factors; none if a wanted image that needs no row has none.
+      The Factors; without any factor if a wanted image, of those that need no row, has none.
 
     Raises:
       UserError: it is no CSV in UTF-8, rows and images do not match, a row has more or fewer
-        cells than the first, or two columns have the same name, or one that scores cannot have.
+        cells than the first, or two columns have the same name, or one reserved for scores.
     """
     header, *lines = _read_table(path)
     row_of = {Path(line[0]).as_posix(): row for row, line in enumerate(lines)}
@@ -53,20 +53,20 @@ def read_factors(
     if not row_of.keys() >= set(wanted):
         return no_factors(len(wanted))
     rows = np.array([row_of[name] for name in wanted], int)
-    numbers, places, kinds = {}, {}, {}
+    continuous, categorical, class_names = {}, {}, {}
     for place, name in enumerate(header[1:], 1):
         column = np.array([line[place] for line in lines])
         values = _as_numbers(column, path, name)
         if values is not None:
-            numbers[name] = values[rows]
+            continuous[name] = values[rows]
         else:
-            codes, kinds[name] = categorise(column)
-            places[name] = codes[rows]
-    return _assemble(numbers, places, kinds, len(rows))
+            classes, class_names[name] = categorise(column)
+            categorical[name] = classes[rows]
+    return make_factors(continuous, categorical, class_names, len(rows))
 
 
 def _read_table(path: Path) -> list[list[str]]:
-    """The cells of all lines; those of the first are the names, each another one."""
+    """The cells of all lines; those of the first are distinct names."""
     lines = [cells for _, cells in read_lines(path)] or [[]]
     taken = [
         name
@@ -76,22 +76,13 @@ def _read_table(path: Path) -> list[list[str]]:
     if taken:
         raise UserError(
             f"{path}, column {taken[0]!r}: the name of a factor is part of the names of its scores,"
-            f" so it must have no /, not end in _moved, and be none of {', '.join(_SCORE_WORDS)}: "
-            f"rename it."
+            f" so it must contain no /, not end in _moved, and be none of "
+            f"{', '.join(_SCORE_WORDS)}: rename it."
         )
     twice = sorted({name for name in lines[0] if lines[0].count(name) > 1})
     if twice:
         raise UserError(f"{path} has two columns {twice[0]!r}: rename one.")
     return lines
-
-
-def _assemble(numbers: dict, places: dict, kinds: dict, count: int) -> Factors:
-    values = np.empty((count, len(numbers)), np.float32)
-    categories = np.empty((count, len(places)), np.int32)
-    for array, columns in ((values, numbers), (categories, places)):
-        for place, column in enumerate(columns.values()):
-            array[:, place] = column
-    return Factors(values, tuple(numbers), categories, kinds)
 
 
 def _check_rows(
@@ -104,14 +95,14 @@ def _check_rows(
         if names:
             raise UserError(
                 f"{path} {problem} {min(names)} ({len(names)} in all): the first column must hold "
-                f"the paths of the images as seen from the folder."
+                f"the paths of the images relative to the folder."
             )
     if len(named) < num_lines:
         raise UserError(f"{path} names {num_lines - len(named)} paths twice: remove them.")
 
 
 def _as_numbers(column: np.ndarray, path: Path, name: str) -> np.ndarray | None:
-    """float32 [N], or None where most cells are words; some that are none among numbers raise."""
+    """float32 [N], or None if most cells are words; a few words among numbers raise UserError."""
     values = np.array([_as_number(cell) for cell in column], np.float32)
     known = np.isfinite(values)
     if known.all():
@@ -125,7 +116,7 @@ def _as_numbers(column: np.ndarray, path: Path, name: str) -> np.ndarray | None:
 
 
 def _as_number(cell: str) -> float:
-    """Its value; NaN for what is none."""
+    """The cell's value; NaN if it is no number."""
     try:
         return float(cell)
     except ValueError:

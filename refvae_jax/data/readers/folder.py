@@ -1,6 +1,6 @@
 """Reads the images of a folder: any sizes, grey or colour, laid out as `listing.py` says.
 
-Images that cannot be read are dealt with in `images.py`. For ground truth see `factors_file.py`.
+Images that cannot be read are skipped by `decode.py`. For ground truth see `factors_file.py`.
 """
 
 import contextlib
@@ -21,13 +21,13 @@ from refvae_jax.data.readers.listing import File, list_splits
 from refvae_jax.data.readers.partition import parse, resolve, select
 from refvae_jax.data.readers.scan import FACTORS_FILE, scan
 from refvae_jax.data.readers.source import Reader, Source
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, did_you_mean
 
 _GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
 
 
 def open_folder(source: Source) -> Reader:
-    """See `source.open_source`."""
+    """Opens a split of a folder, see `open.open_source`."""
     root = Path(source.data_dir)
     splits = list_splits(root, source.reference_class)
     expression = resolve(source.split, splits, source.hold_out, source.split_by)
@@ -35,37 +35,37 @@ def open_folder(source: Source) -> Reader:
     if base not in splits:
         sizes = ", ".join(f"{name} ({len(files)})" for name, files in splits.items())
         if base == "reference":
-            what = (
+            advice = (
                 "move the images whose target factors are constant to its subfolder reference and "
                 "the others to unlabelled, or set --config.data.reference_class to their class."
             )
         else:
-            what = (
+            advice = (
                 "name one of them, or set --config.data.hold_out to the share of train that "
                 "validation and test should get."
             )
-        raise UserError(f"{root} has no split '{source.split}', but {sizes}: {what}")
+        raise UserError(f"{root} has no split '{source.split}', but {sizes}: {advice}")
     if base == "train":
         _warn_of_copies(root, splits)
-    names = sorted({f.kind for name, files in splits.items() if name != "reference" for f in files})
+    known = [f for name, files in splits.items() if name != "reference" for f in files]
+    names = sorted({file.class_name for file in known})
     label = _labels(splits[base], names)
-    kept = np.flatnonzero(~np.isin(label, [names.index(n) for n in _known(source, names)]))
+    kept = np.flatnonzero(~np.isin(label, _excluded(source, names)))
     rows = kept[select(label[kept], parts)]
     if not len(rows):
         raise UserError(
             f"Split '{source.split}' of {root} is empty: its {len(label)} images in {len(names)} "
-            f"groups are too few to divide so; try a larger --config.data.hold_out, now "
+            f"groups are too few for this division; try a larger --config.data.hold_out, now "
             f"{source.hold_out:g}, or make folders train/ and test/."
         )
     paths = [splits[base][row].path for row in rows]
     factors = no_factors(len(rows))
     if (root / FACTORS_FILE).exists():
-        needed = [f.path for name, files in splits.items() if name != "reference" for f in files]
-        allowed = scan(root).files
+        needed, allowed = [file.path for file in known], scan(root).files
         factors = read_factors(root / FACTORS_FILE, paths, needed=needed, allowed=allowed)
     channels = _num_channels(root, scan(root).digest)
 
-    def read(row):
+    def read(row: int) -> np.ndarray:
         return read_image(root / paths[row], channels, source.crop, source.resolution)
 
     return Reader(
@@ -79,21 +79,23 @@ def open_folder(source: Source) -> Reader:
 
 
 def _labels(files: list[File], names: list[str]) -> np.ndarray:
-    """int32 [N], the place of each file's class among the names, -1 if it is none of them."""
+    """int32 [N], the index of each file's class among the names, -1 if it is none of them."""
     place = {name: label for label, name in enumerate(names)}
-    return np.array([place.get(file.kind, -1) for file in files], np.int32)
+    return np.array([place.get(file.class_name, -1) for file in files], np.int32)
 
 
-def _known(source: Source, names: list[str]) -> tuple[str, ...]:
-    """The classes to leave out."""
+def _excluded(source: Source, names: list[str]) -> list[int]:
+    """The labels of the classes to leave out."""
     for name in source.exclude:
         if name not in names:
-            raise UserError(f"data.exclude names {name!r}, which is no class folder.")
-    return source.exclude
+            raise UserError(
+                f"data.exclude names {name!r}, which is no class folder.{did_you_mean(name, names)}"
+            )
+    return [names.index(name) for name in source.exclude]
 
 
 def _warn_of_copies(root: Path, splits: dict[str, list[File]]) -> None:
-    """Says which images of train are in another split too."""
+    """Warns of images of train that are in another split too."""
     for other in sorted(splits.keys() - {"train"}):
         pairs = copies(root, [[f.path for f in splits[name]] for name in ("train", other)])
         if pairs:
@@ -108,7 +110,7 @@ def copies(root: Path, sets: list[list[str]]) -> list[tuple[str, str]]:
     by_size = [defaultdict(list) for _ in sets]
     for sizes, paths in zip(by_size, sets, strict=True):
         for path in paths:
-            with contextlib.suppress(OSError):  # Told when the image cannot be read either.
+            with contextlib.suppress(OSError):  # Reported when the image is decoded.
                 sizes[os.path.getsize(root / path)].append(path)
     pairs = []
     for size in by_size[0].keys() & by_size[1].keys():
@@ -120,7 +122,7 @@ def copies(root: Path, sets: list[list[str]]) -> list[tuple[str, str]]:
 
 
 def _hash(path: Path) -> bytes | None:
-    """Of the contents; None if they cannot be read."""
+    """Hash of the contents; None if they cannot be read."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "blake2b").digest()
@@ -130,7 +132,7 @@ def _hash(path: Path) -> bytes | None:
 
 @functools.lru_cache(maxsize=1)
 def _num_channels(root: Path, state: str) -> int:
-    """1 if all readable images of the folder are grey, else 3; another `state` asks again."""
+    """1 if all readable images of the folder are grey, else 3; computed again for a new `state`."""
     del state
     answers = list(in_parallel(lambda path: _is_grey(root / path), scan(root).files))
     grey = [answer for answer in answers if answer is not None]
@@ -140,7 +142,7 @@ def _num_channels(root: Path, state: str) -> int:
 
 
 def _is_grey(path: Path) -> bool | None:
-    """By the file's header alone; None if it cannot be read."""
+    """Whether an image is grey, by the file's header alone; None if it cannot be read."""
     try:
         with Image.open(path) as image:
             return image.mode in _GREY_MODES
@@ -154,7 +156,7 @@ def read_image(path: Path, channels: int, crop: int, resolution: int) -> np.ndar
     Args:
       path: of the file.
       channels: 1 or 3.
-      crop, resolution: see `fit.fit`.
+      crop, resolution: see `resize.fit`.
 
     Returns:
       uint8 [R, R, channels].

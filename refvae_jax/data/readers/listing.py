@@ -1,30 +1,29 @@
-"""Which images a folder holds, which splits they make and which class each is of.
+"""The images of a folder, their splits and their classes, from its layout.
 
     DIR/<class>/**                          one pool, from which all splits are taken
     DIR/{train,validation,test}/<class>/**  splits; validation (or val) and test may be missing
     DIR/{reference,unlabelled}/**           both may have class folders, for scoring only
 
-`<class>` is the group in the group setting. With a reference class, the images of that class in
-train are the reference and the other splits do without it.
+`<class>` is the group in the group setting. With a reference class, its images in train become the
+split "reference", and the class is left out of all other splits.
 """
 
-import difflib
 from pathlib import Path
 from typing import NamedTuple
 
 from refvae_jax.data.readers.scan import SUFFIXES, scan
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, did_you_mean
 
 SPLITS = ("train", "validation", "test")
 SPLIT_OF = {name: name for name in SPLITS} | {"val": "validation"}  # Folder -> split.
-Parts = tuple[str, ...]  # Of a path: folders and a name.
+Parts = tuple[str, ...]  # A path in parts: folders and a name.
 
 
 class File(NamedTuple):
     """An image of a folder."""
 
     path: str  # Relative to the folder, with forward slashes.
-    kind: str  # Its class, "" if it has none.
+    class_name: str  # "" if it has none.
 
 
 def list_splits(folder: Path, reference_class: str) -> dict[str, list[File]]:
@@ -35,7 +34,7 @@ def list_splits(folder: Path, reference_class: str) -> dict[str, list[File]]:
       reference_class: the class whose images are the reference, "" if there is none.
 
     Raises:
-      UserError: no images, or a layout that cannot be understood.
+      UserError: no images, or a layout that is none of these.
     """
     if not folder.is_dir():
         raise UserError(
@@ -57,7 +56,7 @@ def list_splits(folder: Path, reference_class: str) -> dict[str, list[File]]:
 
 
 def _check_no_splits(folder: Path, paths: list[Parts], tops: set[str]) -> None:
-    """Raises UserError if folders that are to be classes hold classes themselves, like splits."""
+    """Raises UserError if folders taken for classes hold folders themselves, as splits do."""
     for top in sorted(tops & SPLIT_OF.keys()):
         if any(path[0] == top and len(path) > 2 for path in paths):
             others = ", ".join(f"{name}/" for name in sorted(tops - {top})) or "no other folder"
@@ -68,7 +67,7 @@ def _check_no_splits(folder: Path, paths: list[Parts], tops: set[str]) -> None:
 
 
 def _file(path: Parts, depth: int) -> File:
-    """The class is the name of the folder at that depth."""
+    """The File of a path; its class is the folder at that depth."""
     return File("/".join(path), path[depth] if len(path) > depth + 1 else "")
 
 
@@ -88,12 +87,12 @@ def _two_sets(
     others = sorted(tops - {"reference", "unlabelled"})
     if others:
         raise UserError(
-            f"{folder} has {others[0]}/ beside reference/ and unlabelled/, and nothing says what "
-            f"its images are: move it out of there, or into unlabelled/."
+            f"{folder} has {others[0]}/ beside reference/ and unlabelled/, and it is unclear what "
+            f"its images are: move it elsewhere, or into unlabelled/."
         )
     if reference_class:
         raise UserError(
-            f"{folder} has a folder reference/ already: leave --config.data.reference_class out."
+            f"{folder} has a folder reference/ already: drop --config.data.reference_class."
         )
     return {"train": _files(paths, "unlabelled"), "reference": _files(paths, "reference")}
 
@@ -101,16 +100,15 @@ def _two_sets(
 def _divide_reference(
     folder: Path, splits: dict[str, list[File]], reference_class: str
 ) -> dict[str, list[File]]:
-    kinds = sorted({file.kind for file in splits["train"]})
-    if reference_class not in kinds:
-        near = difflib.get_close_matches(reference_class, kinds, n=1, cutoff=0.0)
+    names = sorted({file.class_name for file in splits["train"]})
+    if reference_class not in names:
         raise UserError(
-            f"{folder} has no class folder '{reference_class}' to take as the reference: "
-            f"did you mean '{near[0]}'?"
+            f"{folder} has no class folder '{reference_class}' to take as the reference."
+            f"{did_you_mean(reference_class, names)}"
         )
-    chosen = [f._replace(kind="") for f in splits["train"] if f.kind == reference_class]
+    chosen = [f._replace(class_name="") for f in splits["train"] if f.class_name == reference_class]
     others = {
-        split: [file for file in files if file.kind != reference_class]
+        split: [file for file in files if file.class_name != reference_class]
         for split, files in splits.items()
     }
     return others | {"reference": chosen}

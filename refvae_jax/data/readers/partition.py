@@ -1,13 +1,13 @@
-"""Parts of a split that respect its groups, written behind its name with an @.
+"""Parts of a split by its groups, written behind its name with an @.
 
     train@groups[:90%]           the images of nine tenths of the groups
     test@members[50%:]           the second half of the images of each group
     test@balanced                as many images of each group as the smallest one has
     train@groups[90%:]@balanced  one after the other
 
-What comes before the first @ is a split in TFDS's language. Which groups and which images a part
-holds is a fixed draw: [:90%] and [90%:] of the same split never overlap, in any run, and a larger
-share contains a smaller one.
+The split before the first @ is in TFDS's language. The groups and images of a part are a fixed
+draw: [:90%] and [90%:] of the same split never overlap, in any run, and a larger share contains a
+smaller one.
 """
 
 import re
@@ -37,7 +37,7 @@ def parse(expression: str) -> tuple[str, list[Part]]:
     """Divides "BASE@PART@PART" into the split BASE and its Parts.
 
     Raises:
-      UserError: if a part is none.
+      UserError: if a part has another form.
     """
     base, *words = expression.split("@")
     return base, [_parse_part(word, expression) for word in words]
@@ -83,10 +83,10 @@ def _chosen(labels: np.ndarray, part: Part) -> np.ndarray:
 
 
 def resolve(expression: str, available: Collection[str], hold_out: float, unit: str) -> str:
-    """Takes validation and test from train, where a data set has none of its own.
+    """Takes validation and test from train, where a data set lacks them.
 
-    The train that is left shrinks by as much. Expressions that slice, such as "train[:90%]", and
-    sets that have both splits are left as they are.
+    Train shrinks by as much. Expressions that slice, such as "train[:90%]", and sets that have both
+    splits stay as they are.
 
     Args:
       expression: of a split.

@@ -1,18 +1,17 @@
-"""How well-known sets are read: what is the group, what to score by, which splits, what crop.
+"""Presets of well-known sets: the label that is the group, factors to score, splits, crop.
 
-    known.choose(config.data, "lfw")
+    presets.choose(config.data, "lfw")
 
-Where test groups are to be unseen in training, half of the images of each is for probes to learn
-from. Shares that are held out are chosen, where TFDS has no split for them.
+Where test groups must be unseen in training, probes learn from half of the images of each. The
+share held out, where TFDS has no split, is chosen.
 """
-
-import difflib
 
 from ml_collections import ConfigDict
 
-from refvae_jax.errors import UserError
+from refvae_jax.data.readers.source import FOLDER_DATASET
+from refvae_jax.errors import UserError, did_you_mean
 
-# Of every set, unless it says otherwise.
+# For every set, unless its own entry differs.
 _USUAL = {
     "train_split": "train",
     "validation_split": "validation",
@@ -37,7 +36,7 @@ _REFERENCE_MNIST = {
     "test_split": "probe_test",
 }
 SETS = {
-    "folder": {"crop": -1},  # Your own images, see listing.py.
+    FOLDER_DATASET: {"crop": -1},  # Your own images, see listing.py.
     # The aligned 178 x 218 images; groups are identities, as in the mixture paper.
     "celeb_a": _UNSEEN_GROUPS | {"label": "identity/Identity_No", "crop": 140, "hold_out": 0.05},
     # 250 x 250; groups are persons, most of whom have one image only.
@@ -66,7 +65,7 @@ SETS = {
         "hold_out": 0.02,
     },
     # The first image of each stereo pair. The ten toys of a category are five in train and five in
-    # test, so which one it is cannot be scored.
+    # test, so the instance cannot be scored.
     "smallnorb": {
         "label": "label_category",
         "factors": ("label_azimuth", "label_elevation", "label_lighting"),
@@ -86,16 +85,15 @@ def choose(data: ConfigDict, name: str) -> None:
     """Sets the fields of `config.data` for a set of SETS, named with or without its TFDS config.
 
     Raises:
-      UserError: if the set is none of them.
+      UserError: if there is no preset for it.
     """
     base = name if name in SETS else name.split(":")[0].split("/")[0]
     if base not in SETS:
         if "/" in name:
             raise UserError(f"There is no folder {name}, nor a set of that name.")
-        near = difflib.get_close_matches(base, SETS, n=1, cutoff=0.0)[0]
         raise UserError(
-            f"The set '{name}' is not known here: did you mean '{near}'? The known ones are "
-            f"{', '.join(SETS)}; of others of TFDS set data.name, data.label, data.factors and the "
-            f"splits one by one."
+            f"There is no preset for the set '{name}'.{did_you_mean(base, SETS)} Presets: "
+            f"{', '.join(SETS)}; for another TFDS set give data.name, data.label, data.factors and "
+            f"the splits one by one."
         )
     data.update(_USUAL | SETS[base] | {"name": name})

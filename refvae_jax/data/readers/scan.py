@@ -1,4 +1,4 @@
-"""Walks through a folder of images, once a process.
+"""Walks through a folder of images, once per process.
 
 scan(folder).files  # ("anna/0.png", "anna/1.png", ...)
 """
@@ -15,15 +15,15 @@ from refvae_jax.errors import UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 FACTORS_FILE = "factors.csv"
-_SETTLED = 2_000_000_000  # ns after which a further change gives a folder another time everywhere.
+_SETTLED = 2_000_000_000  # ns after which any further change shows in a folder's modification time.
 
 
 class Scan(NamedTuple):
-    """What a walk found."""
+    """What a walk found: the images, and what shows later changes."""
 
     files: tuple[str, ...]  # Images, relative to the folder, with forward slashes, in fixed order.
     digest: str  # Changes when a file is added, removed or written.
-    times: dict[str, int]  # When each folder, and factors.csv, was changed last, in ns.
+    times: dict[str, int]  # Modification time of each folder, and of factors.csv, in ns.
 
 
 _scans: dict[Path, Scan] = {}  # The last one of each folder in this process.
@@ -32,10 +32,10 @@ _scans: dict[Path, Scan] = {}  # The last one of each folder in this process.
 def scan(folder: Path) -> Scan:
     """Returns what is below a folder: images and its factors.csv, through symbolic links too.
 
-    Hidden files and folders are left out. A run opens five splits and more of the same folder, and
-    to look at 200,000 files takes a second on a disk and minutes on a network: so one walk serves
-    them all, unless files were added, removed or replaced, or factors.csv changed. An image that is
-    written in place is noticed by the next process.
+    Hidden files and folders are left out. A run opens the folder for five splits or more, and
+    looking at 200,000 files takes a second on a disk and minutes on a network, so one walk serves
+    them all, unless files were added, removed or replaced, or factors.csv changed. An image
+    overwritten in place is noticed by the next process.
 
     Raises:
       UserError: a symbolic link that leads back to a folder around it or to itself, or a name not
@@ -53,7 +53,7 @@ def scan(folder: Path) -> Scan:
 
 
 def _times(paths: Iterable[str]) -> dict[str, int]:
-    """When each of the paths was changed last, in ns, without those that are gone."""
+    """Modification time in ns of each of the paths that still exist."""
     times = {}
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
@@ -78,7 +78,7 @@ def _scan(folder: str) -> Scan:
 def _walk(
     folder: str, around: tuple[tuple[int, int], ...], times: dict[str, int]
 ) -> Iterator[os.DirEntry]:
-    """Yields the files; adds to `times` that of each folder, read before what is in it."""
+    """Yields the files; adds each folder's time to `times`, read before its entries."""
     info = os.stat(folder)
     times[folder] = info.st_mtime_ns
     identity = (info.st_dev, info.st_ino)
@@ -109,5 +109,5 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return entry.is_dir()
     except OSError as error:
         raise UserError(
-            f"{entry.path} cannot be followed ({error.strerror}): remove or mend the link."
+            f"{entry.path} cannot be followed ({error.strerror}): remove or fix the link."
         ) from error

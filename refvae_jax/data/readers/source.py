@@ -1,46 +1,40 @@
-"""What is read and how it is handed over, whichever way it is stored.
+"""The types that readers share: what to read, and what an opened split gives. See `open.py`."""
 
-    reader = open_source(Source(name="mnist", data_dir="/data", split="train", resolution=32))
-    for rows, images in reader.batches(): ...
-
-Images come from TFDS (`tfds_sets.py`) or from a folder (`folder.py`).
-"""
-
-import importlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from refvae_jax.data.readers.resize import PAD
 
-FOLDER = "folder"  # The data.name of the user's own images.
+FOLDER_DATASET = "folder"  # The data.name of the user's own images.
+# Below TFDS's directory: where TFDS, and our builders, look for files downloaded by hand.
+MANUAL_DIR = "downloads/manual"
 
 
 class Source(NamedTuple):
     """What to read: everything that decides the pixels and their order."""
 
-    name: str  # "name", "name:version" or "name/config:version", as in TFDS; or FOLDER.
+    name: str  # "name", "name:version" or "name/config:version", as in TFDS; or FOLDER_DATASET.
     data_dir: str  # Where TFDS keeps prepared data, or the folder.
     split: str  # A TFDS split expression, with an @ and parts as in `partition.py`.
     resolution: int  # Height and width of the images.
-    crop: int = PAD  # Side of the centred square that is resized, WHOLE or PAD, see `fit.py`.
+    crop: int = PAD  # Side of the centred square that is resized, WHOLE or PAD, see `resize.py`.
     label: str = "label"  # Path of the feature that is the group or class.
     factors: tuple[str, ...] = ()  # Paths of features to score by, beside those of "factors".
     exclude: tuple[str, ...] = ()  # Labels whose images are left out.
     hold_out: float = 0.0  # Share of train for each of validation and test that is missing.
     split_by: str = "members"  # How it is divided, "groups" or "members".
-    reference_class: str = ""  # FOLDER: the class whose images are the reference.
+    reference_class: str = ""  # FOLDER_DATASET: the class whose images are the reference.
 
 
 class Factors(NamedTuple):
-    """The ground truth beside the label: numbers, and names of kinds."""
+    """The ground truth beside the label: F continuous and K categorical factors."""
 
-    values: np.ndarray  # float32 [N, F]
-    names: tuple[str, ...]  # F names.
-    categories: np.ndarray  # int32 [N, K], in [0, number of kinds)
-    kinds: dict[str, tuple[str, ...]]  # {name: its kinds} of the K categories.
+    continuous: np.ndarray  # float32 [N, F]
+    continuous_names: tuple[str, ...]  # F names
+    categorical: np.ndarray  # int32 [N, K], each factor's class in [0, number of its classes)
+    categorical_names: dict[str, tuple[str, ...]]  # {factor: names of its classes}, K entries
 
 
 class Reader(NamedTuple):
@@ -55,37 +49,33 @@ class Reader(NamedTuple):
     batches: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
 
 
-def open_source(source: Source, spare_dir: Path) -> Reader:
-    """Finds a data set, prepares it if need be, and checks that it can be used.
+def categorise(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Classes from words [N]: (class of each, int32 [N]; names of the classes, sorted)."""
+    names, classes = np.unique(values, return_inverse=True)
+    return classes.astype(np.int32), tuple(map(str, names))
+
+
+def make_factors(
+    continuous: Mapping[str, np.ndarray],
+    categorical: Mapping[str, np.ndarray],
+    class_names: dict[str, tuple[str, ...]],
+    count: int,
+) -> Factors:
+    """The Factors of N images from a column per factor.
 
     Args:
-      source: what to read.
-      spare_dir: where the package's own sets are prepared if source.data_dir is read-only.
-
-    Raises:
-      UserError: if the set or its split is unknown, cannot be prepared or is empty, or does not
-        have the features asked for; while reading, if too many images cannot be used.
-      OSError: if the disk is full or must not be written.
+      continuous: {factor: [N]}.
+      categorical: {factor: class of each image, [N]}.
+      class_names: {factor: names of its classes}, in the order of `categorical`.
+      count: N.
     """
-    if source.name == FOLDER:
-        return importlib.import_module("refvae_jax.data.readers.folder").open_folder(source)
-    return importlib.import_module("refvae_jax.data.readers.tfds").open_set(source, spare_dir)
 
+    def matrix(columns: Mapping[str, np.ndarray], dtype: type) -> np.ndarray:
+        return np.array([*columns.values()], dtype).reshape(len(columns), count).T.copy()
 
-def fingerprint(name: str, data_path: str) -> str | None:
-    """Returns what changes when the data do; None if they are gone or remote."""
-    try:
-        if name == FOLDER:
-            return (
-                importlib.import_module("refvae_jax.data.readers.scan").scan(Path(data_path)).digest
-            )
-        info = Path(data_path, "dataset_info.json").stat()
-    except OSError:
-        return None  # A cache outlives the data that it was made from.
-    return f"{info.st_size} {info.st_mtime_ns}"
-
-
-def categorise(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Numbers words in their order: ((place of each value) int32 [N], (the kinds))."""
-    kinds, places = np.unique(values, return_inverse=True)
-    return places.astype(np.int32), tuple(map(str, kinds))
+    return Factors(
+        continuous=matrix(continuous, np.float32),
+        continuous_names=tuple(continuous),
+        categorical=matrix(categorical, np.int32),
+        categorical_names=class_names,
+    )

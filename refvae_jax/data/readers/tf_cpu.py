@@ -1,4 +1,4 @@
-"""TensorFlow for reading data only: imported late, because it costs seconds, and without a GPU."""
+"""TensorFlow for reading data only: imported late, since it takes seconds, and without a GPU."""
 
 import contextlib
 import os
@@ -9,11 +9,11 @@ from types import ModuleType
 
 def import_tensorflow() -> ModuleType:
     """Returns the module `tensorflow`, kept off the GPUs, whose memory belongs to JAX."""
-    # At its first import it tells about drivers and rounding, before any log level is looked at.
+    # Its first import prints about drivers and rounding, before any log level applies.
     with stderr_held_back():
         import tensorflow as tf
 
-        # In a notebook TensorFlow may have started already; then the choice is no longer ours.
+        # In a notebook TensorFlow may be initialised already; then the choice is the user's.
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices([], "GPU")
     return tf
@@ -21,7 +21,7 @@ def import_tensorflow() -> ModuleType:
 
 @contextlib.contextmanager
 def stderr_held_back() -> Iterator[None]:
-    """Drops what native code writes to stderr meanwhile; an exception brings it back."""
+    """Drops what native code writes to stderr in the block; prints it if the block raises."""
     with tempfile.TemporaryFile() as held:
         stderr = os.dup(2)
         os.dup2(held.fileno(), 2)

@@ -14,7 +14,7 @@ import numpy as np
 from refvae_jax.console import LOGGER
 from refvae_jax.data.readers import resize
 from refvae_jax.data.readers.partition import parse, resolve, select
-from refvae_jax.data.readers.source import Factors, Reader, Source, categorise
+from refvae_jax.data.readers.source import Factors, Reader, Source, categorise, make_factors
 from refvae_jax.data.readers.tf_cpu import import_tensorflow
 from refvae_jax.data.readers.tfds_builders import check_split, prepared_builder
 from refvae_jax.errors import UserError
@@ -25,7 +25,7 @@ _BATCH = 1024  # Images decoded at a time: bounds the memory.
 
 
 def open_set(source: Source, spare_dir: Path) -> Reader:
-    """See `source.open_source`."""
+    """Opens a split of a TFDS set, see `open.open_source`."""
     import_tensorflow()
     import tensorflow_datasets as tfds
 
@@ -33,7 +33,7 @@ def open_set(source: Source, spare_dir: Path) -> Reader:
     splits = builder.info.splits
     expression = resolve(source.split, splits, source.hold_out, source.split_by)
     if expression != source.split:
-        LOGGER.info(f"{source.name} has no split of its own for it: {source.split} is {expression}")
+        LOGGER.info(f"{source.name} lacks a split: {source.split} becomes {expression}")
     base, parts = parse(expression)
     check_split(builder, source._replace(split=base))
     features = builder.info.features
@@ -61,7 +61,7 @@ def open_set(source: Source, spare_dir: Path) -> Reader:
 
 
 def _feature(features: Any, path: str) -> Any:
-    """The feature at a path such as "identity/Identity_No", None if there is none."""
+    """The feature at a path such as "identity/Identity_No"; None if there is none."""
     for name in path.split("/"):
         inner = dict(features.items()) if hasattr(features, "items") else {}
         features = inner.get(name)
@@ -69,7 +69,7 @@ def _feature(features: Any, path: str) -> Any:
 
 
 def _own_factors(features: Any) -> list[str]:
-    """Paths of what is in a feature dict "factors", in its order."""
+    """Paths of the entries of a feature dict "factors", in its order."""
     return [f"factors/{name}" for name in features["factors"]] if "factors" in features else []
 
 
@@ -78,8 +78,8 @@ def _check_features(tfds: ModuleType, features: Any, source: Source) -> None:
     image = has.get("image")
     if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8:
         raise UserError(
-            f"Data set '{source.name}' cannot be used here, which needs an 8-bit feature 'image', "
-            f"but it has {', '.join(has) or 'other features'}: choose another --config.data.name."
+            f"Data set '{source.name}' cannot be used: it needs an 8-bit feature 'image', but "
+            f"has {', '.join(has) or 'other features'}: choose another --config.data.name."
         )
     for field, path in (("label", source.label), *(("factors", p) for p in source.factors)):
         feature = _feature(features, path)
@@ -87,7 +87,7 @@ def _check_features(tfds: ModuleType, features: Any, source: Source) -> None:
             raise UserError(
                 f"Data set '{source.name}' has no single number, class or text '{path}', which "
                 f"data.{field} names, but it has {', '.join(has)}: set --config.data.{field} to "
-                f"one of them, with a / before what is inside."
+                f"one of them, with / between the levels of nested features."
             )
 
 
@@ -164,25 +164,20 @@ def _excluded(source: Source, class_names: tuple[str, ...]) -> list[int]:
 def _factors(
     tfds: ModuleType, features: Any, source: Source, columns: dict[str, np.ndarray]
 ) -> Factors:
-    """Numbers as they are; classes, texts and truth values as kinds."""
-    numbers, places, kinds = {}, {}, {}
+    """Numbers are continuous factors; classes, texts and truth values are categorical ones."""
+    continuous, categorical, class_names = {}, {}, {}
     for path in (*_own_factors(features), *source.factors):
         feature, values, name = _feature(features, path), columns[path], path.split("/")[-1]
         if isinstance(feature, tfds.features.ClassLabel):
-            places[name], kinds[name] = values.astype(np.int32), tuple(feature.names)
+            categorical[name], class_names[name] = values.astype(np.int32), tuple(feature.names)
         elif isinstance(feature, tfds.features.Text):
-            places[name], kinds[name] = categorise(np.array(_decoded(values)))
+            categorical[name], class_names[name] = categorise(np.array(_decoded(values)))
         elif feature.np_dtype == np.bool_:
-            places[name], kinds[name] = values.astype(np.int32), ("no", "yes")
+            categorical[name], class_names[name] = values.astype(np.int32), ("no", "yes")
         else:
-            numbers[name] = values.astype(np.float32)
+            continuous[name] = values.astype(np.float32)
     count = len(columns[source.label])
-    return Factors(
-        values=np.stack([*numbers.values()], axis=1) if numbers else np.zeros((count, 0), "f4"),
-        names=tuple(numbers),
-        categories=np.stack([*places.values()], axis=1) if places else np.zeros((count, 0), "i4"),
-        kinds=kinds,
-    )
+    return make_factors(continuous, categorical, class_names, count)
 
 
 def _read_images(
@@ -196,7 +191,7 @@ def _read_images(
     wanted = np.zeros(count, bool)
     wanted[rows] = True
 
-    def decode(example, _):
+    def decode(example: Any, _: Any) -> tuple[Any, Any]:
         image = image_feature.decode_example(example["image"])
         if builder.name in _OF_0_AND_1:
             image = image * np.uint8(255)
@@ -224,10 +219,10 @@ def _read_images(
 
 
 def _fitted(tf: ModuleType, image: Any, source: Source) -> Any:
-    """TensorFlow's form of `fit.fit`, and padding."""
+    """`resize.fit` in TensorFlow."""
     side = source.resolution
     if source.crop == resize.PAD:
-        # Centres; would also crop, which the caller turns into an error.
+        # Centres; it would also crop a larger image, which the caller turns into an error.
         return tf.image.resize_with_crop_or_pad(image, side, side)
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     square = tf.minimum(height, width)

@@ -1,8 +1,6 @@
-"""Finds and prepares TFDS's builders, and says in a sentence why it cannot."""
+"""Finds and prepares TFDS's builders; a clear error where it cannot."""
 
-import difflib
 import errno
-import importlib
 import os
 import socket
 import urllib.request
@@ -11,19 +9,11 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from refvae_jax.data.readers.source import Source
-from refvae_jax.errors import UserError
+from refvae_jax.data.readers.source import MANUAL_DIR, Source
+from refvae_jax.errors import UserError, did_you_mean
 
-# Builders of this package, which TFDS knows once their module is imported.
-_OWN_BUILDERS = {
-    "affectnet": "refvae_jax.data.builders.affectnet",
-    "cars3d": "refvae_jax.data.builders.cars3d",
-    "digits5k": "refvae_jax.data.builders.digits5k",
-    "reference_mnist": "refvae_jax.data.builders.reference_mnist",
-}
-MANUAL = "downloads/manual"  # Where, below TFDS's directory, an archive of theirs may be put.
-_OFFLINE = ("digits5k", "reference_mnist")  # Those of them that may need no download.
-# The disk's errors stay OSErrors; the others of a download are the network's.
+_OFFLINE = ("digits5k", "reference_mnist")  # Our own sets that may need no download.
+# Errors of the disk stay OSErrors; any other OSError of a download is the network's.
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 
 
@@ -36,11 +26,11 @@ def prepared_builder(tfds: ModuleType, source: Source, spare_dir: Path) -> Any:
       spare_dir: where sets that need no download are prepared if source.data_dir is read-only.
 
     Raises:
-      UserError, OSError: see `source.open_source`.
+      UserError, OSError: see `open.open_source`.
     """
     builder = _find_builder(tfds, source)
-    own = builder.name in _OFFLINE
-    if own and not builder.is_prepared() and not _writable(source.data_dir):
+    offline = builder.name in _OFFLINE
+    if offline and not builder.is_prepared() and not _writable(source.data_dir):
         source = source._replace(data_dir=str(spare_dir))
         builder = _find_builder(tfds, source)
     if not builder.is_prepared():
@@ -48,23 +38,21 @@ def prepared_builder(tfds: ModuleType, source: Source, spare_dir: Path) -> Any:
             _prepare(builder, source)
         except UserError:
             builder = _find_builder(tfds, source)
-            if not builder.is_prepared():  # Not even by a process that began at the same time.
+            if not builder.is_prepared():  # Nor by another process at the same time.
                 raise
     return builder
 
 
 def _find_builder(tfds: ModuleType, source: Source) -> Any:
     base = source.name.split(":")[0].split("/")[0]
-    if base in _OWN_BUILDERS:
-        importlib.import_module(_OWN_BUILDERS[base])
     try:
         return tfds.builder(source.name, data_dir=source.data_dir)
     except tfds.core.registered.DatasetNotFoundError:
-        known = {*tfds.list_builders(with_community_datasets=False), *_OWN_BUILDERS}
-        near = difflib.get_close_matches(base, sorted(known), n=1, cutoff=0.0)[0]
+        known = sorted(tfds.list_builders(with_community_datasets=False))
         raise UserError(
-            f"There is no data set '{source.name}': did you mean '{near}'? Set --config.data.name "
-            f"to a name that TFDS knows or to a set prepared in {source.data_dir}."
+            f"There is no data set '{source.name}'.{did_you_mean(base, known)} Set "
+            f"--config.data.name to a name that TFDS knows or to a set prepared in "
+            f"{source.data_dir}."
         ) from None
     except (ValueError, AssertionError) as error:
         raise UserError(
@@ -74,22 +62,24 @@ def _find_builder(tfds: ModuleType, source: Source) -> Any:
 
 
 def _writable(directory: str) -> bool:
-    """Whether a directory that may not exist yet can be written; a bucket is taken to be."""
+    """Whether a directory, which need not exist yet, can be written; assumed of a bucket."""
     if "://" in directory:
         return True
     path = Path(directory)
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
-    # Root may write anywhere; a directory that forbids everyone to write is still left alone.
+    # Root may write anywhere, but a directory that is read-only for everyone is left alone.
     return os.access(existing, os.W_OK) and bool(existing.stat().st_mode & 0o222)
 
 
 def _prepare(builder: Any, source: Source) -> None:
     try:
         if not _writable(builder.data_dir):
-            raise PermissionError("the directory is read-only")  # No errno: not the disk's.
+            raise PermissionError(
+                "the directory is read-only"
+            )  # No errno: not an error of the disk.
         _check_reachable(builder, source.data_dir)
         builder.download_and_prepare()
-    except UserError:  # One of our builders knows better.
+    except UserError:  # From one of our builders, more precise than what follows.
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
@@ -104,29 +94,29 @@ def _prepare(builder: Any, source: Source) -> None:
 def _advice(builder: Any, source: Source) -> str:
     missing = [f"{name} from {url}" for name, url in _archives(builder).items()]
     if missing:
-        return f"put {', '.join(missing)} into {source.data_dir}/{MANUAL} and run this again"
-    if builder.name in _OWN_BUILDERS:
+        return f"put {', '.join(missing)} into {source.data_dir}/{MANUAL_DIR} and run this again"
+    if type(builder).__module__.startswith("refvae_jax."):
         return "run this once where that can be written"
     build = f"tfds build {source.name} --data_dir={source.data_dir}"
     return f"run `{build}` where it can be downloaded"
 
 
 def _archives(builder: Any) -> dict[str, str]:
-    """{file: URL} of what one of our builders reads, unless the file is where it is looked for."""
+    """{file: URL} of the archives that one of our builders reads and that are not there yet."""
     archives = getattr(builder, "ARCHIVES", {})
-    manual = Path(builder.data_dir_root, MANUAL)
+    manual = Path(builder.data_dir_root, MANUAL_DIR)
     return {name: url for name, url in archives.items() if not (manual / name).exists()}
 
 
 def _check_reachable(builder: Any, data_dir: str) -> None:
-    """Raises ConnectionError if a download is bound to fail; TFDS would retry for minutes."""
+    """Raises ConnectionError if a download cannot succeed; TFDS would retry for minutes."""
     urls = (*(builder.url_infos or {}), *_archives(builder).values())
     hosts = sorted({urlsplit(url).hostname or "" for url in urls} - {""})
     patterns = ("downloads/*", f"downloads/{builder.name}/*")  # Older and newer versions of TFDS.
     found = [path for pattern in patterns for path in Path(data_dir).glob(pattern)]
     downloaded = any(path.is_file() for path in found)  # Aborted ones are in folders.
     if not hosts or downloaded or urllib.request.getproxies():
-        return  # Nothing to ask for, or an earlier download or a proxy may serve it.
+        return  # Nothing to download, or an earlier download or a proxy may serve it.
     for host in hosts:
         try:
             socket.getaddrinfo(host, 443)
@@ -156,6 +146,6 @@ def check_split(builder: Any, source: Source) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Returns the first line of what went wrong."""
+    """The error's type and the first line of its message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from refvae_jax.data.splits import classes
+from refvae_jax.data.splits import categorical_factors
 from refvae_jax.evaluation.ground_truth import GroundTruth
 from refvae_jax.evaluation.measures import PARTS, Evaluated
 from refvae_jax.evaluation.score import Score
@@ -24,7 +24,7 @@ LISTED_CLASSES = 20  # Of more classes than these, their accuracies one by one h
 def measure(evaluated: Evaluated) -> Iterator[Score]:
     """Scores of every latent, factor and probe, from the mean and from a sample."""
     parts = [getattr(evaluated.splits, name) for name in PARTS]
-    known = [classes(part) for part in parts]
+    known = [categorical_factors(part) for part in parts]
     for latent in evaluated.model.latent_names:
         for source in ("mean", "sample"):
             codes = [_codes(evaluated, name, latent, source) for name in PARTS]
@@ -37,9 +37,9 @@ def measure(evaluated: Evaluated) -> Iterator[Score]:
                     yield evaluated.truth.score(
                         value, probe=probe, factor=factor, class_name=class_name, **of
                     )
-            if parts[0].factors.names:
-                factors = [part.factors.values for part in parts]
-                names = parts[0].factors.names
+            if parts[0].factors.continuous_names:
+                factors = [part.factors.continuous for part in parts]
+                names = parts[0].factors.continuous_names
                 yield from factor_errors(codes, factors, names, evaluated.truth, evaluated.seed, of)
 
 

@@ -32,11 +32,11 @@ def train_classifiers(train: ImageSet, seed: int) -> Classifiers:
     known = train.factors
     if len(train.class_names) > 1:
         label = train_judge(train.image, train.label, num_classes=len(train.class_names), seed=seed)
-    if known.kinds:
-        sizes = tuple(map(len, known.kinds.values()))
-        categorical = train_kinds_judge(train.image, known.categories, sizes, seed=seed)
-    if known.names:
-        continuous = train_factor_judge(train.image, known.values, seed=seed)
+    if known.categorical_names:
+        sizes = tuple(map(len, known.categorical_names.values()))
+        categorical = train_kinds_judge(train.image, known.categorical, sizes, seed=seed)
+    if known.continuous_names:
+        continuous = train_factor_judge(train.image, known.continuous, seed=seed)
     return Classifiers(label, categorical, continuous)
 
 
@@ -83,9 +83,9 @@ def seen(
         right = float(np.mean(classifiers.label(images) == part.label[rows]))
         yield truth.score(right, probe="accuracy", factor="label", **of)
     if classifiers.categorical is not None:
-        hits = (classifiers.categorical(images) == known.categories[rows]).mean(axis=0)
-        for name, value in zip(known.kinds, hits, strict=True):
+        hits = (classifiers.categorical(images) == known.categorical[rows]).mean(axis=0)
+        for name, value in zip(known.categorical_names, hits, strict=True):
             yield truth.score(float(value), probe="accuracy", factor=name, **of)
     if classifiers.continuous is not None:
-        errors = np.abs(classifiers.continuous(images) - known.values[rows]).mean(axis=0)
-        yield from truth.scores_of_factors(known.names, errors, probe="mae", **of)
+        errors = np.abs(classifiers.continuous(images) - known.continuous[rows]).mean(axis=0)
+        yield from truth.scores_of_factors(known.continuous_names, errors, probe="mae", **of)

@@ -42,7 +42,7 @@ def fails(folder):
 def official(tmp_path_factory):
     """(data directory, rows of its lists), not prepared."""
     folder = tmp_path_factory.mktemp("official")
-    return folder, drawn_faces.make_affectnet(folder / affectnet.FOLDER)
+    return folder, drawn_faces.make_affectnet(folder / affectnet.AFFECTNET_DIR)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def copy(official, tmp_path):
     """A copy to be damaged: (data directory, where the files are, rows of the lists)."""
     folder = tmp_path / "copy"
     shutil.copytree(official[0], folder)
-    return folder, folder / affectnet.FOLDER, official[1]
+    return folder, folder / affectnet.AFFECTNET_DIR, official[1]
 
 
 def centroid(weight):
@@ -110,7 +110,7 @@ def test_one_folder_another_order_and_no_first_line_give_the_same(prepared, copy
         np.testing.assert_array_equal(part.label, prepared[1][name].label)
 
 
-def test_reference_faces_of_ones_own_are_aligned_too(tmp_path):
+def test_own_reference_faces_are_aligned_too(tmp_path):
     rows = drawn_faces.make_rows(tmp_path / "reference", "c", {0: 5}, np.random.default_rng(1))
     cells = [[row[0], row[5]] for row in rows]
     drawn_faces.write_list(tmp_path / "reference" / "landmarks.csv", cells, ("path", "landmarks"))
@@ -135,13 +135,13 @@ def test_scores_have_the_columns_of_the_papers_table(prepared):
     parts = splits.comparable(splits.open_splits(config))
     assert parts.test.class_names == SEVEN
     assert (*SEVEN, "average") == tuple(published.TABLE["affectnet"].split()[:8])
-    assert ground_truth.carriers("reference", parts) == {"label": "target"}
+    assert ground_truth.expected_latents("reference", parts) == {"label": "target"}
 
 
 def test_training_sees_neutral_faces_beside_the_others(prepared):
     config = affectnet_rbvae.get_config("smoke")
     set_data(config.data, prepared[0])
-    sets = batches.training_sets(config, "reference")
+    sets = batches.training_sets(config, "reference", splits.open_splits(config))
     assert {name: len(fields["image"]) for name, fields in sets.items()} == {
         "unlabelled": 42,
         "reference": 12,
@@ -164,7 +164,7 @@ def test_nothing_there(tmp_path):
     message = fails(tmp_path)
     for word in ("validation.csv", "training.csv", "Manually_Annotated_Images", "same command"):
         assert word in message
-    assert str(tmp_path / affectnet.FOLDER) in message and "mohammadmahoor.com" in message
+    assert str(tmp_path / affectnet.AFFECTNET_DIR) in message and "mohammadmahoor.com" in message
 
 
 def test_a_list_or_the_images_missing(copy):

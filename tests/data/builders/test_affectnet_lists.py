@@ -1,4 +1,4 @@
-"""AffectNet's lists: what is read of them, how they are divided, and what can be wrong."""
+"""AffectNet's lists: how they are read and divided, and what can be wrong."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_sizes_of_the_paper_where_there_are_as_many_faces():
         ({5: ""}, "line 2: the landmarks '' are not 68 pairs"),
     ],
 )
-def test_rows_that_hold_what_they_should_not(tmp_path, change, message):
+def test_invalid_rows(tmp_path, change, message):
     row = ["a.jpg", 0, 0, 9, 9, drawn_faces.cell(drawn_faces.template()), 1, 0.1, 0.2]
     for place, value in change.items():
         row[place] = value
@@ -59,7 +59,7 @@ def test_rows_that_hold_what_they_should_not(tmp_path, change, message):
         (b"\xff\xfe\x00", "cannot be read as CSV"),
     ],
 )
-def test_lists_that_are_none(tmp_path, contents, message):
+def test_invalid_lists(tmp_path, contents, message):
     (tmp_path / "training.csv").write_bytes(contents)
     with pytest.raises(UserError, match=message):
         lists.read_faces(tmp_path / "training.csv")

@@ -1,4 +1,4 @@
-"""The builder on an archive of three cars whose pixels say what they show."""
+"""The builder on an archive of three cars whose pixels encode what they show."""
 
 import io
 import socket
@@ -61,11 +61,11 @@ def test_every_image_shows_its_car_azimuth_and_elevation(files, tmp_path):
     assert len(train.label) == 2 * 96 and len(test.label) == 96
     assert set(train.label) | set(test.label) == {0, 1, 2}
     assert not set(train.label) & set(test.label)
-    assert tuple(train.factors.kinds) == ("azimuth", "elevation")
+    assert tuple(train.factors.categorical_names) == ("azimuth", "elevation")
     for part in (train, test):
         shown = part.image[:, 10, 32].astype(int)
         np.testing.assert_array_equal(shown[:, 0], 50 * part.label + 10)
-        np.testing.assert_array_equal(shown[:, 1:], part.factors.categories * [10, 20])
+        np.testing.assert_array_equal(shown[:, 1:], part.factors.categorical * [10, 20])
         assert not part.image[:, 50].any()
 
 

@@ -3,15 +3,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from refvae_jax.data.builders import reference_mnist
-from refvae_jax.data.builders.reference_mnist import (
-    Digits,
-    ReferenceMnist,
-    Style,
-    draw_style,
-    edges,
-    factors_of,
-    transform,
-)
+from refvae_jax.data.builders.digit_styles import Style, draw_style, edges, factors_of, transform
+from refvae_jax.data.builders.reference_mnist import Digits, ReferenceMnist
 
 NAMES = ("red", "green", "blue", "size", "width")
 SIZES = {
@@ -165,7 +158,7 @@ def test_width_and_size_are_those_of_the_digits_box(resolution, k):
         np.testing.assert_allclose(after, (before + k - 1) * side / resolution, atol=2.5)
 
 
-def test_draws_are_uniform_and_their_own():
+def test_draws_are_uniform_and_distinct():
     styles = [
         draw_style(split, row, copy, resolution=64, max_width=5)
         for split in ("train", "test")
@@ -329,7 +322,7 @@ def test_source_is_found_where_tfds_looks(digits_dir, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_forms_are_those_of_the_docstring():
+def test_builder_configs_are_those_of_the_docstring():
     forms = {
         name: (c.source, c.resolution, c.max_width, c.num_validation)
         for name, c in ReferenceMnist.builder_configs.items()

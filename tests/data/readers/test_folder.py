@@ -1,4 +1,4 @@
-"""Anyone's images: layouts, formats, ground truth, and everything that can be wrong with them."""
+"""Folders of images: layouts, formats, ground truth, and everything that can be wrong with them."""
 
 import os
 import struct
@@ -94,7 +94,7 @@ def test_a_class_may_be_called_train(root, data):
     assert open_split(data, "train").class_names == ("car", "train")
 
 
-def test_what_is_known_of_reference_images_is_read(root, data):
+def test_factors_of_reference_images_are_read(root, data):
     make_groups(root / "unlabelled", names=("x", "y"))
     make_groups(root / "reference", names=("y", "elsewhere"))
     data.reference_split = "reference"
@@ -102,14 +102,14 @@ def test_what_is_known_of_reference_images_is_read(root, data):
     assert sorted(reference.label) == [-1] * 10 + [1] * 10
     rows = [f"unlabelled/{name}/{i}.png,{i}" for name in "xy" for i in range(10)]
     (root / "factors.csv").write_text("path,f\n" + "\n".join(rows))
-    assert open_split(data, "reference").factors.names == ()
+    assert open_split(data, "reference").factors.continuous_names == ()
     rows += [f"reference/{name}/{i}.png,{i}" for name in ("y", "elsewhere") for i in range(10)]
     (root / "factors.csv").write_text("path,f\n" + "\n".join(rows))
     reference = open_split(data, "reference")
-    np.testing.assert_array_equal(reference.factors.values[:, 0], reference.image[:, 8, 8, 1])
+    np.testing.assert_array_equal(reference.factors.continuous[:, 0], reference.image[:, 8, 8, 1])
 
 
-def test_nothing_says_what_a_third_folder_is(root, data):
+def test_a_third_folder_is_unclear(root, data):
     for name in ("reference", "unlabelled", "test"):
         make_groups(root / name)
     assert "test/ beside reference/ and unlabelled/" in fails(data)
@@ -138,7 +138,7 @@ def test_reference_class(root, data):
     assert set(reference.image[:, 8, 8, 0]) == {15} and set(reference.label) == {-1}
     assert set(train.image[:, 8, 8, 0]) == {5, 25} and train.class_names == ("happy", "sad")
     data.reference_class = "neutrl"
-    assert "did you mean 'neutral'" in fails(data, "reference")
+    assert "Did you mean 'neutral'" in fails(data, "reference")
 
 
 def test_crop_takes_the_centre_and_tensorflow_does_the_same(data):
@@ -167,7 +167,7 @@ def test_formats(root, suffix):
     assert np.abs(image.astype(int) - RED).max() <= 8
 
 
-def test_transparent_is_black_16_bits_are_scaled_and_cameras_are_heeded(root):
+def test_transparent_is_black_16_bits_are_scaled_and_exif_turns(root):
     root.mkdir()
     Image.new("RGBA", (8, 8), (255, 255, 255, 0)).save(root / "clear.png")
     assert not folder.read_image(root / "clear.png", 3, resize.WHOLE, 8).any()
@@ -187,7 +187,7 @@ def test_grey_stays_grey_unless_there_is_colour(root, data, capsys):
         save(root / "a" / f"{i}.png", GREY)
     assert open_split(data, "train").image.shape[-1] == 1
     save(root / "b" / "0.png")
-    assert open_split(data, "train").image.shape[-1] == 3  # Made anew: the folder has changed.
+    assert open_split(data, "train").image.shape[-1] == 3  # Decoded again: the folder has changed.
     assert "20 of 21 images" in capsys.readouterr().out
 
 
@@ -203,11 +203,12 @@ def test_few_unreadable_images_are_named_many_are_an_error(root, data, capsys):
     assert len(open_split(data, "train").label) == 148  # From the cache.
     assert "2 images of the split 'train'" in capsys.readouterr().out
     for i in range(3, 6):
+        (root / "c" / f"{i}.png").unlink()  # Overwritten in place they would be noticed later only.
         (root / "c" / f"{i}.png").write_bytes(b"")
     assert "more than one in a hundred" in fails(data)
 
 
-def test_image_that_lies_about_its_size(root, monkeypatch):
+def test_image_that_claims_a_false_size(root, monkeypatch):
     save(root / "a.png", size=(40, 30))
     monkeypatch.setattr(decode, "MAX_PIXELS", 1000)
     with pytest.raises(ValueError, match="claims to be 40 x 30"):
@@ -237,11 +238,11 @@ def test_factors(root, data):
     lines += [f"{n}/{i}.png,{i / 10},{'up' if i % 2 else 'down'}" for n in "abc" for i in range(10)]
     (root / "factors.csv").write_text("\n".join(lines))
     train = open_split(data, "train")
-    assert train.factors.names == ("height",)
-    assert train.factors.kinds == {"pose": ("down", "up")}
+    assert train.factors.continuous_names == ("height",)
+    assert train.factors.categorical_names == {"pose": ("down", "up")}
     number = train.image[:, 8, 8, 1]
-    np.testing.assert_allclose(train.factors.values[:, 0], number / 10, rtol=1e-6)
-    np.testing.assert_array_equal(train.factors.categories[:, 0], number % 2)
+    np.testing.assert_allclose(train.factors.continuous[:, 0], number / 10, rtol=1e-6)
+    np.testing.assert_array_equal(train.factors.categorical[:, 0], number % 2)
 
 
 @pytest.mark.parametrize(
@@ -272,10 +273,10 @@ def test_empty_lines_among_the_factors(root, data):
     rows = [f"a/{i}.png,{i}" for i in range(10)]
     (root / "factors.csv").write_text("path,x\n\n" + "\n".join(rows) + "\n\n")
     train = open_split(data, "train")
-    np.testing.assert_array_equal(train.factors.values[:, 0], train.image[:, 8, 8, 1])
+    np.testing.assert_array_equal(train.factors.continuous[:, 0], train.image[:, 8, 8, 1])
 
 
-def test_numbers_with_gaps_are_no_names_of_kinds(root, data):
+def test_numbers_with_gaps_are_not_categorical(root, data):
     make_groups(root, count=10, names=("a",))
     for cell in ("", "nan"):
         rows = [f"a/{i}.png,{i if i != 4 else cell}" for i in range(10)]
@@ -283,7 +284,7 @@ def test_numbers_with_gaps_are_no_names_of_kinds(root, data):
         assert f"column 'x': '{cell}' is no number" in fails(data)
 
 
-def test_a_damaged_note_of_the_camera_is_an_unreadable_image(root, data, capsys):
+def test_damaged_exif_data_are_an_unreadable_image(root, data, capsys):
     make_groups(root, count=100, names=("a", "b"))
     turn, text = (0x0112, 3, 1, 6), (0x010E, 5, 1, 0)  # Upright, with a fraction for a title.
     note = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2)
@@ -336,7 +337,7 @@ def test_a_link_to_nothing_is_an_unreadable_image(root, data, capsys):
     ("first", "second", "reference_class"),
     [("unlabelled", "reference", ""), ("train", "test", ""), (".", "neutral", "neutral")],
 )
-def test_copies_in_both_sets_are_told(root, data, capsys, first, second, reference_class):
+def test_copies_in_both_sets_are_reported(root, data, capsys, first, second, reference_class):
     make_groups(root / first)
     make_groups(root / second, count=1, names=("a",))
     data.reference_class = reference_class
@@ -347,7 +348,7 @@ def test_copies_in_both_sets_are_told(root, data, capsys, first, second, referen
     assert f"a/0.png and {second}/a/0.png" in said
 
 
-def test_what_is_known_stays_with_its_image_when_others_are_left_out(root, data):
+def test_factors_stay_with_their_image_when_others_are_left_out(root, data):
     make_groups(root, count=50)
     data.hold_out = 0.0
     rows = [f"{name}/{i}.png,{i}" for name in "abc" for i in range(50)]
@@ -358,7 +359,7 @@ def test_what_is_known_stays_with_its_image_when_others_are_left_out(root, data)
     red, green = train.image[:, 8, 8, :2].T
     assert len(train.label) == 148
     np.testing.assert_array_equal(red, 10 * train.label + 5)
-    np.testing.assert_array_equal(green, train.factors.values[:, 0])
+    np.testing.assert_array_equal(green, train.factors.continuous[:, 0])
 
 
 def test_the_reference_class_is_in_no_split(root, data):

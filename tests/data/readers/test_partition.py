@@ -46,7 +46,7 @@ def test_balanced():
 @pytest.mark.parametrize(
     "bad", ["a@group[:5%]", "a@groups[5:]", "a@groups[50%:20%]", "a@groups[:101%]", "a@", "a@x"]
 )
-def test_what_is_no_part(bad):
+def test_invalid_parts(bad):
     with pytest.raises(UserError, match="after an @"):
         parse(bad)
 
@@ -69,7 +69,7 @@ def test_missing_splits_come_out_of_train():
 
 
 def test_groups_are_drawn_and_the_draw_never_changes():
-    """Pinned: other numbers divide every data set anew, and stored runs cannot be scored."""
+    """Pinned: other numbers would divide every data set differently and invalidate stored runs."""
     labels = np.arange(20)
     groups, members = (
         select(labels if unit == "groups" else 0 * labels, parse(f"x@{unit}[:30%]")[1]).tolist()

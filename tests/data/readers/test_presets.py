@@ -1,4 +1,4 @@
-"""The sets of known.py, each written by its own TFDS builder from made examples: no download."""
+"""The sets of presets.py, each written by its own TFDS builder from made examples: no download."""
 
 import numpy as np
 import pytest
@@ -53,15 +53,17 @@ def one_of_each(features, count, name):
 
 
 def table(part):
-    """A row an image: label, a pixel of the left half, one of the right half, factors."""
+    """A row per image: label, a pixel of the left half, one of the right half, factors."""
     side = part.image.shape[1]
     left, right = (part.image[:, side // 2, column, 0] for column in (side // 4, -side // 4))
     factors = part.factors
-    return np.column_stack([part.label, left, right, factors.values, factors.categories]).tolist()
+    return np.column_stack(
+        [part.label, left, right, factors.continuous, factors.categorical]
+    ).tolist()
 
 
 @pytest.mark.parametrize(
-    ("config", "name", "count", "sizes", "shape", "classes", "numbers", "kinds"),
+    ("config", "name", "count", "sizes", "shape", "classes", "continuous", "categorical"),
     [
         (tfds_gmvae, "fashion_mnist", 100, (90, 10, 100), (32, 32, 1), 10, "", {}),
         (tfds_gmvae, "emnist/balanced", 470, (423, 47, 470), (32, 32, 1), 47, "", {}),
@@ -98,9 +100,9 @@ def table(part):
     ],
 )
 def test_every_image_is_in_one_split_with_its_ground_truth(
-    prepare, config, name, count, sizes, shape, classes, numbers, kinds
+    prepare, config, name, count, sizes, shape, classes, continuous, categorical
 ):
-    base, numbers = name.split("/")[0], tuple(numbers.split())
+    base, continuous = name.split("/")[0], tuple(continuous.split())
     data = prepare(
         config.get_config(f"{name}-cpu"), lambda features: one_of_each(features, count, base)
     )
@@ -108,11 +110,12 @@ def test_every_image_is_in_one_split_with_its_ground_truth(
     assert tuple(len(parts[split].label) for split in SPLITS) == (*sizes, sizes[0])
     for part in parts.values():
         assert part.image.shape[1:] == shape and len(part.class_names) == classes
-        assert part.factors.names == numbers
-        assert {key: len(names) for key, names in part.factors.kinds.items()} == kinds
+        assert part.factors.continuous_names == continuous
+        found = part.factors.categorical_names
+        assert {factor: len(names) for factor, names in found.items()} == categorical
     white = [255 if base == "dsprites" else 1 + i % 251 for i in range(count)]
     known = [
-        [i % classes, white[i], 0, *[i] * len(numbers), *[i % n for n in kinds.values()]]
+        [i % classes, white[i], 0, *[i] * len(continuous), *[i % n for n in categorical.values()]]
         for i in range(count)
     ]
     pool, test = table(parts["train"]) + table(parts["validation"]), table(parts["test"])

@@ -1,6 +1,7 @@
-"""One walk serves a process as long as nothing about the folder shows a change."""
+"""One walk serves a process until the folder changes."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,11 +43,14 @@ def test_one_walk(root, walks):
     assert scan(root) is scan(root) and len(walks) == 1
 
 
-def test_a_folder_that_has_just_changed_is_walked_through_again(root, walks):
-    os.utime(root / "a")  # A file written in the same tick of its clock would not show.
-    scan(root)
-    scan(root)
-    assert len(walks) == 2
+def test_a_folder_that_has_just_changed_is_walked_through_again(root, walks, monkeypatch):
+    """A file written in the same tick of the folder's clock would not show."""
+    settled = OLD * 10**9 + scanning._SETTLED
+    for now, expected in ((settled, 2), (settled + 1, 3)):
+        monkeypatch.setattr(scanning, "time", SimpleNamespace(time_ns=lambda now=now: now))
+        scan(root)
+        scan(root)
+        assert len(walks) == expected
 
 
 @pytest.mark.parametrize(

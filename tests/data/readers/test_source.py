@@ -1,4 +1,4 @@
-"""Each bad input gets its sentence."""
+"""Each bad input gets its own error message."""
 
 import socket
 from typing import ClassVar
@@ -141,7 +141,7 @@ def test_failed_preparation_says_why_and_what_to_run(made):
     assert "TFDS_DATA_DIR" in message
 
 
-def test_no_network_is_said_at_once(made, monkeypatch):
+def test_no_network_fails_at_once(made, monkeypatch):
     def no_address(host, port):
         raise socket.gaierror(-2, "Name or service not known")
 

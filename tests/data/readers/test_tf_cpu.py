@@ -1,4 +1,4 @@
-"""TensorFlow starts without a word, and what it had to say comes out if it cannot start."""
+"""TensorFlow starts silently; its messages appear if it cannot start."""
 
 import os
 import subprocess
@@ -18,14 +18,14 @@ def test_tensorflow_starts_silently():
     assert done.stderr == ""
 
 
-def test_held_back_words_are_dropped(capfd):
+def test_output_held_back_is_dropped(capfd):
     with stderr_held_back():
         os.write(2, b"noise")
     os.write(2, b"after")
     assert capfd.readouterr().err == "after"
 
 
-def test_an_exception_brings_held_back_words_back(capfd):
+def test_an_exception_prints_the_output_held_back(capfd):
     with pytest.raises(ImportError), stderr_held_back():
         os.write(2, b"no such library")
         raise ImportError

@@ -1,0 +1,46 @@
+"""Opens a data set, whichever way it is stored: in a folder of images or by TFDS.
+
+reader = open_source(Source(name="mnist", data_dir="/data", split="train", resolution=32), spare)
+for rows, images in reader.batches(): ...
+"""
+
+from pathlib import Path
+
+from refvae_jax.data.readers.folder import open_folder
+from refvae_jax.data.readers.scan import scan
+from refvae_jax.data.readers.source import FOLDER_DATASET, Reader, Source
+from refvae_jax.data.readers.tfds import open_set
+
+
+def open_source(source: Source, spare_dir: Path) -> Reader:
+    """Finds a data set, prepares it if need be, and checks that it can be used.
+
+    Args:
+      source: what to read.
+      spare_dir: where the package's own sets are prepared if source.data_dir is read-only.
+
+    Raises:
+      UserError: if the set or its split is unknown, cannot be prepared or is empty, or does not
+        have the features asked for; while reading, if too many images cannot be used.
+      OSError: if the disk is full or read-only.
+    """
+    if source.name == FOLDER_DATASET:
+        return open_folder(source)
+    _register_builders()
+    return open_set(source, spare_dir)
+
+
+def _register_builders() -> None:
+    """Lets TFDS know the builders of this package; late, because TFDS takes seconds to import."""
+    from refvae_jax.data.builders import affectnet, cars3d, digits5k, reference_mnist  # noqa: F401
+
+
+def fingerprint(name: str, data_path: str) -> str | None:
+    """Returns a text that changes when the data do; None if they are gone or remote."""
+    try:
+        if name == FOLDER_DATASET:
+            return scan(Path(data_path)).digest
+        info = Path(data_path, "dataset_info.json").stat()
+    except OSError:
+        return None  # A cache outlives the data that it was made from.
+    return f"{info.st_size} {info.st_mtime_ns}"
