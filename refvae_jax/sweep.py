@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from refvae_jax import config as configs
+from refvae_jax import config_rules
 from refvae_jax.command_line import config_files, config_from_file, explain
 
 # Nothing here may start a backend of JAX: on a TPU only one process may have it.
@@ -145,7 +146,7 @@ def config_of(run):
             hint = did_you_mean(field, fields)
             raise UserError(f"The config has no field {field!r}.{hint}")
         config.update_from_flattened_dict(run.overrides)
-        configs.check(config)
+        config_rules.check(config)
     except UserError as error:
         raise UserError(f"Run {run.name}: {error}") from error
     except Exception as error:

@@ -91,7 +91,7 @@ def bench(tmp_path, monkeypatch):
     (tmp_path / "c.py").write_text(CONFIG)
     monkeypatch.setattr(sweep, "LAUNCH", launcher)
     monkeypatch.setattr(sweep, "ROOT", tmp_path)
-    monkeypatch.setattr(sweep.configs, "check", lambda config: None)  # Of the whole schema.
+    monkeypatch.setattr(sweep.config_rules, "check", lambda config: None)  # Of the whole schema.
     bench = Bench(tmp_path)
     bench.write(*(("c.py", f"{m}-s{s}", {"seed": s}) for s in (0, 1) for m in ("svae", "vae")))
     return bench

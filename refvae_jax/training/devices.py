@@ -38,7 +38,7 @@ def replicated(mesh):
     return NamedSharding(mesh, PartitionSpec())
 
 
-def check_batch_size(batch_size, num_devices):
+def check_divides(batch_size, num_devices):
     """Raises UserError where the batch does not divide among the devices."""
     if batch_size % num_devices:
         near = max(batch_size - batch_size % num_devices, num_devices)

@@ -174,7 +174,7 @@ def train(config, workdir, splits):
     """
     workdir = Path(workdir)
     mesh = devices.make_mesh()
-    devices.check_batch_size(config.batch_size, mesh.size)
+    devices.check_divides(config.batch_size, mesh.size)
     with processes.all_or_none():
         prepared = prepare(config, splits)
         if processes.is_main():

@@ -10,7 +10,7 @@ from refvae_jax.training.allocator import LARGE_TEMPORARIES
 # Prints the resident memory, in MiB, that a filled block of 64 MiB leaves behind when it is freed.
 LEAVES = """
 import ctypes
-from refvae_jax import allocator
+from refvae_jax.training import allocator
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.malloc.argtypes = [ctypes.c_size_t]
