@@ -1,13 +1,11 @@
 """Every method of the reference paper's Table 1 on reference MNIST, at CPU scale.
 
-python -m refvae_jax.sweep configs/sweeps/reference_mnist_cpu.py
+python -m refvae_jax sweep configs/sweeps/reference_mnist_cpu.py
 
 Two seeds, which are too few to order the methods. The first seed of all is done before the second
 begins, and the methods that carry the paper's claim come first. The learning rate is constant, so a
 run goes on where it ended when STEPS grows.
 """
-
-from refvae_jax.sweep import Run
 
 METHODS = (
     "srbvae",
@@ -26,10 +24,10 @@ STEPS = 10_000
 
 
 def get_runs():
-    """[Run]: the form `cpu` of each method's config, all with STEPS steps."""
+    """[(config, name, overrides)]: the form `cpu` of each method's config, all with STEPS steps."""
     return [
-        Run(
-            f"configs/mnist_{method}.py:cpu",
+        (
+            f"configs/reference_mnist_{method}.py:cpu",
             f"{method}-s{seed}",
             {"seed": seed, "num_train_steps": STEPS},
         )
