@@ -88,10 +88,53 @@ def test_workdir_in_use_is_refused(tmp_path):
         pass
 
 
-def test_workdir_below_a_file_or_read_only_is_explained(config, tmp_path):
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_a_place_where_no_workdir_can_be_is_one_sentence(launch, mode):
+    result = launch(QUICK, "--workdir=/proc/nowhere", f"--mode={mode}")
+    assert result.returncode == 2, result.stderr
+    assert "/proc/nowhere" in result.stderr and "Traceback" not in result.stderr
+    assert result.stderr.strip().splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize("mode", run.MODES)
+def test_a_workdir_that_is_or_lies_below_a_file(config, tmp_path, mode):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="Cannot use"):
-        run.run(config, tmp_path / "file" / "run")
+    with pytest.raises(UserError, match="is a file: name a folder"):
+        run.run(config, tmp_path / "file", mode)
+    with pytest.raises(UserError, match=r"Cannot use .*Not a directory|There is no run in"):
+        run.run(config, tmp_path / "file" / "run", mode)
+
+
+def test_a_cache_that_cannot_be_made(config, tmp_path):
+    config.data.cache_dir = "/proc/nowhere"
+    with pytest.raises(UserError, match=r"Cannot use /proc/nowhere.*--config\.data\.cache_dir"):
+        run.run(config, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\x00\xff"])
+def test_a_damaged_config_is_named(config, workdir, content):
+    (workdir / "config.json").write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match=r"config\.json is damaged"):
+        run.run(config, workdir, "eval")
+
+
+def test_a_config_that_cannot_be_read(config, workdir):
+    (workdir / "config.json").unlink()
+    (workdir / "config.json").mkdir()
+    with pytest.raises(UserError, match=r"Cannot use .*config\.json: Is a directory"):
+        run.run(config, workdir, "eval")
+
+
+@pytest.mark.parametrize("mode", run.MODES)
+def test_a_lock_that_cannot_be_opened(config, tmp_path, mode, monkeypatch):
+    """As in a folder that is read-only, which does not keep the superuser from writing."""
+
+    def read_only(path, when_taken):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(run, "locked", read_only)
+    with pytest.raises(UserError, match=r"Cannot lock .*Read-only.*make it writable, or name a"):
+        run.run(config, tmp_path, mode)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.ENOTDIR, errno.ENOENT])
