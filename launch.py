@@ -1,18 +1,21 @@
 """Trains, evaluates or draws: python launch.py --config=configs/quickstart.py.
 
-See README.md. Exit status 0 when done or stopped by SIGTERM, 2 for what the user can mend.
+See README.md. Exit status 0 when done or stopped by SIGTERM, 2 for errors that users can fix, 130
+after ctrl-C.
 """
 
 import os
 import signal
 import sys
+from types import FrameType
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads data here.
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from refvae_jax import command_line, run
+from refvae_jax import command_line, console, run
+from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
@@ -20,15 +23,16 @@ WORKDIR = flags.DEFINE_string("workdir", "", "Default: runs/NAME[-FORM][-FOLDER]
 MODE = flags.DEFINE_enum("mode", "train", list(run.MODES), "train goes on with eval and figures.")
 
 
-def stop(number, frame):
-    """Ends the program on a SIGTERM; while it trains, train.py saves first instead."""
-    print("\nstopped as SIGTERM asked; the same command goes on from what is saved", flush=True)
+def stop(number: int, frame: FrameType | None) -> None:
+    """Ends the program on a SIGTERM; while it trains, training/loop.py saves first instead."""
+    LOGGER.info("\nstopped as SIGTERM asked; the same command goes on from what is saved")
     sys.exit(0)
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
     """Parses the command line and runs the mode; returns the exit status."""
     logging.set_verbosity(logging.ERROR)
+    console.install()
     app.define_help_flags()
     signal.signal(signal.SIGTERM, stop)
     try:

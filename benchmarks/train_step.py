@@ -53,7 +53,7 @@ def prepare(settings):
 
     config = ConfigDict(settings["config"])
     mesh, size = devices.make_mesh(), config.batch_size
-    devices.check_batch_size(size, mesh.size)
+    devices.check_divides(size, mesh.size)
     method = METHODS[config.method.name](config, DataInfo(tuple(settings["shape"]), 50_000))
     optimizers = setup.make_optimizers(config, method.players)
     fresh = functools.partial(setup.initial_state, method, optimizers, config.seed)

@@ -3,10 +3,16 @@
 model = refvae_jax.load("runs/quickstart-s0")
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refvae_jax.inference import load
+
 __all__ = ["load"]
+__version__ = "0.2.0"
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     # On demand: `import refvae_jax` for one small function should not load all of JAX and Orbax.
     if name == "load":
         from refvae_jax.inference import load

@@ -1,4 +1,4 @@
-"""What a command gets from its command line: the config and the workdir, or one clear sentence."""
+"""Reads the config and the workdir from the command line; one sentence for each error there."""
 
 import re
 import runpy
@@ -6,20 +6,21 @@ import traceback
 from pathlib import Path
 
 from absl import flags
+from ml_collections import ConfigDict
 
 from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, did_you_mean
 
 
-def config_files(root):
-    """The files ["configs/NAME.py"] of the clone at root that a run can have as its config."""
+def config_files(root: str | Path) -> list[str]:
+    """The runnable configs ["configs/NAME.py"] of the clone at root."""
     files = sorted(Path(root, "configs").glob("*.py"))
-    # Three hold what others share, and no get_config.
+    # Not those that only hold what others share.
     return [f"configs/{file.name}" for file in files if "def get_config(" in file.read_text()]
 
 
-def explain(error):
-    """What went wrong on the command line, in one sentence, from the flag parser's exception."""
+def explain(error: Exception) -> str:
+    """One sentence for an exception of the flag parser or of a config file."""
     message = str(error)
     frame = traceback.extract_tb(error.__traceback__)[-1]
     if "ml_collections" not in frame.filename and not isinstance(error, flags.Error):
@@ -40,7 +41,7 @@ def explain(error):
     return message.strip()
 
 
-def from_command_line(argv, flag):
+def from_command_line(argv: list[str], flag: flags.FlagHolder) -> ConfigDict:
     """Parses all flags; returns the config that `flag`, made by DEFINE_config_file, holds.
 
     Raises:
@@ -60,8 +61,8 @@ def from_command_line(argv, flag):
     return config
 
 
-def config_from_file(path, form):
-    """The ConfigDict that the config file of this path makes of a form, "" for none.
+def config_from_file(path: str | Path, form: str) -> ConfigDict:
+    """The ConfigDict of a config file in one of its forms, "" for none.
 
     Raises:
       UserError: the file makes no config.
@@ -72,12 +73,12 @@ def config_from_file(path, form):
     return get_config(*filter(None, [form]))
 
 
-def default_workdir(flag, config):
+def default_workdir(flag: str, config: ConfigDict) -> Path:
     """`runs/<name>[-<arg>][-<folder of own images>]-s<seed>`.
 
     Args:
       flag: the --config flag's value.
-      config: what it gave, with the other flags.
+      config: the config it names, with the other flags applied.
     """
     path, _, arg = flag.partition(":")
     pictures = Path(config.data.dir).expanduser().resolve().name

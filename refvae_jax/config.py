@@ -1,13 +1,15 @@
 """Configs on disk, and how two of them differ. The schema is in `config_rules.py`.
 
 write(config, path); read(path)  # the config.json of a workdir
-same_run(old, new)               # may `new` go on where `old` stopped?
+same_run(old, new, workdir)      # may `new` go on where `old` stopped?
 """
 
 import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
-import ml_collections
+from ml_collections import ConfigDict
 
 from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError
@@ -32,35 +34,47 @@ SUPERVISION_FIELDS = ("data.grouped_fraction", "data.group_chunk")
 
 NAMED = 4  # Differing fields that a message lists.
 
-# What may change too, but not without a word.
+# What may change too, with a warning.
 WARN_FIELDS = {
     "num_train_steps": "the schedule of the learning rate changes with it",
     "parallel.map": "what is computed over a batch changes with it, see training/devices.py",
 }
 
 
-def flatten(config):
+def flatten(config: ConfigDict) -> dict[str, Any]:
     """{"data.name": value, ...} of a ConfigDict, tuples as lists, as JSON keeps them."""
     flat = {}
     for name, value in config.items():
-        if isinstance(value, ml_collections.ConfigDict):
+        if isinstance(value, ConfigDict):
             flat |= {f"{name}.{inner}": v for inner, v in flatten(value).items()}
         else:
             flat[name] = list(value) if isinstance(value, tuple) else value
     return flat
 
 
-def read(path):
-    """The ConfigDict of a config.json."""
-    return ml_collections.ConfigDict(json.loads(Path(path).read_text()))
+def read(path: str | Path) -> ConfigDict:
+    """The ConfigDict of a config.json.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    try:
+        return ConfigDict(json.loads(Path(path).read_text()))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}): restore it, or remove it and use the config that the "
+            f"run was started with."
+        ) from error
 
 
-def write(config, path):
+def write(config: ConfigDict, path: str | Path) -> None:
     """Writes config.json whole or not at all."""
     write_json(config.to_dict(), path)
 
 
-def differences(old, new, exempt=FREE_FIELDS):
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], exempt: Collection[str] = FREE_FIELDS
+) -> list[str]:
     """[field] that two flat configs both have, but with other values; those of `exempt` aside.
 
     data.dir counts where it names the user's own images, whatever `exempt` says.
@@ -70,8 +84,8 @@ def differences(old, new, exempt=FREE_FIELDS):
     return [name for name in names if name not in {*exempt, "data.dir"}] + moved
 
 
-def same_run(old, new, workdir):
-    """Checks that a run of `old` may go on under `new`.
+def same_run(old_config: ConfigDict, new_config: ConfigDict, workdir: str | Path) -> str:
+    """Checks that a run of the old config may go on under the new one.
 
     Returns:
       A warning to print, or "".
@@ -79,7 +93,7 @@ def same_run(old, new, workdir):
     Raises:
       UserError: naming the first fields that differ.
     """
-    old, new = flatten(old), flatten(new)
+    old, new = flatten(old_config), flatten(new_config)
     exempt = FREE_FIELDS + SCORING_FIELDS
     names = differences(old, new, exempt) + sorted((old.keys() ^ new.keys()) - {*exempt})
     changes = [f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}" for name in names]
@@ -87,12 +101,12 @@ def same_run(old, new, workdir):
         more = f"; and {len(changes) - NAMED} more" if len(changes) > NAMED else ""
         raise UserError(
             f"{workdir} holds a run of another config ({'; '.join(changes[:NAMED])}{more}): "
-            f"take another --workdir, or the old values."
+            f"choose another --workdir, or the old values."
         )
     return "; ".join(f"{c}: {WARN_FIELDS[n]}" for n, c in zip(names, changes, strict=True))
 
 
-def other_folder(old, new):
+def other_folder(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two flat configs are of the user's own images in different folders.
 
     Of other sets data.dir only says where they lie; of these it is all that names them.

@@ -6,25 +6,29 @@ model.swap(images, images[::-1], "content")     # uint8 [N, H, W, C]
 """
 
 import copy
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
+from ml_collections import ConfigDict
 
 from refvae_jax.data.image_identity import check_same_images, image_record
 from refvae_jax.data.splits import Splits, open_splits
+from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS
-from refvae_jax.methods.base import DataInfo
+from refvae_jax.methods.base import DataInfo, Method
 from refvae_jax.training import checkpoint
 
-CHUNK = 256  # Images or codes a compiled call; the last one is padded, so one program serves all.
+CHUNK = 256  # Images or codes per compiled call; the last is padded, so one program serves all.
+
+Codes = dict[str, np.ndarray]  # {latent: [N, D]}
 
 
-def apply_batched(function, tree):
+def apply_batched(function: Callable[[Any], Any], tree: Any) -> Any:
     """function(tree) in pieces of CHUNK rows, padded by repeating the last; any count > 0."""
     tree = jax.tree.map(np.asarray, tree)
     count = len(jax.tree.leaves(tree)[0])
@@ -44,15 +48,17 @@ class Model:
       method: the Method, as pure functions of its variables.
     """
 
-    def __init__(self, method, variables, image_shape):
+    def __init__(
+        self, method: Method, variables: dict[str, Any], image_shape: Collection[int]
+    ) -> None:
         self.method = method
         self._variables = variables
         self.image_shape = tuple(image_shape)
 
-        def encode(variables, image):
+        def encode(variables: dict, image: jax.Array) -> dict[str, Gaussian]:
             return method.encode(variables, image.astype(jnp.float32) / 255)
 
-        def to_bytes(image):
+        def to_bytes(image: jax.Array) -> jax.Array:
             return (jnp.clip(image, 0, 1) * 255 + 0.5).astype(jnp.uint8)
 
         self._encode: Callable = jax.jit(encode)
@@ -67,13 +73,13 @@ class Model:
         }
         self.latent_names = tuple(self._sizes)
 
-    def with_variables(self, variables):
+    def with_variables(self, variables: dict[str, Any]) -> "Model":
         """The same model with other parameters; shares the compiled functions."""
         other = copy.copy(self)
         other._variables = variables
         return other
 
-    def _check(self, images):
+    def _check(self, images: Any) -> np.ndarray:
         images = np.asarray(images)
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != self.image_shape:
             raise UserError(
@@ -84,10 +90,10 @@ class Model:
             raise UserError("The model was given no images.")
         return images
 
-    def _check_latent(self, name):
+    def _check_latent(self, name: str) -> None:
         if len(self.latent_names) < 2:
             raise UserError(
-                f"This model has one latent, {self.latent_names[0]}: there is no other that an "
+                f"This model has one latent, {self.latent_names[0]}: there is no other one that an "
                 f"image could keep."
             )
         if name not in self.latent_names:
@@ -96,46 +102,47 @@ class Model:
                 f"not {name!r}."
             )
 
-    def _pairs(self, a, b):
+    def _pairs(self, a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
         a, b = self._check(a), self._check(b)
         if len(a) != len(b):
             raise UserError(
-                f"Images are taken in pairs, but there are {len(a)} and {len(b)}: give as many "
-                f"of one as of the other."
+                f"Images are used in pairs, but there are {len(a)} and {len(b)}: pass as many."
             )
         return a, b
 
-    def encode(self, images):
+    def encode(self, images: np.ndarray) -> dict[str, Gaussian]:
         """{latent: Gaussian of [N, D]} of the images."""
         return apply_batched(lambda x: self._encode(self._variables, x), self._check(images))
 
-    def means(self, images):
+    def means(self, images: np.ndarray) -> Codes:
         """{latent: [N, D]}, the posterior means."""
         return {name: q.mean for name, q in self.encode(images).items()}
 
-    def decode(self, codes):
+    def decode(self, codes: Codes) -> np.ndarray:
         """Images of {latent: [N, D]}."""
         codes = {name: np.asarray(codes[name], np.float32) for name in self.latent_names}
         return apply_batched(lambda c: self._decode(self._variables, c), codes)
 
-    def reconstruct(self, images):
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """The decoded posterior means."""
         return self.decode(self.means(images))
 
-    def swap(self, a, b, latent):
+    def swap(self, a: np.ndarray, b: np.ndarray, latent: str) -> np.ndarray:
         """Images `a` with that latent taken from `b`, image by image."""
         self._check_latent(latent)
         a, b = self._pairs(a, b)
         return self.decode(self.means(a) | {latent: self.means(b)[latent]})
 
-    def resample(self, images, latent, n, seed):
+    def resample(self, images: np.ndarray, latent: str, n: int, seed: int) -> np.ndarray:
         """Each image n times with that latent drawn from its prior: [N, n, H, W, C]."""
         self._check_latent(latent)
         repeated = {name: np.repeat(z, n, axis=0) for name, z in self.means(images).items()}
         repeated[latent] = self.prior_codes(len(repeated[latent]), seed)[latent]
         return self.decode(repeated).reshape(len(images), n, *self.image_shape)
 
-    def interpolate(self, a, b, n, latents=None):
+    def interpolate(
+        self, a: np.ndarray, b: np.ndarray, n: int, latents: Collection[str] | None = None
+    ) -> np.ndarray:
         """From each `a` to its `b` in n steps on the straight line of their means: [N, n, H, W, C].
 
         Only the named latents move, all by default; the others stay those of `a`.
@@ -153,17 +160,17 @@ class Model:
             codes[name] = path.reshape(-1, self._sizes[name])
         return self.decode(codes).reshape(len(a), n, *self.image_shape)
 
-    def prior_codes(self, n, seed):
+    def prior_codes(self, n: int, seed: int) -> Codes:
         """n codes from the prior, {latent: [n, D]}."""
         return jax.device_get(self._prior(self._variables, jax.random.key(seed), n))
 
-    def sample(self, n, seed):
+    def sample(self, n: int, seed: int) -> np.ndarray:
         """n images from the prior."""
         return np.asarray(self._sample(self._variables, jax.random.key(seed), n))
 
 
-def posterior_sample(q, seed, name):
-    """One sample of a numpy Gaussian, [N, D]; other noise for every seed and name."""
+def posterior_sample(q: Gaussian, seed: int, name: str) -> np.ndarray:
+    """One sample of a numpy Gaussian, [N, D]; the noise differs for every seed and name."""
     eps = np.random.default_rng([seed, *name.encode()]).standard_normal(q.mean.shape, np.float32)
     return q.mean + eps * np.exp(0.5 * q.logvar)
 
@@ -176,31 +183,42 @@ class Trained(NamedTuple):
     splits: Splits
 
 
-def method_of(record):
-    """The Method of a checkpoint's record."""
-    config = ml_collections.ConfigDict(record["config"])
+def model_of(variables: dict[str, Any], record: dict[str, Any]) -> Model:
+    """The Model of what `checkpoint.load` reads.
+
+    Raises:
+      UserError: the checkpoint is of a version whose discriminators had another form.
+    """
+    config = ConfigDict(record["config"])
+    if "critic" in variables["params"]:
+        raise UserError(
+            f"This {config.method.name} checkpoint was written by version 0.1, whose "
+            f"discriminators this version cannot read: train again."
+        )
     info = DataInfo(tuple(record["image_shape"]), record["num_train_images"])
-    return METHODS[config.method.name](config, info)
+    return Model(METHODS[config.method.name](config, info), variables, record["image_shape"])
 
 
-def load(workdir, step="best"):
+def load(workdir: str | Path, step: str | int = "best") -> Model:
     """The Model of a run, on any devices; `step` is "best", "last" or a number.
 
     Raises:
-      UserError: there is no such checkpoint.
+      UserError: there is no such checkpoint, or version 0.1 wrote it with a discriminator.
     """
     variables, record, _ = checkpoint.load(workdir, step)
-    return Model(method_of(record), variables, record["image_shape"])
+    return model_of(variables, record)
 
 
-def open_trained(config, workdir, step="best", splits=None):
+def open_trained(
+    config: ConfigDict, workdir: str | Path, step: str | int = "best", splits: Splits | None = None
+) -> Trained:
     """Reads a checkpoint and opens the images that it was trained on.
 
     Args:
       config: of the run; says where the data are.
       workdir: the run's folder.
       step: "best", "last" or a number.
-      splits: the config's Splits, where they are open already.
+      splits: the config's Splits, if they are open already.
 
     Returns:
       Trained.
@@ -208,7 +226,8 @@ def open_trained(config, workdir, step="best", splits=None):
     Raises:
       UserError: there is no such checkpoint, or the images are not those of its training.
     """
-    variables, record, step = checkpoint.load(workdir, step)
+    variables, record, found = checkpoint.load(workdir, step)
+    model = model_of(variables, record)
     splits = open_splits(config) if splits is None else splits
     check_same_images(record, image_record(splits.train, splits.reference))
-    return Trained(Model(method_of(record), variables, record["image_shape"]), step, splits)
+    return Trained(model, found, splits)

@@ -40,11 +40,19 @@ def own_caches(tmp_path_factory):
     os.environ.update(before)
 
 
+@pytest.fixture(autouse=True)
+def printed_log():
+    """The package's log as lines on stdout, as the commands print it."""
+    from refvae_jax import console
+
+    console.install()
+
+
 @pytest.fixture
 def quick_compile():
     """Halves the time of compiling, for tests that run a program once or twice.
 
-    It is XLA's program as ever, but LLVM does not optimise the machine code.
+    XLA's program is the same, but LLVM does not optimise the machine code.
     """
     import jax
 

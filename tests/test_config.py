@@ -5,7 +5,7 @@ import re
 import pytest
 
 from configs import default, quickstart
-from refvae_jax import command_line
+from refvae_jax import command_line, config_rules
 from refvae_jax import config as configs
 from refvae_jax.errors import UserError
 
@@ -27,15 +27,15 @@ from refvae_jax.errors import UserError
         ("optimizer.learning_rate", float("inf"), "a number greater than 0"),
         ("seed", -1, "from 0 to below 2**32"),
         ("keep_every_steps", -3, "a number from 0 on"),
-        ("network.encoder_widths", (8, 0), "a number greater than 0"),
+        ("network.encoder_widths", (8, 0), "whole numbers greater than 0"),
         ("method.delta", 0.0, "a number greater than 0"),
     ],
 )
 def test_check_refuses_in_one_sentence(config, field, value, words):
-    configs.check(config)
+    config_rules.check(config)
     config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=field.replace(".", r"\.")) as error:
-        configs.check(config)
+        config_rules.check(config)
     assert words in str(error.value)
 
 

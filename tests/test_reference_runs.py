@@ -19,7 +19,10 @@ def runs(tmp_path_factory):
     folders = {}
     for name in ("srbvae", "vae"):
         folders[name] = tmp_path_factory.mktemp(name)
-        run(importlib.import_module(f"configs.mnist_{name}").get_config("smoke"), folders[name])
+        run(
+            importlib.import_module(f"configs.reference_mnist_{name}").get_config("smoke"),
+            folders[name],
+        )
     return folders
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from refvae_jax import run
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, explain_disk_errors
 
 QUICK = "--config=configs/quickstart.py:smoke"
 
@@ -71,7 +71,7 @@ def test_batch_that_does_not_divide_among_the_devices(launch, tmp_path):
 def test_workdir_in_use_is_refused(tmp_path):
     code = (
         "import sys; from pathlib import Path; from refvae_jax import run\n"
-        "with run.locked(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+        "with run.only_run(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
@@ -80,51 +80,94 @@ def test_workdir_in_use_is_refused(tmp_path):
         text=True,
     )
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match="Another run is using"), run.locked(tmp_path):
+    with pytest.raises(UserError, match="Another run is using"), run.only_run(tmp_path):
         pass
     holder.kill()  # However it ends, the lock goes with it.
     holder.wait()
-    with run.locked(tmp_path):
+    with run.only_run(tmp_path):
         pass
 
 
-def test_workdir_below_a_file_or_read_only_is_explained(config, tmp_path):
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_a_place_where_no_workdir_can_be_is_one_sentence(launch, mode):
+    result = launch(QUICK, "--workdir=/proc/nowhere", f"--mode={mode}")
+    assert result.returncode == 2, result.stderr
+    assert "/proc/nowhere" in result.stderr and "Traceback" not in result.stderr
+    assert result.stderr.strip().splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize("mode", run.MODES)
+def test_a_workdir_that_is_or_lies_below_a_file(config, tmp_path, mode):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="Cannot write to"):
-        run.run(config, tmp_path / "file" / "run")
+    with pytest.raises(UserError, match="is a file: name a folder"):
+        run.run(config, tmp_path / "file", mode)
+    with pytest.raises(UserError, match=r"Cannot use .*Not a directory|There is no run in"):
+        run.run(config, tmp_path / "file" / "run", mode)
 
 
-@pytest.mark.parametrize("code", run.DISK_ERRORS)
+def test_a_cache_that_cannot_be_made(config, tmp_path):
+    config.data.cache_dir = "/proc/nowhere"
+    with pytest.raises(UserError, match=r"Cannot use /proc/nowhere.*--config\.data\.cache_dir"):
+        run.run(config, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", "\x00\xff"])
+def test_a_damaged_config_is_named(config, workdir, content):
+    (workdir / "config.json").write_text(content, encoding="latin-1")
+    with pytest.raises(UserError, match=r"config\.json is damaged"):
+        run.run(config, workdir, "eval")
+
+
+def test_a_config_that_cannot_be_read(config, workdir):
+    (workdir / "config.json").unlink()
+    (workdir / "config.json").mkdir()
+    with pytest.raises(UserError, match=r"Cannot use .*config\.json: Is a directory"):
+        run.run(config, workdir, "eval")
+
+
+@pytest.mark.parametrize("mode", run.MODES)
+def test_a_lock_that_cannot_be_opened(config, tmp_path, mode, monkeypatch):
+    """As in a folder that is read-only, which does not keep the superuser from writing."""
+
+    def read_only(path, when_taken):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(run, "locked", read_only)
+    with pytest.raises(UserError, match=r"Cannot lock .*Read-only.*make it writable, or name a"):
+        run.run(config, tmp_path, mode)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.ENOTDIR, errno.ENOENT])
 def test_every_disk_error_becomes_a_sentence(tmp_path, code):
-    words = pytest.raises(UserError, match="already saved are untouched")
-    with words, run.disk_errors_explained(tmp_path):
+    words = pytest.raises(UserError, match="saved checkpoints are untouched")
+    with words, explain_disk_errors(tmp_path):
         raise OSError(code, os.strerror(code), "some/file")
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EFBIG, errno.EROFS])
 def test_a_librarys_words_for_a_full_disk_too(tmp_path, code):
-    with pytest.raises(UserError, match=os.strerror(code)), run.disk_errors_explained(tmp_path):
+    with pytest.raises(UserError, match=os.strerror(code)), explain_disk_errors(tmp_path):
         raise ValueError(f"RESOURCE_EXHAUSTED: write failed: {os.strerror(code)}")
 
 
 def test_other_errors_keep_their_traceback(tmp_path):
-    with pytest.raises(ZeroDivisionError), run.disk_errors_explained(tmp_path):
+    with pytest.raises(ZeroDivisionError), explain_disk_errors(tmp_path):
         raise ZeroDivisionError
-    with pytest.raises(OSError, match="Interrupted"), run.disk_errors_explained(tmp_path):
+    with pytest.raises(OSError, match="Interrupted"), explain_disk_errors(tmp_path):
         raise OSError(errno.EINTR, "Interrupted")
 
 
 DISK_FULL = """
 import resource, signal, sys
 import jax.numpy as jnp, optax
-from refvae_jax import checkpoint, run, state
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, explain_disk_errors
+from refvae_jax.training import checkpoint, state
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 params = {"model": jnp.linspace(0, 1, 100_000) ** 0.3}
 now = state.create({"params": params, "mutable": {"model": {}}}, {"model": optax.sgd(1.0)})
 try:
-    with run.disk_errors_explained(sys.argv[1]):
+    with explain_disk_errors(sys.argv[1]):
         checkpoints = checkpoint.Checkpoints(sys.argv[1], 5, 0)
         checkpoints.save(now._replace(step=jnp.array(1)), {}, None)
         checkpoints._manager.wait_until_finished()
@@ -146,36 +189,6 @@ def test_disk_full_in_a_save_keeps_what_was_saved(tmp_path):
         text=True,
         timeout=120,
     )
-    assert "Cannot write to" in result.stdout and "File too large" in result.stdout, result.stderr
+    assert "Cannot use" in result.stdout and "File too large" in result.stdout, result.stderr
     assert "Exception in thread" not in result.stderr
     assert checkpoint.load(tmp_path)[2] == 1
-
-
-def test_distributed_arguments():
-    assert run.distributed_arguments({}) is None
-    assert run.distributed_arguments({"SLURM_NTASKS": "1"}) is None
-    assert run.distributed_arguments({"SLURM_NTASKS": "8"}) == {}
-    assert run.distributed_arguments({"TPU_WORKER_HOSTNAMES": "a,b"}) == {}
-    assert run.distributed_arguments({"TPU_WORKER_HOSTNAMES": "a"}) is None
-    on_tpu = {"TPU_ML_PLATFORM": "JAX"}  # JAX has found chips: the cloud knows the hosts.
-    assert run.distributed_arguments(on_tpu) == {}
-    assert run.distributed_arguments(on_tpu | {"TPU_PROCESS_ADDRESSES": "local"}) is None
-    assert run.distributed_arguments(on_tpu | {"JAX_PLATFORMS": "cpu"}) is None
-    assert run.distributed_arguments(on_tpu | {"TPU_SKIP_MDS_QUERY": "1"}) is None
-    by_hand = {
-        "JAX_COORDINATOR_ADDRESS": "host:1234",
-        "JAX_NUM_PROCESSES": "2",
-        "JAX_PROCESS_ID": "1",
-    }
-    expected = {"coordinator_address": "host:1234", "num_processes": 2, "process_id": 1}
-    assert run.distributed_arguments(by_hand) == expected
-    with pytest.raises(UserError, match="JAX_NUM_PROCESSES"):
-        run.distributed_arguments({"JAX_COORDINATOR_ADDRESS": "host:1234"})
-    with pytest.raises(UserError, match="JAX_PROCESS_ID is 2"):
-        run.distributed_arguments(by_hand | {"JAX_PROCESS_ID": "2"})
-
-
-def test_a_slurm_job_without_srun(launch, tmp_path):
-    result = launch(QUICK, f"--workdir={tmp_path}", env={"SLURM_NTASKS": "4", "SLURM_JOB_ID": "5"})
-    assert result.returncode == 2, result.stderr
-    assert "start python with srun" in result.stderr and "Traceback" not in result.stderr

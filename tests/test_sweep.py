@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from refvae_jax import sweep
-from refvae_jax.sweep import Run
+from refvae_jax import sweep, sweep_file
+from refvae_jax.sweep_file import SweepEntry
 
 # Fails at seed 666. Waits at seed 7 until it is told to stop, then saves step 5. Else it trains
 # from what it finds to the end, and scores.
@@ -68,10 +68,7 @@ class Bench:
         self.out.mkdir()
 
     def write(self, *runs):
-        self.file.write_text(
-            "from refvae_jax.sweep import Run\n"
-            f"def get_runs():\n    return {[Run(*run) for run in runs]!r}\n"
-        )
+        self.file.write_text(f"def get_runs():\n    return {list(runs)!r}\n")
 
     def start(self, *options):
         return sweep.main([str(self.file), f"--out={self.out}", *options])
@@ -90,8 +87,10 @@ def bench(tmp_path, monkeypatch):
     launcher.write_text(LAUNCHER)
     (tmp_path / "c.py").write_text(CONFIG)
     monkeypatch.setattr(sweep, "LAUNCH", launcher)
-    monkeypatch.setattr(sweep, "ROOT", tmp_path)
-    monkeypatch.setattr(sweep.configs, "check", lambda config: None)  # Of the whole schema.
+    monkeypatch.setattr(sweep_file, "ROOT", tmp_path)
+    monkeypatch.setattr(
+        sweep_file.config_rules, "check", lambda config: None
+    )  # Of the whole schema.
     bench = Bench(tmp_path)
     bench.write(*(("c.py", f"{m}-s{s}", {"seed": s}) for s in (0, 1) for m in ("svae", "vae")))
     return bench
@@ -109,7 +108,7 @@ def test_all_in_order_then_the_table_and_nothing_again(bench, capfd):
 
 
 def test_command_line(bench):
-    run = Run("configs/a.py:cpu", "a", {"seed": 3, "method.beta": 4.0, "widths": (8, 16)})
+    run = SweepEntry("configs/a.py:cpu", "a", {"seed": 3, "method.beta": 4.0, "widths": (8, 16)})
     assert sweep.command(run, bench.out / "a") == [
         sys.executable,
         str(sweep.LAUNCH),
@@ -139,22 +138,26 @@ def test_finished_means_this_run(bench):
     workdir = bench.out / "vae-s0"
 
     def finished(**overrides):
-        return sweep.is_finished(sweep.config_of(Run("c.py", "vae-s0", overrides)), workdir)
+        return sweep.is_finished(
+            sweep_file.config_of(SweepEntry("c.py", "vae-s0", overrides)), workdir
+        )
 
     assert finished() and finished(seed=0, beta=4, widths=(8, 16))
     assert not finished(seed=1)
     assert not finished(num_train_steps=20)
     assert not finished(widths=(8,))
-    assert not sweep.is_finished(sweep.config_of(Run("c.py", "other", {})), bench.out / "other")
+    assert not sweep.is_finished(
+        sweep_file.config_of(SweepEntry("c.py", "other", {})), bench.out / "other"
+    )
 
 
 def test_a_run_whose_config_was_edited_is_not_finished(bench):
     assert bench.start("--only=vae-s0") == 0
-    run, config = Run("c.py", "vae-s0", {"seed": 0}), bench.file.with_name("c.py")
+    run, config = SweepEntry("c.py", "vae-s0", {"seed": 0}), bench.file.with_name("c.py")
 
     def finished(text):
         config.write_text(text)
-        return sweep.is_finished(sweep.config_of(run), bench.out / "vae-s0")
+        return sweep.is_finished(sweep_file.config_of(run), bench.out / "vae-s0")
 
     assert not finished(CONFIG.replace("4.0", "3.0"))
     assert finished(CONFIG.replace('"beta"', '"new": 1, "beta"'))  # A field the run is older than.
@@ -171,7 +174,7 @@ def test_a_config_that_is_edited_meanwhile_fails_no_run(bench):
 
 
 @pytest.mark.parametrize(
-    ("run", "words"),
+    ("entry", "words"),
     [
         (("d.py", "last", {}), "Run last: there is no d.py."),
         (("toy.py", "last", {}), "Run last: toy.py defines no get_config()"),
@@ -179,8 +182,8 @@ def test_a_config_that_is_edited_meanwhile_fails_no_run(bench):
         (("c.py", "last", {"seed": "x"}), "Could not override field 'seed'"),
     ],
 )
-def test_a_run_of_no_config_is_told_before_the_first_is_trained(bench, capfd, run, words):
-    bench.write(("c.py", "vae-s0", {"seed": 0}), run)
+def test_a_run_of_no_config_is_told_before_the_first_is_trained(bench, capfd, entry, words):
+    bench.write(("c.py", "vae-s0", {"seed": 0}), entry)
     assert bench.start() == 2
     assert words in capfd.readouterr().err
     assert bench.calls() == []
@@ -196,12 +199,17 @@ def test_a_value_that_cannot_be_meant_is_told_before_the_first_is_trained(tmp_pa
     assert "Run last: config.method.name is 'vaee'" in capfd.readouterr().err
 
 
-def test_a_sweep_may_be_started_anywhere(tmp_path):
-    path = sweep.ROOT / "configs" / "sweeps" / "reference_mnist_cpu.py"
-    command = [sys.executable, "-m", "refvae_jax.sweep", str(path), "--dry-run", "--out=out"]
+def test_a_sweep_may_be_started_anywhere_and_starts_no_backend(tmp_path):
+    """On a TPU only one process may have the backend: that of the run."""
+    path = sweep_file.ROOT / "configs" / "sweeps" / "reference_mnist_cpu.py"
+    program = (
+        "import sys; from refvae_jax import __main__; from jax._src import xla_bridge\n"
+        "assert __main__.main(sys.argv[1:]) == 0 and not xla_bridge.backends_are_initialized()"
+    )
+    command = [sys.executable, "-c", program, "sweep", str(path), "--dry-run", "--out=out"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == len(sweep.load(path))
+    assert len(done.stdout.splitlines()) == len(sweep_file.load(path))
 
 
 def test_a_failure_does_not_stop_the_others(bench, capfd):
@@ -323,7 +331,7 @@ def test_a_missing_sweep_file_is_told_with_the_nearest(capfd):
 
 
 def test_reference_mnist_cpu_is_every_method_equally_long_first_seeds_first():
-    runs = sweep.load("configs/sweeps/reference_mnist_cpu.py")
+    runs = sweep_file.load("configs/sweeps/reference_mnist_cpu.py")
     half = len(runs) // 2
     assert [run.overrides["seed"] for run in runs] == [0] * half + [1] * half
     assert len({run.overrides["num_train_steps"] for run in runs}) == 1

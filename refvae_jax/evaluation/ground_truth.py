@@ -43,7 +43,7 @@ def expected_latents(supervision: str, splits: Splits) -> dict[str, str]:
             return name == "label" or not np.any(np.diff(values[name][order])[same])
 
         found = {name: "content" if shared(name) else "style" for name in values}
-    elif reference is not None:
+    elif supervision == "reference" and reference is not None:
         known = dict(
             zip(reference.factors.continuous_names, reference.factors.continuous.T, strict=True)
         )

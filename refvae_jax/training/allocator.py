@@ -2,7 +2,7 @@
 
 XLA:CPU allocates the temporary buffers of a step (160 MB for the narrow MNIST networks) anew each
 time. glibc maps blocks of that size and unmaps them when they are freed, so that the kernel hands
-out and clears 40,000 pages a step: up to a fifth of the CPU time of a training step.
+out and clears 40,000 pages per step: up to a fifth of the CPU time of a training step.
 
 Keeping them costs room for several such buffers, since small blocks settle in the gap that the last
 one left: 2.8 to 3.9 GB instead of 1.3 at the peak of configs/mnist_gmvae.py. Where a step's buffers
@@ -10,7 +10,11 @@ are large, its convolutions take so long that the pages hardly matter, but the r
 """
 
 import ctypes
+import importlib.metadata
+import importlib.util
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 # From glibc's malloc.h; the last is the number of arenas, of which only the first keeps its memory.
 M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
@@ -20,8 +24,29 @@ DEFAULT_MMAP_MAX = 65_536
 # less CPU time, and the peak is 3.8 to 6.4 GB instead of 2.3 (jax 0.12.0.1, a shared machine).
 LARGE_TEMPORARIES = 10**9
 
+ACCELERATORS = ("nvidia[0-9]*", "accel*", "vfio/[0-9]*", "kfd")  # Files of /dev.
 
-def _mallopt(settings):
+
+def only_cpu(platforms: str | None, devices: Path = Path("/dev")) -> bool:
+    """Whether JAX will compile for the CPU, decided without starting its backend.
+
+    Args:
+      platforms: `jax.config.jax_platforms`, which decides if it is set. If not, an accelerator
+        needs a device file, and a plugin of JAX or the TPU library.
+      devices: folder of the device files; injected by tests.
+    """
+    if platforms:
+        return platforms.split(",")[0] == "cpu"
+    return not has_plugin() or not any(next(devices.glob(name), None) for name in ACCELERATORS)
+
+
+def has_plugin() -> bool:
+    """Whether anything is installed by which JAX reaches an accelerator."""
+    modules = map(importlib.util.find_spec, ("jax_plugins", "libtpu"))
+    return any(modules) or bool(importlib.metadata.entry_points(group="jax_plugins"))
+
+
+def _mallopt(settings: Mapping[int, int]) -> bool:
     """Sets {parameter: value} of glibc's malloc; whether it took all, False elsewhere."""
     if not sys.platform.startswith("linux"):
         return False
@@ -32,7 +57,7 @@ def _mallopt(settings):
     return all(taken)
 
 
-def keep_memory():
+def keep_memory() -> bool:
     """Lets freed blocks stay with the process, where the C library is glibc; else does nothing.
 
     Call it before threads allocate.
@@ -43,7 +68,7 @@ def keep_memory():
     return _mallopt({M_ARENA_MAX: 1, M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1})
 
 
-def return_large(temporary_bytes):
+def return_large(temporary_bytes: int) -> bool:
     """Undoes `keep_memory` for large blocks, if a step's temporary buffers are large.
 
     Args:

@@ -9,29 +9,31 @@ A checkpoint is the folder `checkpoints/<step>` with the items
 
 and MANIFEST.json, the SHA-256 of each file, written before Orbax renames the folder into place.
 Orbax itself notices few flipped bits, so the digests are checked before anything is read; a
-folder that fails is moved to `damaged/`, with a warning, and the one before it is used.
+folder that fails is moved to `damaged/`, with a warning, and the previous checkpoint is used.
 """
 
 import contextlib
 import hashlib
 import json
 import shutil
-import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 
+from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError
 from refvae_jax.training.state import TrainState, variables_of
 
 MANIFEST = "MANIFEST.json"
-FOLDER = "checkpoints"
+CHECKPOINT_DIR = "checkpoints"
 
 
-def _digest(path):
+def _digest(path: Path) -> str:
     """SHA-256 of a file; of Orbax's own metadata, without the time that the rename adds to it."""
     if path.name == "_CHECKPOINT_METADATA":
         content = json.loads(path.read_text())
@@ -41,14 +43,14 @@ def _digest(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _digests(folder):
+def _digests(folder: Path) -> dict[str, str]:
     """{relative path: digest} of every file below the folder but the manifest itself."""
     later = (folder / MANIFEST, folder / "commit_success.txt")  # Not there yet at that time.
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in later)
     return {str(path.relative_to(folder)): _digest(path) for path in files}
 
 
-def damage(folder):
+def damage(folder: Path) -> str:
     """What is wrong with a checkpoint folder, as a phrase; "" if every file is as written."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
@@ -59,28 +61,28 @@ def damage(folder):
     return f"{wrong[0]} is not as it was written" if wrong else ""
 
 
-def steps(workdir):
+def steps(workdir: str | Path) -> list[int]:
     """The steps of the committed checkpoints, ascending."""
-    folder = Path(workdir) / FOLDER
+    folder = Path(workdir) / CHECKPOINT_DIR
     return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
 
 
-def _warn(step, problem):
-    print(f"warning: checkpoint {step} is damaged: {problem}.", file=sys.stderr)
+def _warn(step: int, problem: str) -> None:
+    LOGGER.warning(f"checkpoint {step} is damaged: {problem}.")
 
 
-def set_damaged_aside(workdir):
+def set_damaged_aside(workdir: str | Path) -> None:
     """Moves damaged and half-written checkpoints to `damaged/`, with a warning each."""
     workdir = Path(workdir)
     aside = workdir / "damaged"
     for step in steps(workdir):
-        folder = workdir / FOLDER / str(step)
+        folder = workdir / CHECKPOINT_DIR / str(step)
         if problem := damage(folder):
             _warn(step, f"{problem}; moved to {aside}")
             aside.mkdir(exist_ok=True)
             shutil.rmtree(aside / folder.name, ignore_errors=True)
             folder.rename(aside / folder.name)
-    for half in (workdir / FOLDER).glob("*orbax-checkpoint-tmp*"):
+    for half in (workdir / CHECKPOINT_DIR).glob("*orbax-checkpoint-tmp*"):
         shutil.rmtree(half)  # A save that a kill cut short: never committed.
 
 
@@ -93,8 +95,8 @@ class Checkpoints:
       keep_every_steps: also keep those at multiples of this; 0 for none.
     """
 
-    def __init__(self, workdir, keep_last, keep_every_steps):
-        self._folder = Path(workdir).resolve() / FOLDER
+    def __init__(self, workdir: str | Path, keep_last: int, keep_every_steps: int) -> None:
+        self._folder = Path(workdir).resolve() / CHECKPOINT_DIR
         policies = [
             policy.LatestN(keep_last),
             # Orbax sorts ascending and keeps the last.
@@ -115,18 +117,23 @@ class Checkpoints:
         )
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
-    def _write_manifest(self):
+    def _write_manifest(self) -> None:
         # Called when all files of a save are written and the folder is not yet renamed into
         # place: the rename then commits the data and their digests together.
         if jax.process_index() == 0:
             (folder,) = self._folder.glob("*orbax-checkpoint-tmp*")
             (folder / MANIFEST).write_text(json.dumps(_digests(folder)))
 
-    def save(self, state, record, metrics=None):
+    def save(
+        self,
+        state: TrainState,
+        record: dict[str, Any],
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
         """Starts writing the state; it is on disk after the next `save`, or `close`.
 
         Args:
-          state: TrainState, replicated.
+          state: replicated over the devices.
           record: a JSON-ready dict, see the module's docstring.
           metrics: {"recon": float} where this step was validated.
         """
@@ -141,12 +148,12 @@ class Checkpoints:
         )
         self._manager.save(step, args=items, metrics=metrics)
 
-    def latest_step(self):
+    def latest_step(self) -> int | None:
         """The newest step on disk, or None; waits for a save that is under way."""
         self._manager.wait_until_finished()
         return self._manager.latest_step()
 
-    def restore(self, template):
+    def restore(self, template: TrainState) -> TrainState | None:
         """The newest state, on the devices of the template, or None where there is none."""
         step = self._manager.latest_step()
         if step is None:
@@ -159,7 +166,7 @@ class Checkpoints:
         got = self._manager.restore(step, args=items)
         return TrainState(**got["rest"], **got["variables"])
 
-    def close(self):
+    def close(self) -> None:
         """Waits until the last save is on disk; raises what went wrong with it."""
         try:
             self._manager.wait_until_finished()
@@ -167,24 +174,26 @@ class Checkpoints:
             self._manager.close()
 
 
-def validation_errors(workdir):
+def validation_errors(workdir: str | Path) -> dict[int, float]:
     """{step: validation error} of the checkpoints that were validated."""
     found = {}
     for step in steps(workdir):
-        path = Path(workdir) / FOLDER / str(step) / "metrics" / "metrics"
+        path = Path(workdir) / CHECKPOINT_DIR / str(step) / "metrics" / "metrics"
         # Not validated, or damaged: then the digests will say so when it is read as a whole.
         with contextlib.suppress(OSError, ValueError, KeyError):
             found[step] = float(json.loads(path.read_text())["recon"])
     return found
 
 
-def read_record(workdir, step):
+def read_record(workdir: str | Path, step: int) -> dict[str, Any]:
     """What was saved beside the parameters of a checkpoint: its config and the images' shape."""
-    folder = Path(workdir) / FOLDER / str(step)
+    folder = Path(workdir) / CHECKPOINT_DIR / str(step)
     return json.loads((folder / "record" / "metadata").read_text())
 
 
-def load(workdir, step="best"):
+def load(
+    workdir: str | Path, step: str | int = "best"
+) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Reads a checkpoint for inference, as numpy, whatever devices wrote it.
 
     Args:
@@ -201,11 +210,11 @@ def load(workdir, step="best"):
     present = steps(workdir)
     if step == "best":
         errors = validation_errors(workdir)
-        order = sorted(errors, key=errors.get) or present[::-1]
+        order = sorted(errors, key=errors.__getitem__) or present[::-1]
     else:
         order = present[::-1] if step == "last" else [s for s in present if str(s) == str(step)]
     for candidate in order:
-        folder = workdir / FOLDER / str(candidate)
+        folder = workdir / CHECKPOINT_DIR / str(candidate)
         if problem := damage(folder):
             _warn(candidate, problem)
             continue
@@ -226,8 +235,8 @@ def load(workdir, step="best"):
         return variables, read_record(workdir, candidate), candidate
     if not workdir.exists():
         raise UserError(
-            f"There is no run in {workdir}, for there is no such folder: name the folder of a run, "
-            f"or train there first, with --mode=train."
+            f"There is no run in {workdir}: there is no such folder. Name the folder of a run, or "
+            f"train there first, with --mode=train."
         )
     have = f"it has {', '.join(map(str, present))}" if present else "it has none"
     raise UserError(

@@ -5,7 +5,7 @@ Two ways, `config.parallel.map`:
 - "jit" (default): the step is written for the global batch and the compiler splits it. The result
   does not depend on the number of devices, to rounding: batch norm, group posteriors and noise are
   those of the whole batch.
-- "pmap": one replica a device. Gradients, running batch statistics and scalars are averaged;
+- "pmap": one replica per device. Gradients, running batch statistics and scalars are averaged;
   what is computed over a batch (batch norm, group posteriors, repulsion) is so per replica, and
   each replica draws its own noise. Cheaper in communication, another objective where groups are
   small.
@@ -13,18 +13,21 @@ Two ways, `config.parallel.map`:
 In both the state is one replicated global array, donated to the step.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from refvae_jax.errors import UserError
+from refvae_jax.methods.base import Method
 from refvae_jax.training.step import make_update
 
 AXIS = "batch"
 MAPS = ("jit", "pmap")
 
 
-def make_mesh():
+def make_mesh() -> Mesh:
     """A one-axis mesh of all devices of all processes."""
     # By process, not as jax.make_mesh follows a TPU's topology: process p has the p-th part of each
     # batch, so in any other order the images, and with them their noise, would change places.
@@ -33,13 +36,13 @@ def make_mesh():
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def replicated(mesh):
+def replicated(mesh: Mesh) -> NamedSharding:
     """The sharding of the state: whole on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def check_batch_size(batch_size, num_devices):
-    """Raises UserError where the batch does not divide among the devices."""
+def check_divides(batch_size: int, num_devices: int) -> None:
+    """Raises UserError if the batch does not divide among the devices."""
     if batch_size % num_devices:
         near = max(batch_size - batch_size % num_devices, num_devices)
         raise UserError(
@@ -48,10 +51,13 @@ def check_batch_size(batch_size, num_devices):
         )
 
 
-def map_update(method, optimizers, seed, mesh, how):
-    """The compiled step(state, batch) -> (state, scalars).
+def map_update(method: Method, optimizers: dict[str, Any], seed: int, mesh: Mesh, how: str) -> Any:
+    """The jitted step(state, batch) -> (state, scalars).
 
-    `how` is one of MAPS.
+    Args:
+      method, optimizers, seed: of `step.make_update`.
+      mesh: of the devices.
+      how: one of MAPS.
     """
     whole, parts = PartitionSpec(), PartitionSpec(AXIS)
     axis = AXIS if how == "pmap" else None
@@ -68,7 +74,7 @@ def map_update(method, optimizers, seed, mesh, how):
     )
 
 
-def put_batch(batch, mesh):
+def put_batch(batch: Any, mesh: Mesh) -> Any:
     """Puts this process's part of a batch, [B / processes, ...] each, on its devices."""
     split = NamedSharding(mesh, PartitionSpec(AXIS))
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split, x), batch)

@@ -1,164 +1,34 @@
-"""Training: resuming, and the one step loop."""
+"""Training, read from top to bottom: `train` prepares, `start` resumes, `loop` steps."""
 
 import contextlib
 import functools
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from refvae_jax import config as configs
 from refvae_jax.console import LOGGER, Progress, progress_line
 from refvae_jax.data.batches import example_batch, training_batches
 from refvae_jax.data.image_identity import check_same_images
+from refvae_jax.data.splits import Splits
 from refvae_jax.errors import UserError
-from refvae_jax.training import checkpoint, devices, processes, state
+from refvae_jax.training import checkpoint, devices, processes
+from refvae_jax.training.checkpoint import Checkpoints
 from refvae_jax.training.journal import Journal
 from refvae_jax.training.saturation import SaturationWatch
-from refvae_jax.training.setup import compile_step, initial_state, prepare
+from refvae_jax.training.setup import Prepared, compile_step, initial_state, prepare
+from refvae_jax.training.state import TrainState, variables_of
 from refvae_jax.training.validation import make_validate
 
 
-@contextlib.contextmanager
-def stop_on_sigterm():
-    """Gives an Event that SIGTERM sets, so that the loop can save before it ends."""
-    asked = threading.Event()
-    previous = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _agreed(asked, may_ask_others):
-    """Whether to stop now: processes must agree on the step, so they only look at log steps."""
-    if jax.process_count() == 1:
-        return asked.is_set()
-    return may_ask_others and processes.any_process(asked.is_set())
-
-
-def _check_finite(nonfinite_step, checkpoints):
-    if nonfinite_step >= 0:
-        saved = checkpoints.latest_step()
-        kept = f"The last checkpoint, of step {saved}, is good. " if saved else ""
-        raise UserError(
-            f"The loss or its gradient was not finite at step {int(nonfinite_step)}. {kept}Try a "
-            f"lower --config.optimizer.learning_rate, with a discriminator a lower "
-            f"--config.discriminator_optimizer.learning_rate, or for gmvae a larger --config.method.delta."
-        )
-
-
-def parameter_table(variables):
-    """Names, shapes and sizes of all parameters, as text."""
-    from clu import parameter_overview  # Imports TensorFlow where there is one.
-
-    return parameter_overview.get_parameter_overview(variables["params"], include_stats=False)
-
-
-def start(config, prepared, mesh, checkpoints, journal):
-    """The compiled step, the state it goes on from, and the batches from there on.
-
-    Resuming, in this order:
-      1. a damaged or half-written checkpoint was set aside before (`set_damaged_aside`);
-      2. the newest whole checkpoint gives the state, or there is none and the seed gives it;
-      3. metrics.jsonl and timing.jsonl are cut back to its step;
-      4. the batches begin at its step: they are a function of it, nothing is replayed.
-    """
-    fresh = functools.partial(initial_state, prepared.method, prepared.optimizers, config.seed)
-    sharding = devices.replicated(mesh)
-    shapes = jax.eval_shape(fresh)
-    template = jax.tree.map(
-        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes
-    )
-    LOGGER.info(parameter_table({"params": shapes.params}))
-    current = checkpoints.restore(template)
-    if current is None:
-        current = jax.jit(fresh, out_shardings=sharding)()
-    first = int(current.step)
-    journal.cut_back(first)
-    with ThreadPoolExecutor(1) as pool:  # TensorFlow loads while the step compiles.
-        batches = pool.submit(training_batches, prepared.training_sets, config, first)
-        share = config.batch_size // jax.process_count()
-        example = example_batch(prepared.training_sets, share)
-        step_fn = compile_step(config, prepared.method, prepared.optimizers, mesh, current, example)
-        return step_fn, current, batches.result()
-
-
-def write_validation(step, row, journal):
-    """Reports the scores {name: float} of a validation, on the terminal and in metrics.jsonl."""
-    words = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
-    LOGGER.info(f"step {step}  validation {words}")
-    journal.write(step, {f"validation/{name}": value for name, value in row.items()})
-
-
-def loop(config, prepared, mesh, checkpoints, journal, asked):
-    """Every step from the newest checkpoint on; True at the last, False when `asked` ended it."""
-    num_steps = config.num_train_steps
-    validate = make_validate(prepared.method, mesh, config.batch_size)
-    step_fn, current, batches = start(config, prepared, mesh, checkpoints, journal)
-    first = int(current.step)
-    if first:
-        LOGGER.info(f"resuming at step {first}")
-    progress = Progress(first, num_steps, config.batch_size)
-    saturation = SaturationWatch()
-    for step in range(first + 1, num_steps + 1):
-        asked_for_data = time.perf_counter()
-        batch = devices.put_batch(next(batches), mesh)
-        progress.waited += time.perf_counter() - asked_for_data
-        current, scalars = step_fn(current, batch)
-        if step == first + 1:
-            jax.block_until_ready(current.step)
-            LOGGER.info(f"first step done: {step}")
-
-        last = step == num_steps
-        log = last or step % config.log_every_steps == 0
-        evaluate = last or step % config.validate_every_steps == 0
-        stop = _agreed(asked, log)
-        save = evaluate or stop or step % config.checkpoint_every_steps == 0
-        if log or save:
-            _check_finite(current.nonfinite_step, checkpoints)
-        if log:
-            row = {name: float(value) for name, value in jax.device_get(scalars).items()}
-            speed = progress.report(step)
-            LOGGER.info(progress_line(step, num_steps, row, speed))
-            saturation.look(step, row)
-            journal.write(step, row, speed)
-        if save:
-            since = time.perf_counter()
-            metrics = None
-            if evaluate:
-                row = validate(state.variables_of(current), prepared.validation_images)
-                write_validation(step, row, journal)
-                metrics = {"recon": row["squared_error"]}
-            checkpoints.save(current, prepared.record, metrics)
-            progress.pause(time.perf_counter() - since)
-        if stop:
-            LOGGER.info(
-                f"stopping at step {step} as SIGTERM asked; the same command goes on from there"
-            )
-            return False
-    return True
-
-
-def check_processes_agree(config, record):
-    """Raises UserError if another process has other settings or images."""
-    settings_here = {
-        name: value
-        for name, value in configs.flatten(config).items()
-        if name not in ("data.dir", "data.cache_dir")  # Hosts may keep the images elsewhere.
-    }
-    images = {name: value for name, value in record.items() if name != "config"}
-    processes.check_agreed(
-        [settings_here, images],
-        f"The processes of this run differ in their config or their images: start the same command "
-        f"on each host, on copies of the same images (here: {images}).",
-    )
-
-
-def train(config, workdir, splits):
+def train(config: ConfigDict, workdir: str | Path, splits: Splits) -> bool:
     """Trains to `config.num_train_steps`, from the newest checkpoint if there is one.
 
     Args:
@@ -173,14 +43,12 @@ def train(config, workdir, splits):
       UserError: bad input, or a loss that is not finite.
     """
     workdir = Path(workdir)
-    mesh = devices.make_mesh()
-    devices.check_batch_size(config.batch_size, mesh.size)
     with processes.all_or_none():
         prepared = prepare(config, splits)
         if processes.is_main():
             checkpoint.set_damaged_aside(workdir)
     check_processes_agree(config, prepared.record)
-    checkpoints = checkpoint.Checkpoints(workdir, config.keep_last, config.keep_every_steps)
+    checkpoints = Checkpoints(workdir, config.keep_last, config.keep_every_steps)
     journal = Journal(workdir)
     # SIGTERM is held back until the last save is on disk.
     with stop_on_sigterm() as asked, contextlib.closing(checkpoints), contextlib.closing(journal):
@@ -191,9 +59,151 @@ def train(config, workdir, splits):
         if saved > config.num_train_steps:
             raise UserError(
                 f"{workdir} is trained to step {saved} already: set --config.num_train_steps to "
-                f"that or more, or take another --workdir."
+                f"that or more, or choose another --workdir."
             )
         if saved == config.num_train_steps:
             LOGGER.info(f"trained before, to step {saved}")
             return True
-        return loop(config, prepared, mesh, checkpoints, journal, asked)
+        return loop(config, prepared, checkpoints, journal, asked)
+
+
+def start(
+    config: ConfigDict, prepared: Prepared, checkpoints: Checkpoints, journal: Journal
+) -> tuple[Callable, TrainState, Iterator[dict]]:
+    """The compiled step, the state it goes on from, and the batches from there on.
+
+    Resuming, in this order:
+      1. a damaged or half-written checkpoint was set aside before (`set_damaged_aside`);
+      2. the newest whole checkpoint gives the state, or there is none and the seed gives it;
+      3. metrics.jsonl and timing.jsonl are cut back to its step;
+      4. the batches begin at its step: they are a function of it, nothing is replayed.
+    """
+    from clu import parameter_overview  # Imports TensorFlow where there is one.
+
+    method, optimizers, mesh = prepared.method, prepared.optimizers, prepared.mesh
+    fresh = functools.partial(initial_state, method, optimizers, config.seed)
+    sharding = devices.replicated(mesh)
+    shapes = jax.eval_shape(fresh)
+    LOGGER.info(parameter_overview.get_parameter_overview(shapes.params, include_stats=False))
+    template = jax.tree.map(
+        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes
+    )
+    current = checkpoints.restore(template)
+    if current is None:
+        current = jax.jit(fresh, out_shardings=sharding)()
+    first = int(current.step)
+    journal.cut_back(first)
+    with ThreadPoolExecutor(1) as pool:  # TensorFlow loads while the step compiles.
+        batches = pool.submit(training_batches, prepared.training_sets, config, first)
+        share = config.batch_size // jax.process_count()
+        example = example_batch(prepared.training_sets, share)
+        step_fn = compile_step(config, method, optimizers, mesh, current, example)
+        return step_fn, current, batches.result()
+
+
+def loop(
+    config: ConfigDict,
+    prepared: Prepared,
+    checkpoints: Checkpoints,
+    journal: Journal,
+    asked: threading.Event,
+) -> bool:
+    """Every step from the newest checkpoint on; True at the last, False when `asked` ended it."""
+    num_steps = config.num_train_steps
+    validate = make_validate(prepared.method, prepared.mesh, config.batch_size)
+    step_fn, current, batches = start(config, prepared, checkpoints, journal)
+    first = int(current.step)
+    if first:
+        LOGGER.info(f"resuming at step {first}")
+    progress = Progress(first, num_steps, config.batch_size)
+    saturation = SaturationWatch()
+    for step in range(first + 1, num_steps + 1):
+        asked_for_data = time.perf_counter()
+        batch = devices.put_batch(next(batches), prepared.mesh)
+        progress.waited += time.perf_counter() - asked_for_data
+        current, scalars = step_fn(current, batch)
+        if step == first + 1:
+            jax.block_until_ready(current.step)
+            LOGGER.info(f"first step done: {step}")
+
+        last = step == num_steps
+        log = last or step % config.log_every_steps == 0
+        validating = last or step % config.validate_every_steps == 0
+        stop = stop_agreed(asked, log)
+        save = validating or stop or step % config.checkpoint_every_steps == 0
+        if log or save:
+            check_finite(int(current.nonfinite_step), checkpoints)
+        if log:
+            row = {name: float(value) for name, value in jax.device_get(scalars).items()}
+            speed = progress.report(step)
+            LOGGER.info(progress_line(step, num_steps, row, speed))
+            saturation.look(step, row)
+            journal.write(step, row, speed)
+        if save:
+            since = time.perf_counter()
+            metrics = None
+            if validating:
+                row = validate(variables_of(current), prepared.validation_images)
+                report_validation(step, row, journal)
+                metrics = {"recon": row["squared_error"]}
+            checkpoints.save(current, prepared.record, metrics)
+            progress.pause(time.perf_counter() - since)
+        if stop:
+            LOGGER.info(
+                f"stopping at step {step} as SIGTERM asked; the same command goes on from there"
+            )
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def stop_on_sigterm() -> Iterator[threading.Event]:
+    """Gives an Event that SIGTERM sets, so that the loop can save before it ends."""
+    asked = threading.Event()
+    previous = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def stop_agreed(asked: threading.Event, log: bool) -> bool:
+    """Whether to stop now; several processes must agree on the step, so they ask at log steps."""
+    if jax.process_count() == 1:
+        return asked.is_set()
+    return log and processes.any_process(asked.is_set())
+
+
+def check_finite(nonfinite_step: int, checkpoints: Checkpoints) -> None:
+    """Raises UserError unless `TrainState.nonfinite_step` says that every step was finite."""
+    if nonfinite_step >= 0:
+        saved = checkpoints.latest_step()
+        kept = f"The last checkpoint, of step {saved}, is good. " if saved else ""
+        raise UserError(
+            f"The loss or its gradient was not finite at step {nonfinite_step}. {kept}Try a lower "
+            f"--config.optimizer.learning_rate, with a discriminator a lower "
+            f"--config.discriminator_optimizer.learning_rate, or for gmvae a larger "
+            f"--config.method.delta."
+        )
+
+
+def report_validation(step: int, row: Mapping[str, float], journal: Journal) -> None:
+    """Reports the scores {name: float} of a validation, on the terminal and in metrics.jsonl."""
+    words = "  ".join(f"{name} {value:.5g}" for name, value in row.items())
+    LOGGER.info(f"step {step}  validation {words}")
+    journal.write(step, {f"validation/{name}": value for name, value in row.items()})
+
+
+def check_processes_agree(config: ConfigDict, record: dict[str, Any]) -> None:
+    """Raises UserError if another process has another config or other images."""
+    settings_here = {
+        name: value
+        for name, value in configs.flatten(config).items()
+        if name not in ("data.dir", "data.cache_dir")  # Hosts may keep the images elsewhere.
+    }
+    images = {name: value for name, value in record.items() if name != "config"}
+    processes.check_agreed(
+        [settings_here, images],
+        f"The processes of this run differ in their config or their images: start the same command "
+        f"on each host, on copies of the same images (here: {images}).",
+    )

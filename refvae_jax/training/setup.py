@@ -1,20 +1,25 @@
 """From a config to the parts of its training: data, method, optimisers, the compiled step."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import jax
 import optax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
 from refvae_jax.console import LOGGER
 from refvae_jax.data import batches, cache, order
 from refvae_jax.data.image_identity import image_record
-from refvae_jax.data.splits import categorical_factors, fair_rows
+from refvae_jax.data.splits import Splits, categorical_factors, fair_rows
 from refvae_jax.methods import METHODS
-from refvae_jax.methods.base import DataInfo
+from refvae_jax.methods.base import DataInfo, Method
 from refvae_jax.training import devices, state
 from refvae_jax.training.allocator import return_large
 
 INIT_STREAM = 0xFFFFFFFF  # fold_in's number for the initial parameters; steps count from 0.
+
+Optimizers = dict[str, optax.GradientTransformation]  # Of each player.
 
 
 class Prepared(NamedTuple):
@@ -22,12 +27,46 @@ class Prepared(NamedTuple):
 
     training_sets: batches.Sets
     validation_images: cache.ImageSet
-    record: dict
-    method: object
-    optimizers: dict
+    record: dict[str, Any]
+    method: Method
+    optimizers: Optimizers
+    mesh: Mesh
 
 
-def schedule(config, learning_rate):
+def prepare(config: ConfigDict, splits: Splits) -> Prepared:
+    """Makes the mesh, the method, one optimiser per player and the training sets.
+
+    Raises:
+      UserError: the Splits, or the config, cannot be trained and evaluated with.
+    """
+    mesh = devices.make_mesh()
+    devices.check_divides(config.batch_size, mesh.size)
+    fair_rows(splits)  # Report errors in the test split now, not after training.
+    if not categorical_factors(splits.train) and not splits.train.factors.continuous_names:
+        LOGGER.warning(
+            "nothing is known of these images to score by, so only pictures and "
+            "reconstructions will show how well it went: make class folders or a factors.csv."
+        )
+    info = DataInfo(tuple(splits.train.image.shape[1:]), len(splits.train.image))
+    order.check_batch_size(config.batch_size, info.num_train_images, "training")
+    method = METHODS[config.method.name](config, info)
+    training_sets = batches.training_sets(config, method.supervision, splits)
+    optimizers = make_optimizers(config, method.players)
+    record = {"config": config.to_dict(), **image_record(splits.train, splits.reference)}
+    return Prepared(training_sets, splits.validation, record, method, optimizers, mesh)
+
+
+def make_optimizers(config: ConfigDict, players: Iterable[str]) -> Optimizers:
+    """Adam for each player, the discriminator's with `config.discriminator_optimizer`."""
+
+    def adam(player: str) -> optax.GradientTransformation:
+        opt = config.discriminator_optimizer if player == "discriminator" else config.optimizer
+        return optax.adam(schedule(config, opt.learning_rate), b1=opt.b1, b2=opt.b2)
+
+    return {player: adam(player) for player in players}
+
+
+def schedule(config: ConfigDict, learning_rate: float) -> optax.Schedule:
     """The learning rate as a function of the step: that of step 0, times a falling factor."""
     opt, total = config.optimizer, config.num_train_steps
     if opt.schedule == "cosine":
@@ -36,51 +75,31 @@ def schedule(config, learning_rate):
     return optax.piecewise_constant_schedule(learning_rate, drops)
 
 
-def make_optimizers(config, players):
-    """{player: Adam}, the discriminator's with the constants of `config.discriminator_optimizer`."""
-
-    def adam(player):
-        opt = config.discriminator_optimizer if player == "discriminator" else config.optimizer
-        return optax.adam(schedule(config, opt.learning_rate), b1=opt.b1, b2=opt.b2)
-
-    return {player: adam(player) for player in players}
-
-
-def prepare(config, splits):
-    """Makes the method, one optimiser per player and the training sets; checks the Splits."""
-    fair_rows(splits)  # What is wrong with the test part should not be told after training.
-    if not categorical_factors(splits.train) and not splits.train.factors.continuous_names:
-        LOGGER.warning(
-            "nothing is known of these images to score by, so only pictures and "
-            "reconstructions will tell how well it went: make class folders or a factors.csv."
-        )
-    info = DataInfo(tuple(splits.train.image.shape[1:]), len(splits.train.image))
-    order.check_batch_size(config.batch_size, info.num_train_images, "training")
-    method = METHODS[config.method.name](config, info)
-    training_sets = batches.training_sets(config, method.supervision, splits)
-    optimizers = make_optimizers(config, method.players)
-    record = {"config": config.to_dict(), **image_record(splits.train, splits.reference)}
-    return Prepared(training_sets, splits.validation, record, method, optimizers)
-
-
-def initial_variables(method, seed):
+def initial_variables(method: Method, seed: int) -> dict[str, Any]:
     """The variables before the first step, a pure function of the seed and the backend."""
     # XLA's own generator: compiling the default one once for every parameter takes 10 s on a CPU.
     return method.init(jax.random.fold_in(jax.random.key(seed, impl="rbg"), INIT_STREAM))
 
 
-def initial_state(method, optimizers, seed):
-    """The State before the first step; a pure function that jax.jit and jax.eval_shape take."""
+def initial_state(method: Method, optimizers: Optimizers, seed: int) -> state.TrainState:
+    """The state before the first step; a pure function that jax.jit and jax.eval_shape take."""
     return state.create(initial_variables(method, seed), optimizers)
 
 
-def compile_step(config, method, optimizers, mesh, current, batch):
+def compile_step(
+    config: ConfigDict,
+    method: Method,
+    optimizers: Optimizers,
+    mesh: Mesh,
+    current: state.TrainState,
+    batch: dict[str, Any],
+) -> jax.stages.Compiled:
     """The step(state, batch on the devices) -> (state, scalars), compiled.
 
     Args:
       config: gives the seed and how the step is mapped over the devices.
-      method: Method.
-      optimizers: {player: optax transformation}.
+      method: whose losses are minimised.
+      optimizers: of the method's players.
       mesh: of the devices.
       current: the state, replicated over the mesh.
       batch: of the shapes and types to come, in host memory.
@@ -88,6 +107,6 @@ def compile_step(config, method, optimizers, mesh, current, batch):
     how = config.parallel.map
     update = devices.map_update(method, optimizers, config.seed, mesh, how)
     step_fn = update.lower(current, devices.put_batch(batch, mesh)).compile()
-    if jax.default_backend() == "cpu":
+    if mesh.devices.flat[0].platform == "cpu":
         return_large(step_fn.memory_analysis().temp_size_in_bytes)
     return step_fn

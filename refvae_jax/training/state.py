@@ -1,9 +1,11 @@
 """The training state: everything that step n+1 needs to know of the first n steps."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 
 class TrainState(NamedTuple):
@@ -27,7 +29,9 @@ class TrainState(NamedTuple):
     nonfinite_step: jax.Array
 
 
-def create(variables, optimizers):
+def create(
+    variables: dict[str, Any], optimizers: Mapping[str, optax.GradientTransformation]
+) -> TrainState:
     """The state before the first step; `optimizers` is {player: optax transformation}."""
     params = variables["params"]
     return TrainState(
@@ -39,6 +43,6 @@ def create(variables, optimizers):
     )
 
 
-def variables_of(state):
+def variables_of(state: TrainState) -> dict[str, Any]:
     """The `variables` that the functions of a Method take."""
     return {"params": state.params, "mutable": state.mutable}

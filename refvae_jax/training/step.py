@@ -1,34 +1,43 @@
 """One training step for any number of players; no branch per method."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
 
+from refvae_jax.methods.base import Method
 from refvae_jax.training.state import TrainState, variables_of
 
 
-def to_unit_range(batch):
+def to_unit_range(batch: Any) -> Any:
     """Images from uint8 to float32 in [0, 1], at any depth; everything else as it is.
 
     The pipeline ships bytes: a quarter of the memory traffic to the device.
     """
 
-    def convert(leaf):
+    def convert(leaf: jax.Array) -> jax.Array:
         return leaf.astype(jnp.float32) / 255 if leaf.dtype == jnp.uint8 else leaf
 
     return jax.tree.map(convert, batch)
 
 
-def make_update(method, optimizers, seed, axis_name=None):
-    """Builds update(state, batch) -> (state, scalars).
+def make_update(
+    method: Method,
+    optimizers: Mapping[str, optax.GradientTransformation],
+    seed: int,
+    axis_name: str | None = None,
+) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
+    """Makes update(state, batch) -> (state, scalars).
 
     Every player's loss is differentiated with respect to that player's parameters only, for the
     same batch, the same rng and the same old state, so that the players share one forward pass.
 
     Args:
-      method: a Method.
-      optimizers: {player: optax transformation}, the same players.
-      seed: int; step n draws from fold_in(seed, n).
+      method: whose losses are minimised.
+      optimizers: of the method's players.
+      seed: step n draws from fold_in(seed, n).
       axis_name: None where the function sees the global batch; else the name of the mapped axis,
         over which gradients, statistics and scalars are averaged, and into which the rng is folded.
 
@@ -36,26 +45,26 @@ def make_update(method, optimizers, seed, axis_name=None):
       update; its scalars are those of the losses, and `loss/PLAYER`, `grad_norm/PLAYER`.
     """
 
-    def average(tree):
+    def average(tree: Any) -> Any:
         return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
-    def gradients(variables, batch, rng):
+    def gradients(variables: dict[str, Any], batch: Any, rng: jax.Array) -> dict[str, Any]:
         """{player: (gradient, loss, mutable, scalars)}."""
 
-        def losses_of(params):
+        def losses_of(params: dict[str, Any]) -> tuple[dict, dict]:
             found = method.losses(variables | {"params": params}, batch, rng)
             return {p: f[0] for p, f in found.items()}, {p: f[1] for p, f in found.items()}
 
         # Not jax.grad for each player: the compiler finds too little of what they have in common.
         losses, pull_back, aux = jax.vjp(losses_of, variables["params"], has_aux=True)
 
-        def gradient(player):
+        def gradient(player: str) -> Any:
             (by_player,) = pull_back({p: jnp.asarray(p == player, losses[p].dtype) for p in losses})
             return by_player[player]
 
         return {p: average((gradient(p), losses[p], *aux[p])) for p in method.players}
 
-    def update(state, batch):
+    def update(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         rng = jax.random.fold_in(jax.random.key(seed), state.step)
         if axis_name is not None:
             rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))

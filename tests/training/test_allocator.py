@@ -1,16 +1,17 @@
-"""Which freed blocks stay with the process, looked at in processes of their own."""
+"""Which freed blocks stay with the process, each tested in a process of its own."""
 
 import subprocess
 import sys
 
 import pytest
 
+from refvae_jax.training import allocator
 from refvae_jax.training.allocator import LARGE_TEMPORARIES
 
 # Prints the resident memory, in MiB, that a filled block of 64 MiB leaves behind when it is freed.
 LEAVES = """
 import ctypes
-from refvae_jax import allocator
+from refvae_jax.training import allocator
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.malloc.argtypes = [ctypes.c_size_t]
@@ -57,3 +58,41 @@ def left_behind(setting):
 )
 def test_blocks_stay_until_a_step_is_large(setting, kept):
     assert (left_behind(setting) > 60) == kept
+
+
+@pytest.mark.parametrize(
+    ("platforms", "plugin", "file", "expected"),
+    [
+        ("cpu", True, "nvidia0", True),
+        ("cuda,cpu", False, "", False),
+        ("tpu", False, "", False),
+        (None, False, "nvidia0", True),
+        (None, True, "", True),
+        ("", True, "nvidiactl", True),
+        ("", True, "nvidia0", False),
+        (None, True, "accel0", False),
+        (None, True, "vfio/12", False),
+        (None, True, "kfd", False),
+    ],
+)
+def test_where_jax_will_compile_is_known_before_it_starts(
+    tmp_path, monkeypatch, platforms, plugin, file, expected
+):
+    monkeypatch.setattr(allocator, "has_plugin", lambda: plugin)
+    if file:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    assert allocator.only_cpu(platforms, tmp_path) == expected
+
+
+def test_a_plugin_is_a_module_or_an_entry_point(tmp_path, monkeypatch):
+    monkeypatch.setattr(allocator.importlib.metadata, "entry_points", lambda group: [])
+    monkeypatch.setattr(allocator.importlib.util, "find_spec", lambda name: None)
+    assert not allocator.has_plugin()
+    monkeypatch.setattr(allocator.importlib.metadata, "entry_points", lambda group: [group])
+    assert allocator.has_plugin()
+    monkeypatch.undo()
+    (tmp_path / "libtpu").mkdir()
+    (tmp_path / "libtpu" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert allocator.has_plugin()

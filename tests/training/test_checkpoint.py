@@ -88,7 +88,7 @@ def pristine(tmp_path_factory):
 
 
 def all_files(workdir):
-    folder = workdir / checkpoint.FOLDER / "7"
+    folder = workdir / checkpoint.CHECKPOINT_DIR / "7"
     return sorted(p for p in folder.rglob("*") if p.is_file() and p.stat().st_size)
 
 
@@ -103,21 +103,21 @@ def test_every_flipped_bit_is_noticed(pristine, tmp_path):
         data = bytearray(target.read_bytes())
         data[len(data) // 2] ^= 4
         target.write_bytes(data)
-        assert checkpoint.damage(workdir / checkpoint.FOLDER / "7"), file
+        assert checkpoint.damage(workdir / checkpoint.CHECKPOINT_DIR / "7"), file
         checked += 1
     assert checked > 10
 
 
 def test_damaged_metrics_hide_no_other_checkpoint(pristine, tmp_path):
     workdir = shutil.copytree(pristine, tmp_path / "run")
-    (workdir / checkpoint.FOLDER / "7" / "metrics" / "metrics").write_text('{"rec')
+    (workdir / checkpoint.CHECKPOINT_DIR / "7" / "metrics" / "metrics").write_text('{"rec')
     assert checkpoint.load(workdir, "best")[2] == 3
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove", "no manifest", "half-written"])
 def test_falls_back_to_the_one_before(pristine, tmp_path, harm, capsys):
     workdir = shutil.copytree(pristine, tmp_path / "run")
-    newest = workdir / checkpoint.FOLDER / "7"
+    newest = workdir / checkpoint.CHECKPOINT_DIR / "7"
     data = max(all_files(workdir), key=lambda p: p.stat().st_size)
     if harm == "flip":
         content = bytearray(data.read_bytes())
@@ -135,15 +135,15 @@ def test_falls_back_to_the_one_before(pristine, tmp_path, harm, capsys):
     assert step == 3
     assert int(restored(workdir).step) == 3
     if harm != "half-written":
-        assert "checkpoint 7 is damaged" in capsys.readouterr().err
+        assert "checkpoint 7 is damaged" in capsys.readouterr().out
         assert (workdir / "damaged" / "7").exists()
-    save_all(workdir, {7: 0.5})  # The run comes by again.
+    save_all(workdir, {7: 0.5})  # The run reaches it again.
     assert int(restored(workdir).step) == 7
 
 
 def test_manifest_is_committed_with_the_data(pristine):
     """It lists every file, so that none can be added, lost or changed unseen."""
-    folder = pristine / checkpoint.FOLDER / "7"
+    folder = pristine / checkpoint.CHECKPOINT_DIR / "7"
     manifest = json.loads((folder / checkpoint.MANIFEST).read_text())
     names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     assert names - manifest.keys() <= {checkpoint.MANIFEST, "commit_success.txt"}

@@ -9,26 +9,27 @@ import pytest
 
 from refvae_jax.errors import UserError
 from refvae_jax.training import devices
+from tests.conftest import ROOT
 
 PROGRAM = """
 import json, sys
 import jax, jax.numpy as jnp, numpy as np, optax
 from configs import quickstart
-from refvae_jax import parallel
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.build import initial_state
+from refvae_jax.training import devices
+from refvae_jax.training.setup import initial_state
 
 how, method_name = sys.argv[1:]
 config = quickstart.get_config("smoke")
 config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)  # Quick to compile.
 method = METHODS[method_name](config, DataInfo((16, 16, 1), 100))
 optimizers = {"model": optax.sgd(1e-4)}  # Adam would turn rounding into whole steps.
-mesh = parallel.make_mesh()
+mesh = devices.make_mesh()
 current = jax.jit(
-    lambda: initial_state(method, optimizers, 0), out_shardings=parallel.replicated(mesh)
+    lambda: initial_state(method, optimizers, 0), out_shardings=devices.replicated(mesh)
 )()
-step = parallel.map_update(method, optimizers, 0, mesh, how)
+step = devices.map_update(method, optimizers, 0, mesh, how)
 rng = np.random.default_rng(0)
 
 
@@ -59,7 +60,7 @@ for _ in range(2 if how == "jit" else 1):
     old = current
     by_hand = average_of_replicas(old, batch) if how == "pmap" else []
     before = [np.array(x) for x in jax.tree.leaves(old.params)]  # A copy: old is donated.
-    current, scalars = step(current, parallel.put_batch(batch, mesh))
+    current, scalars = step(current, devices.put_batch(batch, mesh))
 params = [np.asarray(x) for x in jax.tree.leaves(current.params)]
 statistics = [np.asarray(x) for x in jax.tree.leaves(current.mutable)]
 print(json.dumps({
@@ -75,22 +76,22 @@ print(json.dumps({
 """
 
 
-def run(devices, how, method="gmvae"):
+def run(num_devices, how, method="gmvae"):
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, how, method],
         env=os.environ
         | {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the fixture quick_compile.
         },
         capture_output=True,
         text=True,
         timeout=300,
-        cwd=os.path.dirname(os.path.dirname(__file__)),
+        cwd=ROOT,
     )
     assert result.returncode == 0, result.stderr[-3000:]
     got = json.loads(result.stdout.splitlines()[-1])
-    assert got["devices"] == devices and got["donated"] and got["replicated"]
+    assert got["devices"] == num_devices and got["donated"] and got["replicated"]
     return got
 
 
@@ -115,11 +116,11 @@ def test_pmap_steps_along_the_average_of_its_replicas_gradients():
 
 
 def test_batch_size_that_does_not_divide():
-    devices.check_batch_size(32, 4)
+    devices.check_divides(32, 4)
     with pytest.raises(UserError, match=r"30 does not divide among 4 devices.*batch_size=28"):
-        devices.check_batch_size(30, 4)
+        devices.check_divides(30, 4)
     with pytest.raises(UserError, match="batch_size=4"):
-        devices.check_batch_size(3, 4)
+        devices.check_divides(3, 4)
 
 
 def test_a_replica_has_the_images_that_its_loss_needs(launch, tmp_path):

@@ -1,11 +1,9 @@
 """Runs from end to end: complete, resumed exactly, stopped, refused."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 
 import jax
 import numpy as np
@@ -13,9 +11,16 @@ import optax
 import pytest
 
 from configs import quickstart
+from refvae_jax.data.splits import open_splits
 from refvae_jax.errors import UserError
-from refvae_jax.evaluation import evaluate
+from refvae_jax.evaluation.evaluate import evaluate
+from refvae_jax.figures.draw import draw
 from refvae_jax.training import checkpoint, loop, setup
+from tests.conftest import ROOT
+
+
+def train(config, workdir):
+    return loop.train(config, workdir, open_splits(config))
 
 
 def same_arrays(a, b):
@@ -53,7 +58,7 @@ def test_validation_error_is_that_of_the_loaded_model(trained):
 
 def test_a_finished_run_has_nothing_left_to_train(trained, workdir, config):
     before = (workdir / "metrics.jsonl").read_bytes()
-    assert loop.train(config, workdir)
+    assert train(config, workdir)
     assert (workdir / "metrics.jsonl").read_bytes() == before
     same_arrays(trained, workdir)
 
@@ -63,30 +68,44 @@ def test_a_damaged_newest_checkpoint_costs_steps_but_not_the_result(trained, wor
     content = bytearray(file.read_bytes())
     content[len(content) // 3] ^= 16
     file.write_bytes(content)
-    assert loop.train(config, workdir)
+    assert train(config, workdir)
     same_arrays(trained, workdir)
     assert (workdir / "metrics.jsonl").read_bytes() == (trained / "metrics.jsonl").read_bytes()
 
 
-def start(workdir):
-    arguments = ["launch.py", "--config=configs/quickstart.py:smoke", f"--workdir={workdir}"]
-    arguments += ["--config.num_train_steps=60", "--config.checkpoint_every_steps=4"]
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=os.path.dirname(os.path.dirname(__file__)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+# Trains until it kills itself in the middle of the save of one step, or before that of another.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from configs import quickstart
+from refvae_jax.data.splits import open_splits
+from refvae_jax.training import checkpoint, loop
+
+workdir, during, before = Path(sys.argv[1]), *map(int, sys.argv[2:])
+write_manifest, save = checkpoint.Checkpoints._write_manifest, checkpoint.Checkpoints.save
+
+def interrupted_write(self):
+    if any((workdir / "checkpoints").glob(f"{during}.*tmp*")):
+        os.kill(os.getpid(), signal.SIGKILL)
+    write_manifest(self)
+
+def interrupted_save(self, state, *arguments):
+    if int(state.step) == before:
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(self, state, *arguments)
+
+checkpoint.Checkpoints._write_manifest = interrupted_write
+checkpoint.Checkpoints.save = interrupted_save
+config = quickstart.get_config("smoke")
+config.num_train_steps, config.checkpoint_every_steps = 60, 4
+loop.train(config, workdir, open_splits(config))
+"""
 
 
-def kill_when(process, workdir, condition, deadline=120):
-    """SIGKILL as soon as the condition holds."""
-    until = time.monotonic() + deadline
-    while not condition() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+def train_until_killed(workdir, during=0, before=0):
+    command = [sys.executable, "-c", KILLED, str(workdir), str(during), str(before)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 def test_killed_at_any_moment_it_ends_bit_identical(config, tmp_path):
@@ -95,17 +114,28 @@ def test_killed_at_any_moment_it_ends_bit_identical(config, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for workdir in (whole, killed):
         workdir.mkdir()
-    assert loop.train(config, whole)
+    assert train(config, whole)
 
-    folder = killed / "checkpoints"
-    kill_when(start(killed), killed, lambda: any(folder.glob("*tmp*")) and any(folder.glob("8*")))
-    assert max(checkpoint.steps(killed), default=0) < 60
-    kill_when(start(killed), killed, lambda: max(checkpoint.steps(killed), default=0) >= 20)
-    assert 20 <= max(checkpoint.steps(killed)) < 60
-    assert loop.train(config, killed)
+    train_until_killed(killed, during=12)
+    assert checkpoint.steps(killed)[-1] == 8 and lines(killed)[-1]["step"] >= 10
+    train_until_killed(killed, before=24)
+    assert 16 <= checkpoint.steps(killed)[-1] <= 20  # 20 was being written.
+    assert train(config, killed)
 
     same_arrays(whole, killed)
     assert (whole / "metrics.jsonl").read_bytes() == (killed / "metrics.jsonl").read_bytes()
+
+
+def start(workdir, num_steps):
+    arguments = ["launch.py", "--config=configs/quickstart.py:smoke", f"--workdir={workdir}"]
+    arguments += [f"--config.num_train_steps={num_steps}"]
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def terminate_at(process, words):
@@ -120,15 +150,15 @@ def terminate_at(process, words):
 
 
 def test_sigterm_saves_and_exits_0(tmp_path):
-    assert "stopping at step" in terminate_at(start(tmp_path), "first step")
-    assert 1 <= checkpoint.steps(tmp_path)[-1] < 60
+    assert "stopping at step" in terminate_at(start(tmp_path, 10_000), "first step")
+    assert 1 <= checkpoint.steps(tmp_path)[-1] < 10_000
 
 
 def test_sigterm_after_training_exits_0_with_a_word(tmp_path):
-    output = terminate_at(start(tmp_path), "evaluating")
+    output = terminate_at(start(tmp_path, 20), "evaluating")
     assert "goes on from what is saved" in output
     assert "Traceback" not in output
-    assert checkpoint.steps(tmp_path)[-1] == 60
+    assert checkpoint.steps(tmp_path)[-1] == 20
     assert not (tmp_path / "results.json").exists()
 
 
@@ -142,7 +172,7 @@ def test_nonfinite_loss_stops_with_the_step_and_keeps_the_last_good(config, tmp_
     # No line is logged between the step that breaks the parameters and the next checkpoint.
     config.log_every_steps, config.checkpoint_every_steps = 8, 5
     with pytest.raises(UserError, match=r"not finite at step 14.*of step 10, is good"):
-        loop.train(config, tmp_path)
+        train(config, tmp_path)
     assert checkpoint.steps(tmp_path) == [5, 10] and looked == [8]
     for leaf in jax.tree.leaves(checkpoint.load(tmp_path)[0]):
         assert np.isfinite(leaf).all()
@@ -160,10 +190,10 @@ def test_learning_rate_schedules(config):
 
 def test_optimizer_is_adam_with_the_configs_constants(config):
     config.optimizer.b1 = 0.5
-    built = setup.build(config)
-    params = setup.initial_variables(built.method, 0)["params"]["model"]
+    prepared = setup.prepare(config, open_splits(config))
+    params = setup.initial_variables(prepared.method, 0)["params"]["model"]
     grads = jax.tree.map(lambda p: 0.1 + p, params)
-    tx = built.optimizers["model"]
+    tx = prepared.optimizers["model"]
     expected = optax.adam(1e-3, b1=0.5)
     got, _ = tx.update(grads, tx.init(params), params)
     want, _ = expected.update(grads, expected.init(params), params)
@@ -193,16 +223,16 @@ def test_each_player_has_adam_with_its_own_constants(config):
 def test_other_images_than_those_trained_on_are_refused(workdir, config):
     config.data.train_split = "train[:500]"
     with pytest.raises(UserError, match="num_train_images was 512, is 500"):
-        loop.train(config, workdir)
+        train(config, workdir)
 
 
 def test_fewer_steps_than_are_trained_are_refused(workdir, config):
     config.num_train_steps = 10
     with pytest.raises(UserError, match="is trained to step 20 already"):
-        loop.train(config, workdir)
+        train(config, workdir)
 
 
-@pytest.mark.parametrize("mode", [loop.train, evaluate.evaluate, evaluate.draw])
+@pytest.mark.parametrize("mode", [train, evaluate, draw])
 def test_as_many_other_images_are_refused_too(workdir, config, mode):
     config.data.train_split = "train[1:513]"
     with pytest.raises(UserError, match="train_digest was"):
@@ -215,10 +245,10 @@ def test_as_many_other_images_are_refused_too(workdir, config, mode):
 def test_what_is_wrong_with_the_test_split_is_told_before_training(config, split, problem):
     config.data.test_split = split
     with pytest.raises(UserError, match=problem):
-        setup.build(config)
+        setup.prepare(config, open_splits(config))
 
 
 def test_images_of_which_nothing_is_known_are_warned_of(config, monkeypatch, capsys):
     monkeypatch.setattr(setup, "classes", lambda part: {})
-    setup.build(config)
+    setup.prepare(config, open_splits(config))
     assert "nothing is known of these images to score by" in capsys.readouterr().out

@@ -11,6 +11,11 @@ import pytest
 
 import refvae_jax
 from refvae_jax import run
+from refvae_jax.errors import UserError
+from refvae_jax.training import processes
+from tests.conftest import ROOT
+
+CONFIG = "--config=configs/quickstart.py:smoke"
 
 
 def run_two(workdir, *flags, second=()):
@@ -21,11 +26,10 @@ def run_two(workdir, *flags, second=()):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    config = "--config=configs/quickstart.py:smoke"
-    processes = [
+    pair = [
         subprocess.Popen(
-            [sys.executable, "launch.py", config, f"--workdir={workdir}", *flags, *more],
-            cwd=os.path.dirname(os.path.dirname(__file__)),
+            [sys.executable, "launch.py", CONFIG, f"--workdir={workdir}", *flags, *more],
+            cwd=ROOT,
             env=os.environ
             | {
                 "JAX_COORDINATOR_ADDRESS": address,
@@ -39,11 +43,11 @@ def run_two(workdir, *flags, second=()):
         for index, more in enumerate([(), second])
     ]
     try:
-        outputs = [process.communicate(timeout=280)[0] for process in processes]
+        outputs = [process.communicate(timeout=280)[0] for process in pair]
     finally:
-        for process in processes:
+        for process in pair:
             process.kill()
-    return [(process.returncode, out) for process, out in zip(processes, outputs, strict=True)]
+    return [(process.returncode, out) for process, out in zip(pair, outputs, strict=True)]
 
 
 def test_two_processes_train_the_run_of_one(trained, tmp_path):
@@ -70,7 +74,7 @@ def test_a_replica_a_process(tmp_path):
 
 
 def test_what_one_process_cannot_do_ends_both_with_a_sentence(tmp_path):
-    with run.locked(tmp_path):
+    with run.only_run(tmp_path):
         (first, first_said), (second, second_said) = run_two(tmp_path)
     assert first == second == 2, first_said + second_said
     assert "Another run is using" in first_said and "Another process cannot go on" in second_said
@@ -82,3 +86,33 @@ def test_processes_with_other_images_end_with_a_sentence(tmp_path):
         assert status == 2, said
         assert "differ in their config or their images" in said and "Traceback" not in said
     assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_distributed_arguments():
+    assert processes.distributed_arguments({}) is None
+    assert processes.distributed_arguments({"SLURM_NTASKS": "1"}) is None
+    assert processes.distributed_arguments({"SLURM_NTASKS": "8"}) == {}
+    assert processes.distributed_arguments({"TPU_WORKER_HOSTNAMES": "a,b"}) == {}
+    assert processes.distributed_arguments({"TPU_WORKER_HOSTNAMES": "a"}) is None
+    on_tpu = {"TPU_ML_PLATFORM": "JAX"}  # JAX has found chips: the cloud knows the hosts.
+    assert processes.distributed_arguments(on_tpu) == {}
+    assert processes.distributed_arguments(on_tpu | {"TPU_PROCESS_ADDRESSES": "local"}) is None
+    assert processes.distributed_arguments(on_tpu | {"JAX_PLATFORMS": "cpu"}) is None
+    assert processes.distributed_arguments(on_tpu | {"TPU_SKIP_MDS_QUERY": "1"}) is None
+    by_hand = {
+        "JAX_COORDINATOR_ADDRESS": "host:1234",
+        "JAX_NUM_PROCESSES": "2",
+        "JAX_PROCESS_ID": "1",
+    }
+    expected = {"coordinator_address": "host:1234", "num_processes": 2, "process_id": 1}
+    assert processes.distributed_arguments(by_hand) == expected
+    with pytest.raises(UserError, match="JAX_NUM_PROCESSES"):
+        processes.distributed_arguments({"JAX_COORDINATOR_ADDRESS": "host:1234"})
+    with pytest.raises(UserError, match="JAX_PROCESS_ID is 2"):
+        processes.distributed_arguments(by_hand | {"JAX_PROCESS_ID": "2"})
+
+
+def test_a_slurm_job_without_srun(launch, tmp_path):
+    result = launch(CONFIG, f"--workdir={tmp_path}", env={"SLURM_NTASKS": "4", "SLURM_JOB_ID": "5"})
+    assert result.returncode == 2, result.stderr
+    assert "start python with srun" in result.stderr and "Traceback" not in result.stderr

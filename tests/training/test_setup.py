@@ -4,24 +4,25 @@ import jax
 import numpy as np
 import pytest
 
-from configs import mnist_rbvae
+from configs import reference_mnist_rbvae
+from refvae_jax.data.splits import open_splits
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.training import loop, setup
+from refvae_jax.training import devices, loop, setup
 
 
 class Taken(Exception):
     pass
 
 
-def test_the_step_has_the_configs_seed_mapping_and_order(config, monkeypatch):
-    def take(method, optimizers, seed, mesh, how, order):
-        raise Taken(seed, how, order)
+def test_the_step_has_the_configs_seed_and_mapping(config, monkeypatch):
+    def take(method, optimizers, seed, mesh, how):
+        raise Taken(seed, how)
 
-    monkeypatch.setattr(setup.parallel, "map_update", take)
-    config.seed, config.parallel.map, config.optimizer.updates = 7, "pmap", "alternating"
+    monkeypatch.setattr(setup.devices, "map_update", take)
+    config.seed, config.parallel.map = 7, "pmap"
     with pytest.raises(Taken) as taken:
         setup.compile_step(config, None, {}, None, None, None)
-    assert taken.value.args == (7, "pmap", "alternating")
+    assert taken.value.args == (7, "pmap")
 
 
 def test_the_parameters_begin_with_the_configs_seed(config, monkeypatch):
@@ -31,8 +32,8 @@ def test_the_parameters_begin_with_the_configs_seed(config, monkeypatch):
     monkeypatch.setattr(loop, "initial_state", take)
     config.seed = 7
     with pytest.raises(Taken) as taken:
-        built = setup.Built(None, None, {}, None, {})
-        loop.start(config, built, setup.parallel.make_mesh(), None, None)
+        prepared = setup.Prepared({}, None, {}, None, {})
+        loop.start(config, prepared, devices.make_mesh(), None, None)
     assert taken.value.args == (7,)
 
 
@@ -42,19 +43,20 @@ def test_a_method_is_told_the_number_of_training_images(config, monkeypatch):
     monkeypatch.setitem(
         setup.METHODS, "gmvae", lambda config, info: told.append(info) or make(config, info)
     )
-    setup.build(config)
+    setup.prepare(config, open_splits(config))
     assert told == [((32, 32, 1), 512)]
 
 
 def test_the_record_knows_the_reference_images():
-    record = setup.build(mnist_rbvae.get_config("smoke")).record
+    config = reference_mnist_rbvae.get_config("smoke")
+    record = setup.prepare(config, open_splits(config)).record
     assert {"train_digest", "reference_digest"} <= record.keys()
     assert record["train_digest"] != record["reference_digest"]
 
 
 @pytest.mark.parametrize("name", ["gmvae", "rbvae"])
 def test_the_networks_compute_in_the_configs_type(config, name):
-    config = config if name == "gmvae" else mnist_rbvae.get_config("smoke")
+    config = config if name == "gmvae" else reference_mnist_rbvae.get_config("smoke")
     shape = (32, 32, 1)
     image = np.random.default_rng(0).uniform(size=(4, *shape)).astype(np.float32)
     found = []

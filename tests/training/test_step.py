@@ -58,15 +58,6 @@ def test_each_player_descends_its_own_loss_from_the_same_old_state(toy):
     assert scalars["noise"] == scalars["discriminator_noise"], "players share one rng"
 
 
-def test_alternating_players_see_those_before_them_moved(toy):
-    update = make_update(toy.method, toy.optimizers, 0, order="alternating")
-    new, scalars = jax.jit(update)(toy.state, {})
-    a = 3 - 0.1 * (5 + 2 * 3)
-    np.testing.assert_allclose(new.params["model"], a, rtol=1e-6)
-    np.testing.assert_allclose(new.params["discriminator"], 5 - 0.01 * (2 * 5 - a), rtol=1e-6)
-    np.testing.assert_allclose(scalars["loss/discriminator"], 25 - 5 * a, rtol=1e-6)
-
-
 def test_noise_is_a_function_of_seed_and_step(toy):
     def noises(seed, start):
         update, current, drawn = make_update(toy.method, toy.optimizers, seed), start, []
