@@ -17,11 +17,7 @@ from refvae_jax.data.readers.csv_lines import read_lines
 from refvae_jax.data.readers.source import Factors, categorise, make_factors
 from refvae_jax.errors import UserError
 
-# Words of score names, which no factor may have as its name.
-_SCORE_WORDS = (
-    *("content", "style", "common", "target", "z", "swap", "resample", "reconstruction", "judge"),
-    *("label", "average", "sample", "mae", "strong_mae", "mse", "r2", "pixel_change"),
-)
+_TAKEN = ("label", "average")  # Of the class folders, and of the mean over all factors.
 
 
 def no_factors(count: int) -> Factors:
@@ -68,17 +64,12 @@ def read_factors(
 def _read_table(path: Path) -> list[list[str]]:
     """The cells of all lines; those of the first are distinct names."""
     lines = [cells for _, cells in read_lines(path)] or [[]]
-    taken = [
-        name
-        for name in lines[0][1:]
-        if "/" in name or name in _SCORE_WORDS or name.endswith("_moved")
-    ]
-    if taken:
-        raise UserError(
-            f"{path}, column {taken[0]!r}: the name of a factor is part of the names of its scores,"
-            f" so it must contain no /, not end in _moved, and be none of "
-            f"{', '.join(_SCORE_WORDS)}: rename it."
-        )
+    for name in lines[0][1:]:
+        if "/" in name or name in _TAKEN:
+            raise UserError(
+                f"{path}, column {name!r}: a factor's name must contain no / and be none of "
+                f"{', '.join(_TAKEN)}: rename it."
+            )
     twice = sorted({name for name in lines[0] if lines[0].count(name) > 1})
     if twice:
         raise UserError(f"{path} has two columns {twice[0]!r}: rename one.")
