@@ -23,7 +23,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from refvae_jax.console import LOGGER
-from refvae_jax.data.readers.open import fingerprint, open_source
+from refvae_jax.data.open import fingerprint, open_source
 from refvae_jax.data.readers.source import FOLDER_DATASET, Factors, Reader, Source
 from refvae_jax.errors import UserError
 from refvae_jax.files import cache_folder, locked
