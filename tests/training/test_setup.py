@@ -32,8 +32,8 @@ def test_the_parameters_begin_with_the_configs_seed(config, monkeypatch):
     monkeypatch.setattr(loop, "initial_state", take)
     config.seed = 7
     with pytest.raises(Taken) as taken:
-        prepared = setup.Prepared({}, None, {}, None, {})
-        loop.start(config, prepared, devices.make_mesh(), None, None)
+        prepared = setup.Prepared({}, None, {}, None, {}, devices.make_mesh())
+        loop.start(config, prepared, None, None)
     assert taken.value.args == (7,)
 
 
