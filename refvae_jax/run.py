@@ -24,7 +24,7 @@ def run(config: ConfigDict, workdir: str | Path, mode: str = "train") -> None:
 
     Args:
       config: of the schema of `config_rules.py`.
-      workdir: folder of the run; made where it is missing.
+      workdir: folder of the run; made if missing.
       mode: one of MODES.
 
     Raises:

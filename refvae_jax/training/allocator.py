@@ -53,7 +53,9 @@ def _mallopt(settings: Mapping[int, int]) -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl, for one.
         return False
-    taken = [mallopt(name, value) for name, value in settings.items()]  # All, whatever fails.
+    taken = [
+        mallopt(name, value) for name, value in settings.items()
+    ]  # Set all, even if one fails.
     return all(taken)
 
 

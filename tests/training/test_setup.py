@@ -1,4 +1,4 @@
-"""That what a config says arrives where it counts."""
+"""The values of a config reach the parts that use them."""
 
 import jax
 import numpy as np
@@ -37,14 +37,14 @@ def test_the_parameters_begin_with_the_configs_seed(config, monkeypatch):
     assert taken.value.args == (7,)
 
 
-def test_a_method_is_told_the_number_of_training_images(config, monkeypatch):
-    told = []
+def test_a_method_gets_the_number_of_training_images(config, monkeypatch):
+    seen = []
     make = setup.METHODS["gmvae"]
     monkeypatch.setitem(
-        setup.METHODS, "gmvae", lambda config, info: told.append(info) or make(config, info)
+        setup.METHODS, "gmvae", lambda config, info: seen.append(info) or make(config, info)
     )
     setup.prepare(config, open_splits(config))
-    assert told == [((32, 32, 1), 512)]
+    assert seen == [((32, 32, 1), 512)]
 
 
 def test_the_record_knows_the_reference_images():
