@@ -43,7 +43,7 @@ WARN_FIELDS = {
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
     """{"data.name": value, ...} of a ConfigDict, tuples as lists, as JSON keeps them."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, ConfigDict):
             flat |= {f"{name}.{inner}": v for inner, v in flatten(value).items()}

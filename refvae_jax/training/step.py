@@ -73,7 +73,8 @@ def make_update(
             rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))
         found = gradients(method, variables_of(state), to_unit_range(batch), rng)
         found = {player: average(parts) for player, parts in found.items()}
-        params, mutable, opt_state, logged = {}, {}, {}, {}
+        params, mutable, opt_state = {}, {}, {}
+        logged: dict[str, jax.Array] = {}
         finite = jnp.array(True)
         for player, (grads, loss, statistics, scalars) in found.items():
             updates, opt_state[player] = optimizers[player].update(

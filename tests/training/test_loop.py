@@ -117,10 +117,10 @@ def test_killed_at_any_moment_it_ends_bit_identical(config, tmp_path):
         workdir.mkdir()
     assert train(config, whole)
 
-    train_until_killed(killed, during=12)
-    assert checkpoint.steps(killed)[-1] == 8 and lines(killed)[-1]["step"] >= 10
-    train_until_killed(killed, before=24)
-    assert 16 <= checkpoint.steps(killed)[-1] <= 20  # 20 was being written.
+    train_until_killed(killed, during=20)
+    assert checkpoint.steps(killed)[-1] == 16 and lines(killed)[-1]["step"] >= 20
+    train_until_killed(killed, before=36)
+    assert checkpoint.steps(killed)[-1] in (30, 32)  # 32 may still have been on its way to disk.
     assert train(config, killed)
 
     same_arrays(whole, killed)
