@@ -68,6 +68,24 @@ def test_batch_that_does_not_divide_among_the_devices(launch, tmp_path):
     assert result.returncode == 2 and "--config.batch_size=30" in result.stderr
 
 
+@pytest.mark.parametrize(("cpu", "expected"), [(True, ["keep", "join"]), (False, ["join"])])
+def test_memory_is_kept_only_on_a_cpu_and_before_the_backend_starts(
+    config, tmp_path, monkeypatch, cpu, expected
+):
+    calls = []
+
+    def join(environ):
+        calls.append("join")
+        raise InterruptedError
+
+    monkeypatch.setattr(run.allocator, "only_cpu", lambda platforms: cpu)
+    monkeypatch.setattr(run.allocator, "keep_memory", lambda: calls.append("keep"))
+    monkeypatch.setattr(run.processes, "join", join)
+    with pytest.raises(InterruptedError):
+        run.run(config, tmp_path)
+    assert calls == expected
+
+
 def test_workdir_in_use_is_refused(tmp_path):
     code = (
         "import sys; from pathlib import Path; from refvae_jax import run\n"

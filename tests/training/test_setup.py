@@ -1,5 +1,7 @@
 """The values of a config reach the parts that use them."""
 
+from unittest.mock import Mock
+
 import jax
 import numpy as np
 import pytest
@@ -23,6 +25,19 @@ def test_the_step_has_the_configs_seed_and_mapping(config, monkeypatch):
     with pytest.raises(Taken) as taken:
         setup.compile_step(config, None, {}, None, None, None)
     assert taken.value.args == (7, "pmap")
+
+
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+def test_large_buffers_are_returned_where_the_mesh_is_of_a_cpu(config, monkeypatch, platform):
+    returned = []
+    step = Mock()
+    step.lower().compile().memory_analysis().temp_size_in_bytes = 5
+    monkeypatch.setattr(setup.devices, "map_update", lambda *arguments: step)
+    monkeypatch.setattr(setup.devices, "put_batch", lambda batch, mesh: batch)
+    monkeypatch.setattr(setup, "return_large", returned.append)
+    mesh = Mock(devices=np.array([Mock(platform=platform)]))
+    setup.compile_step(config, None, {}, mesh, None, None)
+    assert returned == ([5] if platform == "cpu" else [])
 
 
 def test_the_parameters_begin_with_the_configs_seed(config, monkeypatch):
