@@ -62,8 +62,8 @@ def _mallopt(settings: Mapping[int, int]) -> bool:
 def keep_memory() -> bool:
     """Lets freed blocks stay with the process, where the C library is glibc; else does nothing.
 
-    Call it before the backend starts its threads: later it has no effect (the quick start then
-    touches 41,000 new pages per step, else 1,300).
+    Call it before the backend starts its threads. Later it often has no effect: in two of three
+    runs of the quick start a step then touched 41,000 new pages, else 1,300.
 
     Returns:
       Whether the library took all three settings.
