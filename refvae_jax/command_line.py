@@ -45,7 +45,7 @@ def from_command_line(argv: list[str], flag: flags.FlagHolder) -> ConfigDict:
     """Parses all flags; returns the config that `flag`, made by DEFINE_config_file, holds.
 
     Raises:
-      UserError: in one sentence, for whatever is wrong on the command line.
+      UserError: one sentence for the first error on the command line.
     """
     try:
         rest = flags.FLAGS(argv)[1:]

@@ -1,7 +1,7 @@
 """Configs on disk, and how two of them differ. The schema is in `config_rules.py`.
 
 write(config, path); read(path)  # the config.json of a workdir
-same_run(old, new, workdir)      # may `new` go on where `old` stopped?
+same_run(old, new, workdir)      # may `new` continue where `old` stopped?
 """
 
 import json
@@ -43,7 +43,7 @@ WARN_FIELDS = {
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
     """{"data.name": value, ...} of a ConfigDict, tuples as lists, as JSON keeps them."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, ConfigDict):
             flat |= {f"{name}.{inner}": v for inner, v in flatten(value).items()}
@@ -75,9 +75,9 @@ def write(config: ConfigDict, path: str | Path) -> None:
 def differences(
     old: Mapping[str, Any], new: Mapping[str, Any], exempt: Collection[str] = FREE_FIELDS
 ) -> list[str]:
-    """[field] that two flat configs both have, but with other values; those of `exempt` aside.
+    """[field] that two flat configs both have with different values, without those of `exempt`.
 
-    data.dir counts where it names the user's own images, whatever `exempt` says.
+    data.dir always counts if it names the user's own images.
     """
     names = sorted(name for name in old.keys() & new.keys() if old[name] != new[name])
     moved = ["data.dir"] * other_folder(old, new)
@@ -85,7 +85,7 @@ def differences(
 
 
 def same_run(old_config: ConfigDict, new_config: ConfigDict, workdir: str | Path) -> str:
-    """Checks that a run of the old config may go on under the new one.
+    """Checks that a run of the old config may continue under the new one.
 
     Returns:
       A warning to print, or "".
@@ -109,7 +109,7 @@ def same_run(old_config: ConfigDict, new_config: ConfigDict, workdir: str | Path
 def other_folder(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two flat configs are of the user's own images in different folders.
 
-    Of other sets data.dir only says where they lie; of these it is all that names them.
+    For other sets data.dir only says where they are; for these it is their only name.
     """
     folders = {Path(flat.get("data.dir", "")).expanduser().resolve() for flat in (old, new)}
     return new.get("data.name") == FOLDER_DATASET and len(folders) > 1

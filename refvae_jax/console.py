@@ -54,7 +54,7 @@ class Progress:
         num_steps: int,
         batch_size: int,
         clock: Callable[[], float] = time.perf_counter,
-    ):
+    ) -> None:
         self._clock, self._num_steps, self._batch_size = clock, num_steps, batch_size
         self._step, self._start = first_step, clock()
         self.waited = 0.0

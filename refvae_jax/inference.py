@@ -116,7 +116,7 @@ class Model:
 
     def means(self, images: np.ndarray) -> Codes:
         """{latent: [N, D]}, the posterior means."""
-        return {name: q.mean for name, q in self.encode(images).items()}
+        return {name: np.asarray(q.mean) for name, q in self.encode(images).items()}
 
     def decode(self, codes: Codes) -> np.ndarray:
         """Images of {latent: [N, D]}."""
@@ -172,7 +172,7 @@ class Model:
 def posterior_sample(q: Gaussian, seed: int, name: str) -> np.ndarray:
     """One sample of a numpy Gaussian, [N, D]; the noise differs for every seed and name."""
     eps = np.random.default_rng([seed, *name.encode()]).standard_normal(q.mean.shape, np.float32)
-    return q.mean + eps * np.exp(0.5 * q.logvar)
+    return np.asarray(q.mean + eps * np.exp(0.5 * q.logvar))
 
 
 class Trained(NamedTuple):

@@ -24,7 +24,7 @@ def run(config: ConfigDict, workdir: str | Path, mode: str = "train") -> None:
 
     Args:
       config: of the schema of `config_rules.py`.
-      workdir: folder of the run; made where it is missing.
+      workdir: folder of the run; made if missing.
       mode: one of MODES.
 
     Raises:
@@ -32,7 +32,7 @@ def run(config: ConfigDict, workdir: str | Path, mode: str = "train") -> None:
     """
     config_rules.check(config)
     use_compilation_cache()
-    if allocator.only_cpu(jax.config.jax_platforms):
+    if allocator.only_cpu(jax.config.jax_platforms):  # type: ignore[attr-defined]
         allocator.keep_memory()  # Before the backend starts its threads.
     processes.join(os.environ)
     console.install(visible=processes.is_main())
@@ -62,7 +62,7 @@ def run(config: ConfigDict, workdir: str | Path, mode: str = "train") -> None:
 
 def use_compilation_cache() -> None:
     """Keeps compiled programs on disk, so that the second start is quick."""
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder("xla")))
         # JAX leaves out what compiled within a second; of that there is a lot.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

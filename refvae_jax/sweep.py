@@ -88,7 +88,7 @@ def scored_config(workdir: Path) -> dict[str, Any] | None:
     """The flat config that a run was scored with after its last step; None of others."""
     try:
         run = read_run(workdir)
-    except UserError:  # No scores, or none that can be read: the run goes on.
+    except UserError:  # No scores, or none that can be read: train or score again.
         return None
     return run.config if run.steps == run.config["num_train_steps"] else None
 

@@ -253,7 +253,7 @@ def test_a_clone_does_not_hide_the_package_from_a_script_beside_it(tmp_path):
     (tmp_path / "refvae_jax").mkdir()  # The clone's folder, which has the package's name.
     code = "import importlib.util as u; print(u.find_spec('refvae_jax').origin)"
     options = {"cwd": tmp_path, "text": True, "check": True, "stdout": subprocess.PIPE}
-    # A package on PYTHONPATH would be found whatever the installation does.
+    # A package on PYTHONPATH would be found with any installation.
     environ = {name: v for name, v in os.environ.items() if name != "PYTHONPATH"}
     found = subprocess.run([sys.executable, "-c", code], env=environ, **options).stdout
     assert found.strip() == refvae_jax.__file__

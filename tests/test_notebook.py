@@ -1,6 +1,7 @@
-"""The notebook for Colab, on a run of groups; test_reference.py has those of references."""
+"""The notebook for Colab, on a run of groups; test_reference_runs.py has those of references."""
 
 import nbformat
+import pytest
 
 from tests import notebooks
 
@@ -12,6 +13,7 @@ def test_no_outputs_are_committed():
         assert not cell.get("outputs") and cell.get("execution_count") is None
 
 
+@pytest.mark.slow
 def test_it_shows_the_model_and_imports_no_tensorflow(trained, monkeypatch):
     pictures, text = notebooks.execute(monkeypatch, trained)
     assert len(pictures) == 5

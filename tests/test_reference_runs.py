@@ -10,6 +10,8 @@ from refvae_jax.reports import table
 from refvae_jax.run import run
 from tests import notebooks
 
+pytestmark = pytest.mark.slow
+
 FACTORS = ("red", "green", "blue", "size", "width", "average")
 
 

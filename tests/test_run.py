@@ -1,4 +1,4 @@
-"""The command: one clear sentence and a non-zero exit for whatever the user can mend."""
+"""The command: one clear sentence and exit status 2 for errors that users can fix."""
 
 import errno
 import os
@@ -22,9 +22,9 @@ QUICK = "--config=configs/quickstart.py:smoke"
         ([QUICK, "--config.metod.k=3"], "no field 'metod'. Did you mean 'method'?"),
         ([QUICK, "--config.method.nane=mlvae"], "no field 'nane'. Did you mean 'name'?"),
         ([QUICK, "--config.batch_size=many"], "--config.batch_size=many"),
-        ([QUICK, "--config.batch_size=5000"], "5000"),
+        pytest.param([QUICK, "--config.batch_size=5000"], "5000", marks=pytest.mark.slow),
         ([QUICK, "--config.method.name=gmva"], "Did you mean 'gmvae'?"),
-        ([QUICK, "--config.data.name=mnst"], "did you mean '"),
+        pytest.param([QUICK, "--config.data.name=mnst"], "did you mean '", marks=pytest.mark.slow),
         ([QUICK, "--config.data.grouped_fraction=1.5"], "from 0 to 1"),
         ([QUICK, "--mode=fly"], "mode"),
         ([QUICK, "train"], "Unexpected argument 'train'"),
@@ -68,6 +68,24 @@ def test_batch_that_does_not_divide_among_the_devices(launch, tmp_path):
     assert result.returncode == 2 and "--config.batch_size=30" in result.stderr
 
 
+@pytest.mark.parametrize(("cpu", "expected"), [(True, ["keep", "join"]), (False, ["join"])])
+def test_memory_is_kept_only_on_a_cpu_and_before_the_backend_starts(
+    config, tmp_path, monkeypatch, cpu, expected
+):
+    calls = []
+
+    def join(environ):
+        calls.append("join")
+        raise InterruptedError
+
+    monkeypatch.setattr(run.allocator, "only_cpu", lambda platforms: cpu)
+    monkeypatch.setattr(run.allocator, "keep_memory", lambda: calls.append("keep"))
+    monkeypatch.setattr(run.processes, "join", join)
+    with pytest.raises(InterruptedError):
+        run.run(config, tmp_path)
+    assert calls == expected
+
+
 def test_workdir_in_use_is_refused(tmp_path):
     code = (
         "import sys; from pathlib import Path; from refvae_jax import run\n"
@@ -82,7 +100,7 @@ def test_workdir_in_use_is_refused(tmp_path):
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(UserError, match="Another run is using"), run.only_run(tmp_path):
         pass
-    holder.kill()  # However it ends, the lock goes with it.
+    holder.kill()  # The lock ends with its process.
     holder.wait()
     with run.only_run(tmp_path):
         pass

@@ -15,7 +15,7 @@ import pytest
 from refvae_jax import sweep, sweep_file
 from refvae_jax.sweep_file import SweepEntry
 
-# Fails at seed 666. Waits at seed 7 until it is told to stop, then saves step 5. Else it trains
+# Fails at seed 666. Waits at seed 7 until SIGTERM, then saves step 5. Else it trains
 # from what it finds to the end, and scores.
 LAUNCHER = """
 import json, pathlib, runpy, signal, sys, time
@@ -182,14 +182,14 @@ def test_a_config_that_is_edited_meanwhile_fails_no_run(bench):
         (("c.py", "last", {"seed": "x"}), "Could not override field 'seed'"),
     ],
 )
-def test_a_run_of_no_config_is_told_before_the_first_is_trained(bench, capfd, entry, words):
+def test_a_run_without_a_config_is_reported_before_the_first_is_trained(bench, capfd, entry, words):
     bench.write(("c.py", "vae-s0", {"seed": 0}), entry)
     assert bench.start() == 2
     assert words in capfd.readouterr().err
     assert bench.calls() == []
 
 
-def test_a_value_that_cannot_be_meant_is_told_before_the_first_is_trained(tmp_path, capfd):
+def test_a_value_that_is_not_allowed_is_reported_before_the_first_is_trained(tmp_path, capfd):
     file = tmp_path / "sweep.py"
     file.write_text(
         "def get_runs():\n"
@@ -224,14 +224,14 @@ def test_a_failure_does_not_stop_the_others(bench, capfd):
 
 
 @pytest.fixture
-def heeding_ctrl_c():
+def sigint_enabled():
     """A shell that starts the tests in the background lets them ignore SIGINT."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("heeding_ctrl_c")
+@pytest.mark.usefixtures("sigint_enabled")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_lets_the_run_save_and_the_same_command_goes_on(bench, capfd, number, status):
     runs = [("c.py", f"vae-s{seed}", {"seed": seed}) for seed in (0, 7, 1)]
@@ -256,23 +256,23 @@ def test_a_signal_lets_the_run_save_and_the_same_command_goes_on(bench, capfd, n
     assert bench.calls() == ["vae-s7 5", "vae-s1 0"]
 
 
-@pytest.mark.usefixtures("heeding_ctrl_c")
+@pytest.mark.usefixtures("sigint_enabled")
 def test_a_second_signal_ends_the_child_at_once():
     class Child:
-        told = ()
+        received = ()
 
         def terminate(self):
-            self.told += ("terminate",)
+            self.received += ("terminate",)
 
         def kill(self):
-            self.told += ("kill",)
+            self.received += ("kill",)
 
     with sweep.stop_on_signals() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)  # Before there is a child: it is told later.
+        os.kill(os.getpid(), signal.SIGTERM)  # Before there is a child: it is signalled later.
         stop.child = Child()
         stop.pass_on()
         os.kill(os.getpid(), signal.SIGINT)
-    assert stop.child.told == ("terminate", "kill")
+    assert stop.child.received == ("terminate", "kill")
     assert stop.signals == [signal.SIGTERM, signal.SIGINT]
 
 
@@ -318,14 +318,14 @@ def test_dry_run_shows_and_does_nothing(bench, capfd):
         ("def get_runs():\n    return [('a', 'n')]", "overrides"),
     ],
 )
-def test_a_bad_sweep_file_is_told_in_a_sentence(bench, capfd, content, words):
+def test_a_bad_sweep_file_is_reported_in_a_sentence(bench, capfd, content, words):
     bench.file.write_text(content)
     assert bench.start() == 2
     error = capfd.readouterr().err
     assert words in error and error.startswith("error: ") and "Traceback" not in error
 
 
-def test_a_missing_sweep_file_is_told_with_the_nearest(capfd):
+def test_a_missing_sweep_file_is_reported_with_the_nearest(capfd):
     assert sweep.main(["configs/sweeps/reference_mnst_cpu.py"]) == 2
     assert "Did you mean 'configs/sweeps/reference_mnist_cpu.py'?" in capfd.readouterr().err
 
@@ -340,7 +340,7 @@ def test_reference_mnist_cpu_is_every_method_equally_long_first_seeds_first():
         path, _, form = run.config.partition(":")
         configs.append(runpy.run_path(path)["get_config"](form))
         assert run.name == f"{configs[-1].method.name}-s{run.overrides['seed']}"
-    # A run may go on where a shorter one ended, because the learning rate does not fall.
+    # A run may continue where a shorter one ended, because the learning rate does not fall.
     assert not any(config.optimizer.decay_at for config in configs)
     assert len({config.data.name for config in configs}) == 1
     assert {Path(run.config).stem for run in runs} == {run.config[8:-7] for run in runs}

@@ -5,7 +5,7 @@ A checkpoint is the folder `checkpoints/<step>` with the items
     variables  {"params", "mutable"}: all that inference needs
     rest       the rest of the TrainState (step, optimiser)
     record     JSON: {"config", "image_shape", "num_train_images", "train_digest"}
-    metrics    JSON: {"recon"}, the validation error, where this step was validated
+    metrics    JSON: {"recon"}, the validation error, if this step was validated
 
 and MANIFEST.json, the SHA-256 of each file, written before Orbax renames the folder into place.
 Orbax itself notices few flipped bits, so the digests are checked before anything is read; a
@@ -45,7 +45,10 @@ def _digest(path: Path) -> str:
 
 def _digests(folder: Path) -> dict[str, str]:
     """{relative path: digest} of every file below the folder but the manifest itself."""
-    later = (folder / MANIFEST, folder / "commit_success.txt")  # Not there yet at that time.
+    later = (
+        folder / MANIFEST,
+        folder / "commit_success.txt",
+    )  # Not there yet when the manifest is written.
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in later)
     return {str(path.relative_to(folder)): _digest(path) for path in files}
 
@@ -71,8 +74,8 @@ def _warn(step: int, problem: str) -> None:
     LOGGER.warning(f"checkpoint {step} is damaged: {problem}.")
 
 
-def set_damaged_aside(workdir: str | Path) -> None:
-    """Moves damaged and half-written checkpoints to `damaged/`, with a warning each."""
+def move_damaged(workdir: str | Path) -> None:
+    """Moves damaged checkpoints to `damaged/`, with a warning each; deletes half-written ones."""
     workdir = Path(workdir)
     aside = workdir / "damaged"
     for step in steps(workdir):
@@ -110,7 +113,7 @@ class Checkpoints:
         if keep_every_steps:
             policies.append(policy.EveryNSteps(keep_every_steps))
         options = ocp.CheckpointManagerOptions(
-            best_fn=lambda m: m["recon"],  # Orbax writes metrics only where it has this.
+            best_fn=lambda m: m["recon"],  # Without it Orbax writes no metrics.
             best_mode="min",
             preservation_policy=policy.AnyPreservationPolicy(policies),
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
@@ -135,7 +138,7 @@ class Checkpoints:
         Args:
           state: replicated over the devices.
           record: a JSON-ready dict, see the module's docstring.
-          metrics: {"recon": float} where this step was validated.
+          metrics: {"recon": float} if this step was validated.
         """
         step = int(state.step)
         if step in self._manager.all_steps():
@@ -149,12 +152,12 @@ class Checkpoints:
         self._manager.save(step, args=items, metrics=metrics)
 
     def latest_step(self) -> int | None:
-        """The newest step on disk, or None; waits for a save that is under way."""
+        """The newest step on disk, or None; waits for a running save."""
         self._manager.wait_until_finished()
         return self._manager.latest_step()
 
     def restore(self, template: TrainState) -> TrainState | None:
-        """The newest state, on the devices of the template, or None where there is none."""
+        """The newest state, on the devices of the template, or None if there is none."""
         step = self._manager.latest_step()
         if step is None:
             return None
@@ -167,7 +170,7 @@ class Checkpoints:
         return TrainState(**got["rest"], **got["variables"])
 
     def close(self) -> None:
-        """Waits until the last save is on disk; raises what went wrong with it."""
+        """Waits until the last save is on disk; raises the error of that save, if any."""
         try:
             self._manager.wait_until_finished()
         finally:
@@ -194,7 +197,7 @@ def read_record(workdir: str | Path, step: int) -> dict[str, Any]:
 def load(
     workdir: str | Path, step: str | int = "best"
 ) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """Reads a checkpoint for inference, as numpy, whatever devices wrote it.
+    """Reads a checkpoint for inference, as numpy arrays, on any devices.
 
     Args:
       workdir: the run's folder.

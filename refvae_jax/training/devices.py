@@ -6,8 +6,8 @@ Two ways, `config.parallel.map`:
   does not depend on the number of devices, to rounding: batch norm, group posteriors and noise are
   those of the whole batch.
 - "pmap": one replica per device. Gradients, running batch statistics and scalars are averaged;
-  what is computed over a batch (batch norm, group posteriors, repulsion) is so per replica, and
-  each replica draws its own noise. Cheaper in communication, another objective where groups are
+  what is computed over a batch (batch norm, group posteriors, repulsion) is computed per replica,
+  and each replica draws its own noise. Cheaper in communication; another objective if groups are
   small.
 
 In both the state is one replicated global array, donated to the step.

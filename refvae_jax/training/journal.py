@@ -1,7 +1,7 @@
 """What training writes: metrics.jsonl, timing.jsonl and TensorBoard events.
 
-metrics.jsonl holds what the run computed, a line per log step, and nothing of the clock: a run that
-was killed and resumed leaves the identical file. timing.jsonl holds what the machine did.
+metrics.jsonl holds what the run computed, a line per log step, and no times: a run that was killed
+and resumed leaves the identical file. timing.jsonl holds the speed of the machine.
 """
 
 import json

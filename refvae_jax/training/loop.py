@@ -46,7 +46,7 @@ def train(config: ConfigDict, workdir: str | Path, splits: Splits) -> bool:
     with processes.all_or_none():
         prepared = prepare(config, splits)
         if processes.is_main():
-            checkpoint.set_damaged_aside(workdir)
+            checkpoint.move_damaged(workdir)
     check_processes_agree(config, prepared.record)
     checkpoints = Checkpoints(workdir, config.keep_last, config.keep_every_steps)
     journal = Journal(workdir)
@@ -70,15 +70,15 @@ def train(config: ConfigDict, workdir: str | Path, splits: Splits) -> bool:
 def start(
     config: ConfigDict, prepared: Prepared, checkpoints: Checkpoints, journal: Journal
 ) -> tuple[Callable, TrainState, Iterator[dict]]:
-    """The compiled step, the state it goes on from, and the batches from there on.
+    """The compiled step, the state to start from, and the batches from there on.
 
     Resuming, in this order:
-      1. a damaged or half-written checkpoint was set aside before (`set_damaged_aside`);
+      1. damaged and half-written checkpoints were moved away before (`move_damaged`);
       2. the newest whole checkpoint gives the state, or there is none and the seed gives it;
       3. metrics.jsonl and timing.jsonl are cut back to its step;
       4. the batches begin at its step: they are a function of it, nothing is replayed.
     """
-    from clu import parameter_overview  # Imports TensorFlow where there is one.
+    from clu import parameter_overview  # Imports TensorFlow if installed.
 
     method, optimizers, mesh = prepared.method, prepared.optimizers, prepared.mesh
     fresh = functools.partial(initial_state, method, optimizers, config.seed)

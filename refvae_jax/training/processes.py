@@ -90,7 +90,7 @@ def all_or_none() -> Iterator[None]:
     except Exception as met:
         error = met
     if jax.process_count() > 1 and not multihost_utils.process_allgather(error is None).all():
-        raise error or UserError("Another process cannot go on: its output says why.")
+        raise error or UserError("Another process failed: its output says why.")
     if error:
         raise error
 

@@ -23,6 +23,25 @@ def to_unit_range(batch: Any) -> Any:
     return jax.tree.map(convert, batch)
 
 
+def gradients(
+    method: Method, variables: dict[str, Any], batch: Any, rng: jax.Array
+) -> dict[str, tuple[Any, jax.Array, Any, dict[str, jax.Array]]]:
+    """{player: (gradient of its loss by its own parameters, loss, new mutable, scalars)}."""
+
+    def losses_of(params: dict[str, Any]) -> tuple[dict, dict]:
+        found = method.losses(variables | {"params": params}, batch, rng)
+        return {p: f[0] for p, f in found.items()}, {p: f[1] for p, f in found.items()}
+
+    # Not jax.grad for each player: the compiler finds too little of what they have in common.
+    losses, pull_back, aux = jax.vjp(losses_of, variables["params"], has_aux=True)
+
+    def gradient(player: str) -> Any:
+        (by_player,) = pull_back({p: jnp.asarray(p == player, losses[p].dtype) for p in losses})
+        return by_player[player]
+
+    return {p: (gradient(p), losses[p], *aux[p]) for p in method.players}
+
+
 def make_update(
     method: Method,
     optimizers: Mapping[str, optax.GradientTransformation],
@@ -48,28 +67,14 @@ def make_update(
     def average(tree: Any) -> Any:
         return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
 
-    def gradients(variables: dict[str, Any], batch: Any, rng: jax.Array) -> dict[str, Any]:
-        """{player: (gradient, loss, mutable, scalars)}."""
-
-        def losses_of(params: dict[str, Any]) -> tuple[dict, dict]:
-            found = method.losses(variables | {"params": params}, batch, rng)
-            return {p: f[0] for p, f in found.items()}, {p: f[1] for p, f in found.items()}
-
-        # Not jax.grad for each player: the compiler finds too little of what they have in common.
-        losses, pull_back, aux = jax.vjp(losses_of, variables["params"], has_aux=True)
-
-        def gradient(player: str) -> Any:
-            (by_player,) = pull_back({p: jnp.asarray(p == player, losses[p].dtype) for p in losses})
-            return by_player[player]
-
-        return {p: average((gradient(p), losses[p], *aux[p])) for p in method.players}
-
     def update(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         rng = jax.random.fold_in(jax.random.key(seed), state.step)
         if axis_name is not None:
             rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))
-        found = gradients(variables_of(state), to_unit_range(batch), rng)
-        params, mutable, opt_state, logged = {}, {}, {}, {}
+        found = gradients(method, variables_of(state), to_unit_range(batch), rng)
+        found = {player: average(parts) for player, parts in found.items()}
+        params, mutable, opt_state = {}, {}, {}
+        logged: dict[str, jax.Array] = {}
         finite = jnp.array(True)
         for player, (grads, loss, statistics, scalars) in found.items():
             updates, opt_state[player] = optimizers[player].update(

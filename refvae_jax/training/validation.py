@@ -61,6 +61,6 @@ def make_validate(
                 changed = changes(variables, part)
             sums.append(total(variables, part))
         error = np.sum(jax.device_get(sums), dtype=np.float64) / len(images.image)
-        return {name: float(x) for name, x in {"squared_error": error, **changed}.items()}
+        return {"squared_error": float(error)} | {name: float(x) for name, x in changed.items()}
 
     return validate

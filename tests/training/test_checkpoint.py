@@ -32,7 +32,7 @@ def save_all(workdir, errors, keep_last=10, keep_every_steps=0):
 
 
 def restored(workdir):
-    checkpoint.set_damaged_aside(workdir)
+    checkpoint.move_damaged(workdir)
     checkpoints = checkpoint.Checkpoints(workdir, 10, 0)
     template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), make_state(0))
     got = checkpoints.restore(template)
@@ -93,7 +93,7 @@ def all_files(workdir):
 
 
 def test_every_flipped_bit_is_noticed(pristine, tmp_path):
-    """One bit in the middle of each file: either the step is set aside or nothing changed."""
+    """One bit in the middle of each file: the damage is noticed."""
     checked = 0
     for index, file in enumerate(all_files(pristine)):
         workdir = shutil.copytree(pristine, tmp_path / str(index))

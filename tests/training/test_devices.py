@@ -102,11 +102,13 @@ def assert_close(a, b, tolerance):
             assert left == pytest.approx(right, rel=tolerance, abs=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gmvae", "mlvae"])
 def test_jit_is_the_same_on_1_and_4_devices_noise_included(method):
     assert_close(run(1, "jit", method), run(4, "jit", method), 2e-4)
 
 
+@pytest.mark.slow
 def test_pmap_steps_along_the_average_of_its_replicas_gradients():
     """Each of four replicas has a quarter of the batch and noise of its own."""
     got = run(4, "pmap")
@@ -123,6 +125,7 @@ def test_batch_size_that_does_not_divide():
         devices.check_divides(3, 4)
 
 
+@pytest.mark.slow
 def test_a_replica_has_the_images_that_its_loss_needs(launch, tmp_path):
     """The batch of 6 is even, a device's share of it is not."""
     flags = ["--config.batch_size=6", "--config.parallel.map=pmap", f"--workdir={tmp_path}"]

@@ -108,6 +108,7 @@ def train_until_killed(workdir, during=0, before=0):
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_ends_bit_identical(config, tmp_path):
     """Killed in the middle of a save, and again some steps later; then run to the end."""
     config.num_train_steps, config.checkpoint_every_steps = 60, 4
@@ -116,10 +117,10 @@ def test_killed_at_any_moment_it_ends_bit_identical(config, tmp_path):
         workdir.mkdir()
     assert train(config, whole)
 
-    train_until_killed(killed, during=12)
-    assert checkpoint.steps(killed)[-1] == 8 and lines(killed)[-1]["step"] >= 10
-    train_until_killed(killed, before=24)
-    assert 16 <= checkpoint.steps(killed)[-1] <= 20  # 20 was being written.
+    train_until_killed(killed, during=20)
+    assert checkpoint.steps(killed)[-1] == 16 and lines(killed)[-1]["step"] >= 20
+    train_until_killed(killed, before=36)
+    assert checkpoint.steps(killed)[-1] in (30, 32)  # 32 may still have been on its way to disk.
     assert train(config, killed)
 
     same_arrays(whole, killed)
@@ -149,12 +150,14 @@ def terminate_at(process, words):
     return output
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_0(tmp_path):
     assert "stopping at step" in terminate_at(start(tmp_path, 10_000), "first step")
     assert 1 <= checkpoint.steps(tmp_path)[-1] < 10_000
 
 
-def test_sigterm_after_training_exits_0_with_a_word(tmp_path):
+@pytest.mark.slow
+def test_sigterm_after_training_exits_0_with_a_message(tmp_path):
     output = terminate_at(start(tmp_path, 20), "evaluating")
     assert "goes on from what is saved" in output
     assert "Traceback" not in output
@@ -213,7 +216,7 @@ def test_each_player_has_adam_with_its_own_constants(config):
     for player, expected in want.items():
         tx, params = got[player], np.zeros(2)
         state, expected_state = tx.init(params), expected.init(params)
-        # The first update of Adam is the rate whatever its constants, the second is not.
+        # The first update of Adam is the rate for any constants, the second is not.
         for grads in (np.array([0.1, -2.0]), np.array([3.0, 0.4])):
             update, state = tx.update(grads, state, params)
             expected_update, expected_state = expected.update(grads, expected_state, params)
@@ -242,7 +245,7 @@ def test_as_many_other_images_are_refused_too(workdir, config, mode):
 @pytest.mark.parametrize(
     ("split", "problem"), [("test[:0]", "empty"), ("test[:1]", "single image")]
 )
-def test_what_is_wrong_with_the_test_split_is_told_before_training(config, split, problem):
+def test_errors_in_the_test_split_are_reported_before_training(config, split, problem):
     config.data.test_split = split
     with pytest.raises(UserError, match=problem):
         setup.prepare(config, open_splits(config))

@@ -50,10 +50,11 @@ def run_two(workdir, *flags, second=()):
     return [(process.returncode, out) for process, out in zip(pair, outputs, strict=True)]
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_run_of_one(trained, tmp_path):
-    (first, first_said), (second, second_said) = run_two(tmp_path)
-    assert first == second == 0, first_said + second_said
-    assert "content/label" in first_said and "content/label" not in second_said
+    (first, first_output), (second, second_output) = run_two(tmp_path)
+    assert first == second == 0, first_output + second_output
+    assert "content/label" in first_output and "content/label" not in second_output
     for alone, together in zip(
         *((w / "metrics.jsonl").read_text().splitlines() for w in (trained, tmp_path)), strict=True
     ):
@@ -67,20 +68,23 @@ def test_two_processes_train_the_run_of_one(trained, tmp_path):
     assert (tmp_path / "results.json").exists() and (tmp_path / "figures" / "swaps.png").exists()
 
 
-def test_a_replica_a_process(tmp_path):
+@pytest.mark.slow
+def test_a_replica_per_process(tmp_path):
     for status, said in run_two(tmp_path, "--config.parallel.map=pmap"):
         assert status == 0, said
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) > 1
 
 
-def test_what_one_process_cannot_do_ends_both_with_a_sentence(tmp_path):
+@pytest.mark.slow
+def test_an_error_of_one_process_ends_both_with_a_sentence(tmp_path):
     with run.only_run(tmp_path):
-        (first, first_said), (second, second_said) = run_two(tmp_path)
-    assert first == second == 2, first_said + second_said
-    assert "Another run is using" in first_said and "Another process cannot go on" in second_said
-    assert "Traceback" not in first_said + second_said
+        (first, first_output), (second, second_output) = run_two(tmp_path)
+    assert first == second == 2, first_output + second_output
+    assert "Another run is using" in first_output and "Another process failed" in second_output
+    assert "Traceback" not in first_output + second_output
 
 
+@pytest.mark.slow
 def test_processes_with_other_images_end_with_a_sentence(tmp_path):
     for status, said in run_two(tmp_path, second=["--config.data.train_split=train[512:1024]"]):
         assert status == 2, said

@@ -1,4 +1,6 @@
-"""That what a config says arrives where it counts."""
+"""The values of a config reach the parts that use them."""
+
+from unittest.mock import Mock
 
 import jax
 import numpy as np
@@ -25,6 +27,19 @@ def test_the_step_has_the_configs_seed_and_mapping(config, monkeypatch):
     assert taken.value.args == (7, "pmap")
 
 
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+def test_large_buffers_are_returned_where_the_mesh_is_of_a_cpu(config, monkeypatch, platform):
+    returned = []
+    step = Mock()
+    step.lower().compile().memory_analysis().temp_size_in_bytes = 5
+    monkeypatch.setattr(setup.devices, "map_update", lambda *arguments: step)
+    monkeypatch.setattr(setup.devices, "put_batch", lambda batch, mesh: batch)
+    monkeypatch.setattr(setup, "return_large", returned.append)
+    mesh = Mock(devices=np.array([Mock(platform=platform)]))
+    setup.compile_step(config, None, {}, mesh, None, None)
+    assert returned == ([5] if platform == "cpu" else [])
+
+
 def test_the_parameters_begin_with_the_configs_seed(config, monkeypatch):
     def take(method, optimizers, seed):
         raise Taken(seed)
@@ -32,19 +47,19 @@ def test_the_parameters_begin_with_the_configs_seed(config, monkeypatch):
     monkeypatch.setattr(loop, "initial_state", take)
     config.seed = 7
     with pytest.raises(Taken) as taken:
-        prepared = setup.Prepared({}, None, {}, None, {})
-        loop.start(config, prepared, devices.make_mesh(), None, None)
+        prepared = setup.Prepared({}, None, {}, None, {}, devices.make_mesh())
+        loop.start(config, prepared, None, None)
     assert taken.value.args == (7,)
 
 
-def test_a_method_is_told_the_number_of_training_images(config, monkeypatch):
-    told = []
+def test_a_method_gets_the_number_of_training_images(config, monkeypatch):
+    seen = []
     make = setup.METHODS["gmvae"]
     monkeypatch.setitem(
-        setup.METHODS, "gmvae", lambda config, info: told.append(info) or make(config, info)
+        setup.METHODS, "gmvae", lambda config, info: seen.append(info) or make(config, info)
     )
     setup.prepare(config, open_splits(config))
-    assert told == [((32, 32, 1), 512)]
+    assert seen == [((32, 32, 1), 512)]
 
 
 def test_the_record_knows_the_reference_images():
