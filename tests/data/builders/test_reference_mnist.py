@@ -199,6 +199,7 @@ def test_factors_are_exact():
     assert found == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_sizes_and_classes(splits):
     for name, size in SIZES.items():
         image, label, _ = splits[name]
@@ -206,6 +207,7 @@ def test_sizes_and_classes(splits):
         assert np.bincount(label, minlength=10).min() > 0.5 * size / 10
 
 
+@pytest.mark.slow
 def test_reference_is_white_outlines_of_the_first_half(splits, source):
     image, _, factors = splits["reference"]
     expected = [np.repeat(edges(x, 32)[..., None], 3, axis=-1) for x in source["train"][:2000]]
@@ -236,6 +238,7 @@ def origins(splits, source):
     return found
 
 
+@pytest.mark.slow
 def test_each_digit_appears_as_often_as_it_should(splits, origins):
     for name, copies in [("unlabelled", 2), ("validation", 2), ("probe_fit", 1), ("probe_test", 1)]:
         rows, factors = np.array(origins[name]), splits[name][2]
@@ -251,6 +254,7 @@ def test_each_digit_appears_as_often_as_it_should(splits, origins):
     assert min(train[0]) >= 2000 and not set(train[0]) & set(train[1])
 
 
+@pytest.mark.slow
 def test_colour_can_be_measured(splits):
     image, _, factors = splits["probe_fit"]
     mean = image.mean((1, 2))
@@ -258,6 +262,7 @@ def test_colour_can_be_measured(splits):
     np.testing.assert_allclose(measured, factors[:, :3], atol=0.01)
 
 
+@pytest.mark.slow
 def test_size_and_width_can_be_measured(splits, origins, source):
     image, _, factors = splits["probe_fit"]
     outlines = np.stack([edges(source["test"][row], 32) for row in origins["probe_fit"]])
@@ -274,6 +279,7 @@ def test_size_and_width_can_be_measured(splits, origins, source):
     np.testing.assert_allclose(extent(image.max(-1)), factors[:, 3:4] * before, atol=0.1)
 
 
+@pytest.mark.slow
 def test_constant_predictor(splits):
     guess = splits["probe_fit"][2].mean(0)
     error = np.abs(splits["probe_test"][2] - guess)
@@ -287,6 +293,7 @@ def test_constant_predictor(splits):
     assert (np.abs(error.mean(0) - expected) < tolerance).all()
 
 
+@pytest.mark.slow
 def test_mnist_at_64_twice(tmp_path, monkeypatch):
     def read_source(name, data_dir, split):
         assert (name, data_dir.parent) == ("mnist", tmp_path)

@@ -125,6 +125,7 @@ def test_every_image_is_in_one_split_with_its_ground_truth(
         assert sorted(pool + test) == sorted(known)
 
 
+@pytest.mark.slow
 def test_persons_of_lfw_are_groups_and_those_tested_unseen(prepare):
     names = [f"Person_{place:02}" for place in range(20) for _ in range(place % 4 + 1)]
 

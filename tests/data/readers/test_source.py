@@ -151,6 +151,7 @@ def test_no_network_fails_at_once(made, monkeypatch):
     assert "nowhere.invalid" in fails(made)
 
 
+@pytest.mark.slow
 def test_read_only_data_directory(made, tmp_path):
     (tmp_path / "made").mkdir(mode=0o555)
     made.name = "refvae_any_size"

@@ -9,6 +9,7 @@ import pytest
 from refvae_jax.data.readers.tf_cpu import stderr_held_back
 
 
+@pytest.mark.slow
 def test_tensorflow_starts_silently():
     program = (
         "from refvae_jax.data.readers.tf_cpu import import_tensorflow as i; print(i().add(1, 2))"
