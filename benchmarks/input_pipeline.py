@@ -3,10 +3,10 @@
 python benchmarks/input_pipeline.py --config=configs/celeba_gmvae.py                # its own data
 python benchmarks/input_pipeline.py --config=configs/celeba_gmvae.py --made=10000   # made pictures
 
-The pipeline is what train.py's loop waits for: data.settings.training_batches over the
-memory-mapped cache, each batch put on the devices by parallel.put_batch. The step is the one of
+The pipeline is what the training loop waits for: data.batches.training_batches over the
+memory-mapped cache, each batch put on the devices by devices.put_batch. The step is that of
 train_step.py, always given the same batch. Each runs in a process of its own on the same CPUs;
-blocks of batches and of steps alternate, so that whatever else the machine does hits both alike.
+blocks of batches and of steps alternate, so that other load on the machine affects both alike.
 
 The last line is `ratio <number>`: the pipeline's images a second over the step's, the median over
 the rounds. Memory is that of the pipeline's process without the cache that it maps, whose pages
@@ -35,20 +35,20 @@ def prepare(settings):
     import jax
 
     from refvae_jax.data.batches import training_batches
-    from refvae_jax.training import devices
-    from refvae_jax.training.setup import build
+    from refvae_jax.data.splits import open_splits
+    from refvae_jax.training import devices, setup
 
     config = ConfigDict(settings["config"])
-    built = build(config)
+    prepared = setup.prepare(config, open_splits(config))
     config.num_train_steps = NO_END
-    batches = training_batches(built.training_sets, config, first_step=0)
+    batches = training_batches(prepared.training_sets, config, first_step=0)
     mesh = devices.make_mesh()
 
     def run(num_batches):
         for _ in range(num_batches):
             jax.block_until_ready(devices.put_batch(next(batches), mesh))
 
-    info = {name: built.record[name] for name in ("image_shape", "num_train_images")}
+    info = {name: prepared.record[name] for name in ("image_shape", "num_train_images")}
     return run, info
 
 

@@ -1,6 +1,6 @@
 """The training step of configs/mnist_gmvae.py in PyTorch: network, objective, step.
 
-The same computation as refvae_jax (tests/test_benchmark.py compares outputs, loss and gradients),
+The same computation as refvae_jax (tests/benchmarks/test_train_step.py compares outputs, loss and gradients),
 written as PyTorch likes it best: channels_last, fused Adam, no norm of the gradient to log.
 """
 

@@ -9,30 +9,30 @@ from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
 
 NAMES = [name for name in METHODS if name not in ("gmvae", "mlvae")]
-WITH_CRITIC = ["srbvae", "svae", "factorvae", "mathieu"]
+WITH_DISCRIMINATOR = ["srbvae", "svae", "factorvae", "mathieu"]
 SHAPE, BATCH = (8, 8, 3), 6
 INFO = DataInfo(SHAPE, 100)
 
 
 def make_config(name, **method):
-    config = importlib.import_module(f"configs.mnist_{name}").get_config("smoke")
+    config = importlib.import_module(f"configs.reference_mnist_{name}").get_config("smoke")
     config.network.encoder_widths, config.network.decoder_widths = (4, 6), (4,)
     config.latents.common, config.latents.target, config.latents.z = 3, 2, 4
     config.method.update(method)
     return config
 
 
-def build(name, **method):
+def make_method(name, **method):
     return METHODS[name](make_config(name, **method), INFO)
 
 
-def make_batch(setting, seed=0):
+def make_batch(supervision, seed=0):
     rng = np.random.default_rng(seed)
 
     def images():
         return {"image": rng.uniform(size=(BATCH, *SHAPE)).astype(np.float32)}
 
-    if setting == "reference":
+    if supervision == "reference":
         return {"unlabelled": images(), "reference": images()}
     return images()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 SMALL = (
     "--config=configs/quickstart.py:smoke",
     "--config.data.crop=-1",

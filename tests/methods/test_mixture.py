@@ -204,7 +204,7 @@ def test_decoder_that_does_not_fit_the_image_says_so():
     config = default.get_config()
     config.network.decoder_widths = (8,)
     with pytest.raises(UserError, match="16x16 images but the data has 32x32"):
-        gmvae.build(config, DataInfo((32, 32, 1), 10))
+        gmvae.make_method(config, DataInfo((32, 32, 1), 10))
 
 
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
@@ -213,7 +213,7 @@ def test_the_step_is_composed_of_the_tested_parts(name):
     config, info = default.form(default.get_config(), "smoke"), DataInfo((16, 16, 1), 100)
     config.method.name = name
     config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
-    method, net = METHODS[name](config, info), mixture_networks.build(config, info)
+    method, net = METHODS[name](config, info), mixture_networks.make_networks(config, info)
     variables = jax.jit(lambda: initial_variables(method, 0))()
     image = np.random.default_rng(0).uniform(size=(6, 16, 16, 1)).astype(np.float32)
     group, rng = jnp.array([0, 0, 1, 1, 1, -1]), jax.random.key(1)

@@ -20,9 +20,9 @@ from tests.small_methods import (
     INFO,
     NAMES,
     SHAPE,
-    build,
     make_batch,
     make_config,
+    make_method,
     quick_jit,
     variables_of,
 )
@@ -47,7 +47,7 @@ N = BATCH
 
 @functools.cache
 def small(name, **changes):
-    return build(name, **WEIGHTS | changes)
+    return make_method(name, **WEIGHTS | changes)
 
 
 @functools.cache
@@ -65,7 +65,7 @@ def parameters(name):
 @functools.cache
 def networks(latents):
     """Encoder and decoder, compiled for BATCH rows, on any multiple of them in float64."""
-    net = reference_networks.build(make_config("rbvae"), INFO, latents)
+    net = reference_networks.make_networks(make_config("rbvae"), INFO, latents)
     encode, decode = quick_jit(net.encode), quick_jit(net.decode)
 
     def in_batches(function, params, inputs):
@@ -82,7 +82,7 @@ def networks(latents):
 @functools.cache
 def discriminator_network(sizes, rate):
     config = make_config("rbvae")
-    return quick_jit(reference_networks.build_discriminator(config, INFO, dict(sizes), rate)[1])
+    return quick_jit(reference_networks.make_discriminator(config, INFO, dict(sizes), rate)[1])
 
 
 def normal(rng, *shape):
