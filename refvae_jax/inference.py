@@ -19,20 +19,11 @@ from refvae_jax.data.splits import Splits, open_splits
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
+from refvae_jax.networks.batched import apply_batched
+from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import checkpoint
 
 CHUNK = 256  # Images or codes a compiled call; the last one is padded, so one program serves all.
-
-
-def apply_batched(function, tree):
-    """function(tree) in pieces of CHUNK rows, padded by repeating the last; any count > 0."""
-    tree = jax.tree.map(np.asarray, tree)
-    count = len(jax.tree.leaves(tree)[0])
-    pieces = []
-    for start in range(0, count, CHUNK):
-        rows = np.minimum(np.arange(start, start + CHUNK), count - 1)
-        pieces.append(jax.device_get(function(jax.tree.map(lambda x, rows=rows: x[rows], tree))))
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *pieces)
 
 
 class Model:
@@ -107,7 +98,7 @@ class Model:
 
     def encode(self, images):
         """{latent: Gaussian of [N, D]} of the images."""
-        return apply_batched(lambda x: self._encode(self._variables, x), self._check(images))
+        return apply_batched(lambda x: self._encode(self._variables, x), self._check(images), CHUNK)
 
     def means(self, images):
         """{latent: [N, D]}, the posterior means."""
@@ -116,7 +107,7 @@ class Model:
     def decode(self, codes):
         """Images of {latent: [N, D]}."""
         codes = {name: np.asarray(codes[name], np.float32) for name in self.latent_names}
-        return apply_batched(lambda c: self._decode(self._variables, c), codes)
+        return apply_batched(lambda c: self._decode(self._variables, c), codes, CHUNK)
 
     def reconstruct(self, images):
         """The decoded posterior means."""
@@ -179,7 +170,8 @@ class Trained(NamedTuple):
 def method_of(record):
     """The Method of a checkpoint's record."""
     config = ml_collections.ConfigDict(record["config"])
-    info = DataInfo(tuple(record["image_shape"]), record["num_train_images"])
+    hardware = Hardware(jax.default_backend(), num_devices=1)
+    info = DataInfo(tuple(record["image_shape"]), record["num_train_images"], hardware)
     return METHODS[config.method.name](config, info)
 
 

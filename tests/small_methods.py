@@ -7,11 +7,13 @@ import numpy as np
 
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
+from refvae_jax.networks.conv.forms import Hardware
 
 NAMES = [name for name in METHODS if name not in ("gmvae", "mlvae")]
 WITH_DISCRIMINATOR = ["srbvae", "svae", "factorvae", "mathieu"]
 SHAPE, BATCH = (8, 8, 3), 6
-INFO = DataInfo(SHAPE, 100)
+CPU = Hardware("cpu", num_devices=1)
+INFO = DataInfo(SHAPE, 100, CPU)
 
 
 def make_config(name, **method):

@@ -18,6 +18,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from refvae_jax.errors import UserError
+from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training.step import make_update
 
 AXIS = "batch"
@@ -31,6 +32,11 @@ def make_mesh():
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     # Auto: under the default, Explicit, gathers over the batch would need shardings of their own.
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def hardware_of(mesh):
+    """What a program for this mesh is compiled for, as the networks choose by it."""
+    return Hardware(mesh.devices.flat[0].platform, mesh.size)
 
 
 def replicated(mesh):

@@ -176,7 +176,7 @@ def train(config, workdir, splits):
     mesh = devices.make_mesh()
     devices.check_batch_size(config.batch_size, mesh.size)
     with processes.all_or_none():
-        prepared = prepare(config, splits)
+        prepared = prepare(config, splits, mesh)
         if processes.is_main():
             checkpoint.set_damaged_aside(workdir)
     check_processes_agree(config, prepared.record)

@@ -46,15 +46,16 @@ def make_optimizers(config, players):
     return {player: adam(player) for player in players}
 
 
-def prepare(config, splits):
-    """Makes the method, one optimiser per player and the training sets; checks the Splits."""
+def prepare(config, splits, mesh):
+    """Makes the method for a mesh, one optimiser per player and the training sets; checks both."""
     fair_rows(splits)  # What is wrong with the test part should not be told after training.
     if not classes(splits.train) and not splits.train.factors.names:
         LOGGER.warning(
             "nothing is known of these images to score by, so only pictures and "
             "reconstructions will tell how well it went: make class folders or a factors.csv."
         )
-    info = DataInfo(tuple(splits.train.image.shape[1:]), len(splits.train.image))
+    shape, count = tuple(splits.train.image.shape[1:]), len(splits.train.image)
+    info = DataInfo(shape, count, devices.hardware_of(mesh))
     order.check_batch_size(config.batch_size, info.num_train_images, "training")
     method = METHODS[config.method.name](config, info)
     training_sets = batches.training_sets(config, method.supervision, splits)

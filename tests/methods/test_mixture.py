@@ -14,6 +14,7 @@ from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, gmvae, mixture_networks, mlvae
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.training.setup import initial_variables
+from tests.small_methods import CPU
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 CONSTANTS = {"k": 2.0, "w_rep": 7.0, "w_cent": 0.05, "delta": 0.1}
@@ -117,7 +118,7 @@ def small(name):
     config = default.form(default.get_config(), "smoke")
     config.method.name = name
     config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
-    method = METHODS[name](config, DataInfo((16, 16, 1), 100))
+    method = METHODS[name](config, DataInfo((16, 16, 1), 100, CPU))
     variables = jax.jit(lambda: initial_variables(method, 0))()
     rng = np.random.default_rng(0)
     batch = {
@@ -204,13 +205,13 @@ def test_decoder_that_does_not_fit_the_image_says_so():
     config = default.get_config()
     config.network.decoder_widths = (8,)
     with pytest.raises(UserError, match="16x16 images but the data has 32x32"):
-        gmvae.make_method(config, DataInfo((32, 32, 1), 10))
+        gmvae.make_method(config, DataInfo((32, 32, 1), 10, CPU))
 
 
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_the_step_is_composed_of_the_tested_parts(name):
     """Loss, gradient and both networks' statistics: whose posterior is drawn, decoded and paid."""
-    config, info = default.form(default.get_config(), "smoke"), DataInfo((16, 16, 1), 100)
+    config, info = default.form(default.get_config(), "smoke"), DataInfo((16, 16, 1), 100, CPU)
     config.method.name = name
     config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
     method, net = METHODS[name](config, info), mixture_networks.make_networks(config, info)

@@ -9,11 +9,11 @@ import pytest
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, factorvae, mathieu, rbvae
-from refvae_jax.methods.base import DataInfo
 from refvae_jax.training import state
 from refvae_jax.training.step import make_update
 from tests.small_methods import (
     BATCH,
+    INFO,
     NAMES,
     SHAPE,
     WITH_DISCRIMINATOR,
@@ -201,7 +201,7 @@ def test_mathieu_is_not_replicated():
     config = make_config("mathieu")
     config.parallel.map = "pmap"
     with pytest.raises(UserError, match=r"parallel\.map=jit"):
-        METHODS["mathieu"](config, DataInfo(SHAPE, 100))
+        METHODS["mathieu"](config, INFO)
 
 
 @pytest.mark.parametrize("name", NAMES)
