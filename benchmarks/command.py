@@ -1,4 +1,4 @@
-"""What the commands of this folder share: flags, CPUs, started workers, errors."""
+"""What the commands of this folder share: flags, CPUs, workers, errors."""
 
 import os
 import sys
@@ -27,7 +27,7 @@ def available_cpus(wanted):
 
 
 def start(python, module, settings, cpus, missing=""):
-    """A Worker that is ready; `missing` is what to do about a module that it does not find.
+    """A Worker that is ready; `missing` is advice for a module that it does not find.
 
     Raises:
       UserError: it cannot start.

@@ -20,9 +20,9 @@ from refvae_jax.inference import posterior_sample
 from refvae_jax.methods.base import COUNTERPART
 from refvae_jax.metrics import regression, swaps
 from refvae_jax.metrics.evaluation_classifier import (
-    train_factor_judge,
-    train_judge,
-    train_kinds_judge,
+    train_classifier,
+    train_multi_classifier,
+    train_regressor,
 )
 from refvae_jax.metrics.linear import linear_accuracy
 from refvae_jax.metrics.probes import Codes, paper_accuracy, strong_accuracy
@@ -43,12 +43,13 @@ def make_judges(train, seed):
     label = kinds = numbers = None
     known = train.factors
     if len(train.class_names) > 1:
-        label = train_judge(train.image, train.label, num_classes=len(train.class_names), seed=seed)
+        num_classes = len(train.class_names)
+        label = train_classifier(train.image, train.label, num_classes=num_classes, seed=seed)
     if known.kinds:
         sizes = tuple(map(len, known.kinds.values()))
-        kinds = train_kinds_judge(train.image, known.categories, sizes, seed=seed)
+        kinds = train_multi_classifier(train.image, known.categories, sizes, seed=seed)
     if known.names:
-        numbers = train_factor_judge(train.image, known.values, seed=seed)
+        numbers = train_regressor(train.image, known.values, seed=seed)
     return Judges(label, kinds, numbers)
 
 

@@ -14,9 +14,10 @@ from configs import reference_mnist_srbvae
 from refvae_jax.methods import gmvae, mixture_networks, srbvae
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.discriminators import keep_blocks
+from tests.small_methods import CPU
 
 ROOT = Path(__file__).parent.parent.parent
-INFO = DataInfo((32, 32, 1), 100)
+INFO = DataInfo((32, 32, 1), 100, CPU)
 SMALL = (
     "--config=configs/quickstart.py:smoke",
     "--config.data.resolution=16",
@@ -199,7 +200,7 @@ def test_the_srbvae_peer_is_the_same_computation():
     torch = pytest.importorskip("torch")
     from benchmarks import torch_srbvae
 
-    config, info = reference_mnist_srbvae.get_config("smoke"), DataInfo((32, 32, 3), 100)
+    config, info = reference_mnist_srbvae.get_config("smoke"), DataInfo((32, 32, 3), 100, CPU)
     draw = np.random.default_rng(1)
     images = {name: draw.random((8, 32, 32, 3), np.float32) for name in ("unlabelled", "reference")}
     batch = {name: {"image": image} for name, image in images.items()}
@@ -232,7 +233,7 @@ def test_measures_our_step(arguments):
     for pattern in (
         r"jax [\d.]+, \d+ threads",
         r"compile [\d.]+ s",
-        r"[\d.]+ ms a step \(fastest block [\d.]+\)",
+        r"[\d.]+ ms per step \(fastest block [\d.]+\)",
         r"\d+\.\d images/s",
         r"peak memory \d+ MB",
     ):
@@ -259,13 +260,13 @@ def test_the_last_line_is_the_ratio(arguments):
         ([*SRBVAE, "--config.method.latent_error=likelihood", "--peer=torch"], "squared"),
     ],
 )
-def test_errors_are_one_sentence(arguments, words):
+def test_errors_are_one_message(arguments, words):
     done = benchmark(*arguments)
     assert done.returncode == 2
     assert words in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_python_without_torch_is_told(tmp_path):
+def test_a_python_without_torch_gives_an_error_message(tmp_path):
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')  # -S: no packages.
     python.chmod(0o755)
