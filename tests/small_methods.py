@@ -4,12 +4,18 @@ import importlib
 
 import jax
 import numpy as np
+import pytest
 
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.conv.forms import Hardware
 
 NAMES = [name for name in METHODS if name not in ("gmvae", "mlvae")]
+# For tests whose time is that of compiling: two methods are enough for the quick loop.
+MOSTLY_SLOW = [
+    name if name in ("vae", "svae") else pytest.param(name, marks=pytest.mark.slow)
+    for name in NAMES
+]
 WITH_DISCRIMINATOR = ["srbvae", "svae", "factorvae", "mathieu"]
 SHAPE, BATCH = (8, 8, 3), 6
 CPU = Hardware("cpu", num_devices=1)

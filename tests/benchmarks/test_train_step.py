@@ -16,6 +16,7 @@ from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.discriminators import keep_blocks
 from tests.small_methods import CPU
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent.parent
 INFO = DataInfo((32, 32, 1), 100, CPU)
 SMALL = (

@@ -149,6 +149,7 @@ def codes_in_training(name, mean, content, style, group, rng):
     return mlvae.draw_codes(mlvae.distributions.product_of_gaussians(q, group), style, rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_whose_posterior_an_images_content_is_drawn_from(name):
     """ML-VAE draws from the group's, with gradient to every member's encoding (cutting it in the
@@ -208,6 +209,7 @@ def test_decoder_that_does_not_fit_the_image_says_so():
         gmvae.make_method(config, DataInfo((32, 32, 1), 10, CPU))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_the_step_is_composed_of_the_tested_parts(name):
     """Loss, gradient and both networks' statistics: whose posterior is drawn, decoded and paid."""

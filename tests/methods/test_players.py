@@ -8,13 +8,11 @@ import pytest
 
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
-from refvae_jax.methods import METHODS, factorvae, mathieu, rbvae
+from refvae_jax.methods import factorvae, rbvae
 from refvae_jax.training import state
 from refvae_jax.training.step import make_update
 from tests.small_methods import (
-    BATCH,
-    INFO,
-    NAMES,
+    MOSTLY_SLOW,
     SHAPE,
     WITH_DISCRIMINATOR,
     make_batch,
@@ -34,7 +32,7 @@ def changed(old, new):
     return answers.pop()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOSTLY_SLOW)
 def test_each_loss_moves_all_parameters_of_its_player_and_of_no_other(name):
     method = make_method(name)
     assert method.players == (
@@ -95,6 +93,7 @@ def flat(tree):
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["srbvae", "svae", "mathieu"])
 def test_players_share_their_forward_pass(name):
     """The compiled step of both costs less than those of each, by about a forward pass."""
@@ -166,27 +165,6 @@ def test_permuting_keeps_the_marginals_and_removes_dependence():
     assert abs(np.corrcoef(permuted.T)[0, 1]) < 5 / np.sqrt(4000)
 
 
-def test_mathieu_draws_targets_among_those_of_recent_images():
-    method = make_method("mathieu")
-    batch, variables = make_batch("reference"), variables_of(method)
-    _, (mutable, _) = method.losses(variables, batch, jax.random.key(0))["model"]
-    kept = variables | {"mutable": variables["mutable"] | {"model": mutable}}
-    codes = np.asarray(method.encode(variables, batch["unlabelled"]["image"])["target"].mean)
-    bank = np.asarray(mutable["target_codes"])
-    np.testing.assert_allclose(bank[:BATCH], codes, atol=1e-6)
-    assert len(bank) == mathieu.KEPT_CODES
-    drawn = np.asarray(method.prior(kept, jax.random.key(3), 50)["target"])
-    distance = np.abs(drawn[:, None] - bank[None]).max(axis=-1).min(axis=1)
-    assert distance.max() < 1e-6
-    # The next step's codes come first, and push these back.
-    later = make_batch("reference", seed=1)
-    _, (mutable, _) = method.losses(kept, later, jax.random.key(0))["model"]
-    bank = np.asarray(mutable["target_codes"])
-    newest = np.asarray(method.encode(variables, later["unlabelled"]["image"])["target"].mean)
-    np.testing.assert_allclose(bank[: 2 * BATCH], [*newest, *codes], atol=1e-6)
-    assert len(bank) == mathieu.KEPT_CODES
-
-
 @pytest.mark.parametrize(
     ("name", "count", "words"), [("factorvae", 5, "so that they are even"), ("betatcvae", 1, "two")]
 )
@@ -197,14 +175,7 @@ def test_a_batch_that_a_loss_cannot_use(name, count, words):
         jax.eval_shape(method.losses, variables_of(method), batch, jax.random.key(0))
 
 
-def test_mathieu_is_not_replicated():
-    config = make_config("mathieu")
-    config.parallel.map = "pmap"
-    with pytest.raises(UserError, match=r"parallel\.map=jit"):
-        METHODS["mathieu"](config, INFO)
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOSTLY_SLOW)
 def test_images_are_in_range_and_codes_as_the_config_says(name):
     method, config = make_method(name), make_config(name)
     variables = variables_of(method)
@@ -231,6 +202,7 @@ def with_logit_bias(variables, bias):
     return variables | {"params": variables["params"] | {"discriminator": discriminator}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WITH_DISCRIMINATOR)
 def test_a_discriminator_that_takes_all_for_the_encoders_is_right_there_only(name):
     """`on_real > 0` and `on_made < 0`: what the watch for a discriminator that has won reads."""
@@ -245,13 +217,6 @@ def test_a_discriminator_that_takes_all_for_the_encoders_is_right_there_only(nam
         scalars = losses(variables, batch, jax.random.key(0))["discriminator"][1][1]
         found = {n: float(v) for n, v in scalars.items() if n.startswith("discriminator/accuracy/")}
         assert found and found == {n: float(n.endswith(right)) for n in found}
-
-
-def test_mathieus_target_is_its_mean_without_variance():
-    method = make_method("mathieu")
-    q = method.encode(variables_of(method), make_batch("reference")["unlabelled"]["image"])
-    assert np.exp(q["target"].logvar / 2).max() < 1e-6
-    assert np.exp(q["common"].logvar / 2).min() > 1e-3
 
 
 @pytest.mark.parametrize("name", ["srbvae", "rbvae"])

@@ -15,6 +15,7 @@ from refvae_jax import distributions
 from refvae_jax.distributions import Gaussian
 from refvae_jax.methods.symmetric_kl import Parts, make_losses
 
+pytestmark = pytest.mark.slow
 NOISE, SD_U, MEAN_R, SD_R = 0.6, 1.5, 0.7, 1.0
 PARAMS = {
     "a": jnp.array(0.8),
