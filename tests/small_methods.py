@@ -1,12 +1,13 @@
 """The reference paper's methods on 8x8 images: configs, batches, variables, and derivatives."""
 
+import functools
 import importlib
 
 import jax
 import numpy as np
 import pytest
 
-from refvae_jax.methods import METHODS
+from refvae_jax.methods import METHODS, reference_networks
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.conv.forms import Hardware
 
@@ -60,3 +61,26 @@ FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes"
 def quick_jit(function):
     """jax.jit for what is computed once or twice."""
     return jax.jit(function, compiler_options=FAST)
+
+
+@functools.cache
+def networks(latents):
+    """Encoder and decoder, compiled for BATCH rows, on any multiple of them in float64."""
+    net = reference_networks.make_networks(make_config("rbvae"), INFO, latents)
+    encode, decode = quick_jit(net.encode), quick_jit(net.decode)
+
+    def in_batches(function, params, inputs):
+        parts = len(jax.tree.leaves(inputs)[0]) // BATCH
+        found = [
+            function(params, jax.tree.map(lambda a, i=i: np.float32(np.split(a, parts)[i]), inputs))
+            for i in range(parts)
+        ]
+        return jax.tree.map(lambda *a: np.concatenate(a).astype(np.float64), *found)
+
+    return functools.partial(in_batches, encode), functools.partial(in_batches, decode)
+
+
+@functools.cache
+def discriminator_network(sizes, rate):
+    config = make_config("rbvae")
+    return quick_jit(reference_networks.make_discriminator(config, INFO, dict(sizes), rate).apply)

@@ -3,16 +3,13 @@
 The networks are the package's; the draws repeat its calls of jax.random; the rest is written anew.
 """
 
-import functools
-
 import jax
 import numpy as np
 from scipy import stats
 
-from refvae_jax.methods import reference_networks
 from refvae_jax.methods.srbvae import LOGVAR_FLOOR
 from refvae_jax.networks.discriminators import LatentDiscriminator
-from tests.small_methods import BATCH, INFO, SHAPE, make_config, quick_jit
+from tests.small_methods import BATCH, INFO, SHAPE, discriminator_network, networks
 
 # Chosen so that every term is seen beside the others, and no two weights are the same.
 WEIGHTS = {
@@ -27,35 +24,8 @@ WEIGHTS = {
     "w_latent": 0.4,
     "block_dropout": 0.5,
 }
-
-
 RNG = jax.random.key(5)
-
-
 N = BATCH
-
-
-@functools.cache
-def networks(latents):
-    """Encoder and decoder, compiled for BATCH rows, on any multiple of them in float64."""
-    net = reference_networks.make_networks(make_config("rbvae"), INFO, latents)
-    encode, decode = quick_jit(net.encode), quick_jit(net.decode)
-
-    def in_batches(function, params, inputs):
-        parts = len(jax.tree.leaves(inputs)[0]) // BATCH
-        found = [
-            function(params, jax.tree.map(lambda a, i=i: np.float32(np.split(a, parts)[i]), inputs))
-            for i in range(parts)
-        ]
-        return jax.tree.map(lambda *a: np.concatenate(a).astype(np.float64), *found)
-
-    return functools.partial(in_batches, encode), functools.partial(in_batches, decode)
-
-
-@functools.cache
-def discriminator_network(sizes, rate):
-    config = make_config("rbvae")
-    return quick_jit(reference_networks.make_discriminator(config, INFO, dict(sizes), rate).apply)
 
 
 def normal(rng, *shape):

@@ -114,11 +114,18 @@ def test_attraction_moves_the_whole_group_through_its_mean():
     np.testing.assert_allclose(grad[4], 2 * mu_c[4] / BATCH, rtol=1e-5)  # mu_G = 0: no group.
 
 
-def small(name):
+INFO = DataInfo((16, 16, 1), 100, CPU)
+
+
+def small_config(name):
     config = default.form(default.get_config(), "smoke")
     config.method.name = name
     config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
-    method = METHODS[name](config, DataInfo((16, 16, 1), 100, CPU))
+    return config
+
+
+def small(name):
+    method = METHODS[name](small_config(name), INFO)
     variables = jax.jit(lambda: initial_variables(method, 0))()
     rng = np.random.default_rng(0)
     batch = {
@@ -213,17 +220,13 @@ def test_decoder_that_does_not_fit_the_image_says_so():
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_the_step_is_composed_of_the_tested_parts(name):
     """Loss, gradient and both networks' statistics: whose posterior is drawn, decoded and paid."""
-    config, info = default.form(default.get_config(), "smoke"), DataInfo((16, 16, 1), 100, CPU)
-    config.method.name = name
-    config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
-    method, net = METHODS[name](config, info), mixture_networks.make_networks(config, info)
-    variables = jax.jit(lambda: initial_variables(method, 0))()
-    image = np.random.default_rng(0).uniform(size=(6, 16, 16, 1)).astype(np.float32)
-    group, rng = jnp.array([0, 0, 1, 1, 1, -1]), jax.random.key(1)
+    config, (method, variables, batch) = small_config(name), small(name)
+    net = mixture_networks.make_networks(config, INFO)
+    image, group, rng = batch["image"], batch["group"], jax.random.key(1)
 
     def found(params):
         moved = variables | {"params": {"model": params}}
-        loss, (mutable, _) = method.losses(moved, {"image": image, "group": group}, rng)["model"]
+        loss, (mutable, _) = method.losses(moved, batch, rng)["model"]
         return loss, mutable
 
     def wanted(params):
