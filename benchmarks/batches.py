@@ -1,23 +1,26 @@
 """Batches of made images for both sides of train_step.py. Needs numpy only."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
-def made_batch(setting, size, shape, num_groups):
-    """A batch of random bytes as `data.settings` gives it.
+def made_batch(supervision: str, size: int, shape: Sequence[int], num_groups: int) -> dict:
+    """A batch of random bytes as `refvae_jax.data.batches` gives it.
 
     Args:
-      setting: a key of `data.settings.SETTINGS`.
-      size: B, images a set.
+      supervision: one of `data.batches.SUPERVISION`.
+      size: B, images per set.
       shape: of an image, [H, W, C].
-      num_groups: how many groups the images of the setting "group" have.
+      num_groups: how many groups the images have under the supervision "group".
     """
     rng = np.random.default_rng(0)
 
-    def images():
+    def images() -> dict[str, np.ndarray]:
         return {"image": rng.integers(0, 256, (size, *shape), np.uint8)}
 
-    if setting == "reference":
+    if supervision == "reference":
         return {"unlabelled": images(), "reference": images()}
-    groups = {"group": rng.integers(0, num_groups, size, np.int32)} if setting == "group" else {}
-    return images() | groups
+    if supervision == "group":
+        return {"group": rng.integers(0, num_groups, size, np.int32)} | images()
+    return images()

@@ -1,4 +1,4 @@
-"""What the commands of this folder share: flags, CPUs, started workers, errors."""
+"""What the commands of this folder share: flags, CPUs, workers, errors."""
 
 import os
 import sys
@@ -7,8 +7,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from benchmarks.worker import Worker, WorkerError
-from refvae_jax import config as configs
 from refvae_jax.command_line import from_command_line
+from refvae_jax.config_rules import check
 from refvae_jax.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
@@ -27,7 +27,7 @@ def available_cpus(wanted):
 
 
 def start(python, module, settings, cpus, missing=""):
-    """A Worker that is ready; `missing` is what to do about a module that it does not find.
+    """A Worker that is ready; `missing` is advice for a module that it does not find.
 
     Raises:
       UserError: it cannot start.
@@ -47,7 +47,7 @@ def run(argv, measure):
     """Parses the command line and calls measure(config); returns the exit status."""
     try:
         config = from_command_line(argv, CONFIG)
-        configs.check(config)
+        check(config)
         measure(config)
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)

@@ -1,16 +1,16 @@
-"""Images a second of the input pipeline, and how many times those of the training step that is.
+"""Images per second of the input pipeline, and their ratio to those of the training step.
 
 python benchmarks/input_pipeline.py --config=configs/celeba_gmvae.py                # its own data
 python benchmarks/input_pipeline.py --config=configs/celeba_gmvae.py --made=10000   # made pictures
 
-The pipeline is what train.py's loop waits for: data.settings.training_batches over the
-memory-mapped cache, each batch put on the devices by parallel.put_batch. The step is the one of
+The pipeline is what the training loop waits for: data.batches.training_batches over the
+memory-mapped cache, each batch put on the devices by devices.put_batch. The step is that of
 train_step.py, always given the same batch. Each runs in a process of its own on the same CPUs;
-blocks of batches and of steps alternate, so that whatever else the machine does hits both alike.
+blocks of batches and of steps alternate, so that other load on the machine affects both alike.
 
-The last line is `ratio <number>`: the pipeline's images a second over the step's, the median over
-the rounds. Memory is that of the pipeline's process without the cache that it maps, whose pages
-belong to the system and go when they are needed.
+The last line is `ratio <number>`: the pipeline's images per second over the step's, the median over
+the rounds. Memory is that of the pipeline's process without the cache that it maps: the system
+reclaims those pages when it needs them.
 """
 
 import statistics
@@ -27,7 +27,7 @@ from benchmarks.command import ROUNDS, STEPS, THREADS
 from benchmarks.pictures import own_or_made
 
 BATCHES = flags.DEFINE_integer("batches", 400, "Batches of the pipeline in a block.", 1)
-NO_END = 10**9  # Steps of a run that the benchmark never sees the end of.
+NO_END = 10**9  # More steps than any benchmark takes.
 
 
 def prepare(settings):
@@ -35,20 +35,20 @@ def prepare(settings):
     import jax
 
     from refvae_jax.data.batches import training_batches
-    from refvae_jax.training import devices
-    from refvae_jax.training.setup import build
+    from refvae_jax.data.splits import open_splits
+    from refvae_jax.training import devices, setup
 
     config = ConfigDict(settings["config"])
-    built = build(config)
-    config.num_train_steps = NO_END
-    batches = training_batches(built.training_sets, config, first_step=0)
     mesh = devices.make_mesh()
+    prepared = setup.prepare(config, open_splits(config), mesh)
+    config.num_train_steps = NO_END
+    batches = training_batches(prepared.training_sets, config, first_step=0)
 
     def run(num_batches):
         for _ in range(num_batches):
             jax.block_until_ready(devices.put_batch(next(batches), mesh))
 
-    info = {name: built.record[name] for name in ("image_shape", "num_train_images")}
+    info = {name: prepared.record[name] for name in ("image_shape", "num_train_images")}
     return run, info
 
 
@@ -77,7 +77,7 @@ def measure(config):
     print(f"{len(cpus)} CPUs, batches of {size}, {num_images:,} training images {shape}")
     for name, seconds in zip(("pipeline", "step"), zip(*rounds, strict=True), strict=True):
         median, fastest = statistics.median(seconds), min(seconds)
-        print(f"{name}: {1e3 * median:.2f} ms a batch (fastest block {1e3 * fastest:.2f})")
+        print(f"{name}: {1e3 * median:.2f} ms per batch (fastest block {1e3 * fastest:.2f})")
         print(f"{name}: {size / median:.0f} images/s")
     epochs = ROUNDS.value * BATCHES.value * size / num_images
     print(

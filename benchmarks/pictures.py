@@ -1,4 +1,4 @@
-"""Made pictures on disk, where a config's own data set is not at hand.
+"""Made pictures on disk, for a config whose own data set is not there.
 
 with own_or_made(config) as config: ...  # --made=N: N pictures in a temporary folder.
 """
@@ -17,15 +17,15 @@ from refvae_jax.data.readers import presets
 
 MADE = flags.DEFINE_integer("made", 0, "Made pictures in place of the data set; 0 = its own.", 0)
 SIZE = (178, 218)  # Width and height, CelebA's.
-GROUP = 20  # Pictures of a group.
-KINDS = 50  # Different ones: enough that no decoder gains by their likeness.
+GROUP = 20  # Pictures per group.
+KINDS = 50  # Different pictures: enough that decoding is not faster for repeated ones.
 
 
 @contextlib.contextmanager
 def own_or_made(config):
-    """Gives the config, or with --made one whose data are so many made pictures.
+    """Yields the config, or with --made=N a copy whose data are N made pictures.
 
-    These are JPEGs, smooth and in colour, in a folder that is there as long as the context.
+    These are smooth colour JPEGs in a folder that exists as long as the context.
     """
     if not MADE.value:
         yield config
@@ -43,7 +43,7 @@ def own_or_made(config):
 
 
 def write_pictures(root, count, reference):
-    """Writes `count` JPEGs into folders of GROUP; with `reference` half of them each setting."""
+    """Writes `count` JPEGs into folders of GROUP; with `reference` every other one is reference."""
     rng = np.random.default_rng(0)
     files = [_jpeg(rng) for _ in range(KINDS)]
     for i in range(count):
@@ -54,7 +54,7 @@ def write_pictures(root, count, reference):
 
 
 def _jpeg(rng):
-    """The bytes of a JPEG as large as one of a photograph of this size."""
+    """The bytes of a JPEG, about as many as of a photograph of this size."""
     coarse = Image.fromarray(rng.integers(0, 256, (24, 20, 3), np.uint8))
     file = io.BytesIO()
     coarse.resize(SIZE, Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)

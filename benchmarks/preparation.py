@@ -3,9 +3,9 @@
 python benchmarks/preparation.py --config=configs/celeba_gmvae.py --images=202599
 python benchmarks/preparation.py --config=configs/folder_gmvae.py --made=20000
 
-Decodes the training split into a new cache in a temporary directory. What a set is read for before
-its first image is decoded (labels, headers) is part of the time; imports are not. More images take
-as much memory: it is bounded by the images decoded at a time.
+Decodes the training split into a new cache in a temporary directory. The time includes reading
+labels and headers, but not imports. More images do not take more memory: it is bounded by the
+images decoded at a time.
 """
 
 import importlib
@@ -43,7 +43,7 @@ def measure(config):
 
     print(f"prepared {count:,} images {' x '.join(map(str, shape))} in {seconds:.1f} s")
     print(f"{count / seconds:.0f} images/s")
-    print(f"{size / count:.0f} bytes on disk an image")
+    print(f"{size / count:.0f} bytes per image on disk")
     print(f"peak memory {peak:.0f} MB, {before:.0f} MB of it before")
     share = IMAGES.value / count
     print(f"{IMAGES.value:,} images: {seconds * share:.0f} s, {size * share / 1e9:.2f} GB on disk")

@@ -1,7 +1,7 @@
 """The training step of configs/mnist_gmvae.py in PyTorch: network, objective, step.
 
-The same computation as refvae_jax (tests/test_benchmark.py compares outputs, loss and gradients),
-written as PyTorch likes it best: channels_last, fused Adam, no norm of the gradient to log.
+The same computation as refvae_jax's (tests/benchmarks/test_train_step.py compares outputs, loss and
+gradients), written to be fast in PyTorch: channels_last, fused Adam, no gradient norm to log.
 """
 
 from itertools import pairwise
@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.torch_common import adam, flat, maps, sample, to_float
 
-START = 8  # height and width of the decoder's first feature map
+START = 8  # Height and width of the decoder's first feature map.
 
 
 def latent_sizes(config):

@@ -8,7 +8,7 @@ import torch
 from benchmarks import torch_gmvae, torch_srbvae
 from benchmarks.batches import made_batch
 
-# Method -> (its setting, make_step: (config as a dict, shape [H, W, C]) -> step(batch) -> loss).
+# Method -> (its supervision, make_step: (config as dict, shape [H, W, C]) -> step(batch) -> loss).
 STEPS = {
     "gmvae": ("group", torch_gmvae.make_step),
     "srbvae": ("reference", torch_srbvae.make_step),
@@ -20,9 +20,9 @@ def prepare(settings):
     torch.manual_seed(0)
     torch.set_num_threads(len(settings["cpus"]))
     config, shape = settings["config"], settings["shape"]
-    setting, make_step = STEPS[config["method"]["name"]]
+    supervision, make_step = STEPS[config["method"]["name"]]
     step = make_step(config, shape)
-    batch = made_batch(setting, config["batch_size"], shape, settings["num_groups"])
+    batch = made_batch(supervision, config["batch_size"], shape, settings["num_groups"])
 
     def run(num_steps):
         for _ in range(num_steps):

@@ -1,11 +1,11 @@
 """The training step of configs/reference_mnist_srbvae.py in PyTorch: losses, step of both players.
 
-The same computation as refvae_jax/methods/srbvae.py, whose names and equation numbers these are
-(tests/test_benchmark.py compares losses and gradients), written as PyTorch likes it best:
+The same computation as refvae_jax/methods/srbvae.py, with its names and equation numbers
+(tests/benchmarks/test_train_step.py compares losses and gradients), written to be fast in PyTorch:
 channels_last, fused Adam, one forward pass for both players, nothing to log.
 
 Latents are "common" (z) and "target" (e); a posterior is (mean, logvar), [B, D] each. Only the
-paper's form: the squared latent error, nothing stopped, simultaneous updates.
+paper's form: the squared latent error, nothing stopped.
 """
 
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A training step that runs in a process of its own, a block of steps whenever it is asked.
+"""A training step in a process of its own, which runs a block of steps on request.
 
     worker = Worker(sys.executable, "benchmarks.torch_peer", settings, cpus=(0, 1))
     worker.info                # {"version": "2.13.0", "compile_seconds": 0.0, ...}
@@ -9,8 +9,8 @@
 where the module offers `prepare(settings) -> (run(num_steps), info)`; settings, which also get
 "cpus", and info are dicts that JSON can hold.
 
-Two frameworks in one process would fight over its threads and share its peak of memory. Nothing
-here needs more than the standard library: the two ends may be different interpreters.
+Two frameworks in one process would compete for its threads and share its peak of memory. This file
+needs the standard library only: the two ends may be different interpreters.
 """
 
 import importlib
@@ -25,11 +25,11 @@ from pathlib import Path
 from refvae_jax.training.allocator import keep_memory
 
 ROOT = Path(__file__).resolve().parent.parent
-TOLD = ("UserError", "ModuleNotFoundError")  # Errors whose message says all; no traceback.
+EXPECTED = ("UserError", "ModuleNotFoundError")  # Errors that need no traceback.
 
 
 class WorkerError(Exception):
-    """The process could not start, or ended; `kind` names its exception, "" where it left none."""
+    """The process could not start, or ended; `kind` names its exception, "" if there is none."""
 
     def __init__(self, message, kind=""):
         super().__init__(message)
@@ -52,7 +52,7 @@ class Worker:
         self.info = self._ask(settings | {"cpus": sorted(cpus)})
 
     def run(self, num_steps):
-        """Runs so many steps to their end; returns the seconds they took."""
+        """Runs `num_steps` steps; returns the seconds they took."""
         return self._ask(num_steps)["seconds"]
 
     def peak_memory(self):
@@ -60,7 +60,7 @@ class Worker:
         return self._ask(0)["peak_mb"]
 
     def private_memory(self):
-        """The memory that is its own now, in MB: without the files that it maps."""
+        """The current memory without the files that it maps, in MB."""
         return self._ask(0)["private_mb"]
 
     def close(self):
@@ -74,7 +74,7 @@ class Worker:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise WorkerError(f"the process of {self._module} ended, its last words are above")
+            raise WorkerError(f"the process of {self._module} ended; its last output is above")
         answer = json.loads(answer)
         if "error" in answer:
             self.close()
@@ -85,7 +85,7 @@ class Worker:
 def serve(module, questions, answers):
     """Answers a Worker until it closes the pipe."""
 
-    def say(**answer):
+    def reply(**answer):
         print(json.dumps(answer), file=answers, flush=True)
 
     settings = json.loads(questions.readline())
@@ -96,25 +96,25 @@ def serve(module, questions, answers):
         run, info = importlib.import_module(module).prepare(settings)
     except Exception as error:
         kind = type(error).__name__
-        say(error=str(error), kind=kind)
-        if kind in TOLD:
+        reply(error=str(error), kind=kind)
+        if kind in EXPECTED:
             return
         raise
-    say(**info)
+    reply(**info)
     for question in questions:
         since = time.perf_counter()
         run(int(question))
         seconds = time.perf_counter() - since
-        say(seconds=seconds, peak_mb=memory("VmHWM"), private_mb=memory("RssAnon"))
+        reply(seconds=seconds, peak_mb=memory("VmHWM"), private_mb=memory("RssAnon"))
 
 
 def memory(kind):
-    """Resident memory of this process in MB; where there is no /proc, its peak whatever the kind.
+    """Resident memory of this process in MB; without /proc always its peak.
 
     Args:
-      kind: "VmHWM", the peak, or "RssAnon", what is there now without the files that it maps.
+      kind: "VmHWM", the peak, or "RssAnon", the current memory without mapped files.
     """
-    # Not ru_maxrss where there is better: it counts what the parent held at the start.
+    # Preferred to ru_maxrss, which counts what the parent held at the start.
     status = Path("/proc/self/status")
     if status.exists():
         line = next(x for x in status.read_text().splitlines() if x.startswith(kind))

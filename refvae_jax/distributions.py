@@ -1,4 +1,4 @@
-"""Diagonal Gaussians and their products: arrays in, one number an example out.
+"""Diagonal Gaussians and their products: arrays in, one number per example out.
 
 q = Gaussian(mean, logvar)                 # [B, D] each
 z = sample(rng, q)                         # [B, D], reparameterised
@@ -10,54 +10,55 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 # Group sums are small products; a TPU would otherwise do them in bfloat16.
 PRECISION = jax.lax.Precision.HIGHEST
 
 
 class Gaussian(NamedTuple):
-    """A diagonal Gaussian an example: `mean` and `logvar` (natural log of the variance), [B, D]."""
+    """One diagonal Gaussian per example: `mean` and `logvar` (natural log of the variance)."""
 
-    mean: jax.Array
-    logvar: jax.Array
+    mean: Float[Array, "B D"]
+    logvar: Float[Array, "B D"]
 
 
-def sample(rng, q):
+def sample(rng: PRNGKeyArray, q: Gaussian) -> Float[Array, "B D"]:
     """Draws z = mean + eps * sigma, [B, D], with gradient to both parameters."""
     eps = jax.random.normal(rng, q.mean.shape, q.mean.dtype)
     return q.mean + eps * jnp.exp(0.5 * q.logvar)
 
 
-def log_prob_per_dimension(q, z):
-    """Log density of each dimension of z under q, of the shape they broadcast to, in nats."""
+def log_prob_per_dimension(q: Gaussian, z: Float[Array, "... D"]) -> Float[Array, "... D"]:
+    """Log density of each dimension of z under q, in nats; the two may broadcast."""
     squared = (z - q.mean) ** 2 * jnp.exp(-q.logvar)
     return -0.5 * (squared + q.logvar + jnp.log(2 * jnp.pi))
 
 
-def log_prob(q, z):
+def log_prob(q: Gaussian, z: Float[Array, "B D"]) -> Float[Array, " B"]:
     """Log density of z [B, D] under q, summed over the latent: [B], in nats."""
     return jnp.sum(log_prob_per_dimension(q, z), axis=-1)
 
 
-def kl_to_standard_normal(q):
+def kl_to_standard_normal(q: Gaussian) -> Float[Array, " B"]:
     """KL(q || N(0, I)) of each example: [B], in nats, >= 0."""
     return 0.5 * jnp.sum(jnp.exp(q.logvar) + q.mean**2 - 1 - q.logvar, axis=-1)
 
 
-def same_group(group):
+def same_group(group: Int[Array, " B"]) -> Bool[Array, "B B"]:
     """Which images share a group, [B, B] bool, from ids `group` [B] int (any ids, -1 = none).
 
-    An image without a group shares with nobody, itself included.
+    An image without a group shares with no image, not even itself.
     """
     return (group[:, None] == group[None, :]) & (group[:, None] >= 0)
 
 
-def first_of_group(group):
+def first_of_group(group: Int[Array, " B"]) -> Bool[Array, " B"]:
     """True at the first image of each group in the batch, [B] bool: counts every group once."""
     return (group >= 0) & (jnp.argmax(same_group(group), axis=1) == jnp.arange(group.shape[0]))
 
 
-def product_of_gaussians(q, group):
+def product_of_gaussians(q: Gaussian, group: Int[Array, " B"]) -> Gaussian:
     """Each image's group posterior, the normalised product of the members' Gaussians.
 
     Equation 3 of the mixture paper: 1/Sigma_G = sum_i 1/Sigma_i, mu_G = Sigma_G sum_i mu_i/Sigma_i.
@@ -67,7 +68,7 @@ def product_of_gaussians(q, group):
       group: int [B], any ids; an image with -1 keeps its own Gaussian, as if alone.
 
     Returns:
-      Gaussian of [B, D]; row i belongs to the group of image i and has gradient to all its members.
+      Gaussian of [B, D]; row i is that of image i's group, with gradient to all members.
     """
     member = same_group(group) | jnp.eye(group.shape[0], dtype=bool)
     member = member.astype(q.mean.dtype)  # [B, B]

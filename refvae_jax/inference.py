@@ -21,22 +21,13 @@ from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo, Method
+from refvae_jax.networks.batched import apply_batched
+from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import checkpoint
 
 CHUNK = 256  # Images or codes per compiled call; the last is padded, so one program serves all.
 
 Codes = dict[str, np.ndarray]  # {latent: [N, D]}
-
-
-def apply_batched(function: Callable[[Any], Any], tree: Any) -> Any:
-    """function(tree) in pieces of CHUNK rows, padded by repeating the last; any count > 0."""
-    tree = jax.tree.map(np.asarray, tree)
-    count = len(jax.tree.leaves(tree)[0])
-    pieces = []
-    for start in range(0, count, CHUNK):
-        rows = np.minimum(np.arange(start, start + CHUNK), count - 1)
-        pieces.append(jax.device_get(function(jax.tree.map(lambda x, rows=rows: x[rows], tree))))
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *pieces)
 
 
 class Model:
@@ -112,7 +103,7 @@ class Model:
 
     def encode(self, images: np.ndarray) -> dict[str, Gaussian]:
         """{latent: Gaussian of [N, D]} of the images."""
-        return apply_batched(lambda x: self._encode(self._variables, x), self._check(images))
+        return apply_batched(lambda x: self._encode(self._variables, x), self._check(images), CHUNK)
 
     def means(self, images: np.ndarray) -> Codes:
         """{latent: [N, D]}, the posterior means."""
@@ -121,7 +112,7 @@ class Model:
     def decode(self, codes: Codes) -> np.ndarray:
         """Images of {latent: [N, D]}."""
         codes = {name: np.asarray(codes[name], np.float32) for name in self.latent_names}
-        return apply_batched(lambda c: self._decode(self._variables, c), codes)
+        return apply_batched(lambda c: self._decode(self._variables, c), codes, CHUNK)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """The decoded posterior means."""
@@ -195,7 +186,8 @@ def model_of(variables: dict[str, Any], record: dict[str, Any]) -> Model:
             f"This {config.method.name} checkpoint was written by version 0.1, whose "
             f"discriminators this version cannot read: train again."
         )
-    info = DataInfo(tuple(record["image_shape"]), record["num_train_images"])
+    hardware = Hardware(jax.default_backend(), num_devices=1)
+    info = DataInfo(tuple(record["image_shape"]), record["num_train_images"], hardware)
     return Model(METHODS[config.method.name](config, info), variables, record["image_shape"])
 
 

@@ -82,7 +82,7 @@ def reference_config(name):
 def as_0_1_wrote_it(monkeypatch, config):
     """Makes `checkpoint.load` return a checkpoint of this config, all zeros, in the old form."""
     shape = (config.data.resolution, config.data.resolution, 3)
-    info = DataInfo(shape, 100)
+    info = DataInfo(shape, 100, Hardware("cpu", 1))
     shapes = jax.eval_shape(METHODS[config.method.name](config, info).init, jax.random.key(0))
     variables = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
     old = {

@@ -1,8 +1,11 @@
-"""One generative story a file; METHODS is the one table by name."""
+"""One method per file; METHODS maps names to builders."""
+
+from collections.abc import Callable
 
 from refvae_jax.methods import factorvae, gmvae, mathieu, mlvae, rbvae, srbvae, svae, vae
+from refvae_jax.methods.base import Config, DataInfo, Method
 
-METHODS = {
+METHODS: dict[str, Callable[[Config, DataInfo], Method]] = {
     "gmvae": gmvae.make_method,
     "mlvae": mlvae.make_method,
     "rbvae": rbvae.make_method,

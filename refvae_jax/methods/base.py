@@ -1,21 +1,44 @@
 """What every method is: a tuple of pure functions. Written down once, here."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from refvae_jax.distributions import Gaussian
+from refvae_jax.networks.conv.forms import Hardware
 
 MODEL, DISCRIMINATOR = "model", "discriminator"  # The players.
 
 # Latents in pairs: what a swap usually keeps, and what it exchanges.
 COUNTERPART = {"content": "style", "common": "target"}
 
+Config = Any  # An ml_collections.ConfigDict: a type checker does not know its fields.
+Scalar = Float[Array, ""]
+Images = Float[Array, "B H W C"]  # In [0, 1].
+Codes = dict[str, Float[Array, "B D"]]  # By latent.
+Latents = dict[str, Gaussian]  # Of [B, D], by latent.
+Params = Mapping[str, Any]  # One player's tree.
+Variables = dict[str, dict[str, Any]]  # {"params": {player: tree}, "mutable": {player: tree}}.
+Batch = Mapping[str, Any]
+Scalars = dict[str, Scalar]  # To log.
+PlayerLoss = tuple[Scalar, tuple[Any, Scalars]]  # The loss, (the player's new mutable, scalars).
+PlayerLosses = dict[str, PlayerLoss]  # By player.
+
+InitFunction = Callable[[PRNGKeyArray], Variables]
+LossFunction = Callable[[Variables, Batch, PRNGKeyArray], PlayerLosses]
+EncodeFunction = Callable[[Variables, Images], Latents]
+DecodeFunction = Callable[[Variables, Codes], Images]
+PriorFunction = Callable[[Variables, PRNGKeyArray, int], Codes]
+
 
 class DataInfo(NamedTuple):
-    """What a method may know of the data before it sees any."""
+    """What a method may know of the data and the devices before it sees any."""
 
     image_shape: tuple[int, int, int]  # [H, W, C]
     num_train_images: int
+    hardware: Hardware  # What its functions are compiled for: the devices of the mesh.
 
 
 class Method(NamedTuple):
@@ -26,11 +49,11 @@ class Method(NamedTuple):
 
     Attributes:
       supervision: what a batch holds, one of `data.batches.SUPERVISION`.
-      players: who has parameters and a loss of its own, in the order of alternating updates.
+      players: those with parameters and a loss of their own.
       init: rng -> variables.
       losses: (variables, batch, rng) -> {player: (scalar, (the player's new mutable,
-        {name: scalar to log}))}. Each is differentiated by that player's parameters only. One
-        function for all, so that what they share is computed once.
+        {name: scalar to log}))}. Each is differentiated with respect to that player's parameters
+        only. One function for all players, so that what they share is computed once.
       encode: (variables, image) -> {latent: Gaussian of [B, D]}, as at test time.
       decode: (variables, {latent: [B, D]}) -> image, as at test time.
       prior: (variables, rng, n) -> {latent: [n, D]}, codes drawn before any image is seen.
@@ -38,21 +61,21 @@ class Method(NamedTuple):
 
     supervision: str
     players: tuple[str, ...]
-    init: Callable
-    losses: Callable
-    encode: Callable
-    decode: Callable
-    prior: Callable
+    init: InitFunction
+    losses: LossFunction
+    encode: EncodeFunction
+    decode: DecodeFunction
+    prior: PriorFunction
 
-    def sample(self, variables, rng, n):
+    def sample(self, variables: Variables, rng: PRNGKeyArray, n: int) -> Images:
         """n images from the prior, [n, H, W, C]."""
         return self.decode(variables, self.prior(variables, rng, n))
 
 
-def standard_normal_prior(sizes):
+def standard_normal_prior(sizes: Mapping[str, int]) -> PriorFunction:
     """The `prior` N(0, I) of latents of these sizes, {latent: D}."""
 
-    def prior(variables, rng, n):
+    def prior(variables: Variables, rng: PRNGKeyArray, n: int) -> Codes:
         del variables
         return {
             name: jax.random.normal(jax.random.fold_in(rng, i), (n, size))

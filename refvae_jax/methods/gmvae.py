@@ -4,19 +4,43 @@ Morshuis, Samplawski, Nabi: "Weakly Supervised Content and Style Disentanglement
 Mixture VAEs". Equation numbers are the paper's.
 
 An image's content has the prior N(mu_G, I / k) of its group G, its style the prior N(0, I). The
-group's mean mu_G is no parameter: it is the product of what the encoder says of the members that
-are in the batch. A repulsion keeps the groups' means apart, a centring keeps them near zero.
+group's mean mu_G is not a parameter: it is the mean of the product of its members' posteriors in
+the batch. Repulsion keeps the groups' means apart, centring keeps them near zero.
 """
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from refvae_jax import distributions
 from refvae_jax.methods import losses, mixture_networks
-from refvae_jax.methods.base import MODEL, Method
+from refvae_jax.methods.base import (
+    MODEL,
+    Batch,
+    Codes,
+    Config,
+    DataInfo,
+    Images,
+    Latents,
+    Method,
+    PlayerLosses,
+    Scalar,
+    Scalars,
+    Variables,
+)
 
 
-def objective(x, recon, latents, group, *, k, w_rep, w_cent, delta):
+def objective(
+    x: Images,
+    recon: Images,
+    latents: Latents,
+    group: Int[Array, " B"],
+    *,
+    k: float,
+    w_rep: float,
+    w_cent: float,
+    delta: float,
+) -> tuple[Scalar, Scalars]:
     """Equation 5, with repulsion and centring, averaged over the batch.
 
     Args:
@@ -25,7 +49,8 @@ def objective(x, recon, latents, group, *, k, w_rep, w_cent, delta):
       group: int [B], any ids; -1 for an image without a group: its mu_G is 0, and it takes no part
         in repulsion and centring (semi-supervised setting, Appendix B).
       k: strength of the attraction to the group's mean.
-      w_rep, w_cent, delta: of the two last terms, see `losses.repulsion`, `losses.centring`.
+      w_rep, delta: weight and softening of `losses.repulsion`.
+      w_cent: weight of `losses.centring`.
 
     Returns:
       (loss, scalars), nats up to the constant of the likelihood.
@@ -52,19 +77,20 @@ def objective(x, recon, latents, group, *, k, w_rep, w_cent, delta):
     return loss, scalars
 
 
-def draw_codes(latents, rng):
+def draw_codes(latents: Latents, rng: PRNGKeyArray) -> Codes:
     """Equation 4: both codes from the image's own posteriors, {latent: [B, D]}."""
-    rngs = dict(zip(("content", "style"), jax.random.split(rng), strict=True))
+    rng_content, rng_style = jax.random.split(rng)
+    rngs: dict[str, PRNGKeyArray] = {"content": rng_content, "style": rng_style}
     return {name: distributions.sample(rngs[name], q) for name, q in latents.items()}
 
 
-def make_method(config, data_info):
+def make_method(config: Config, data_info: DataInfo) -> Method:
     """Makes the Method; `config.method` gives k, w_rep, w_cent, delta."""
     net = mixture_networks.make_networks(config, data_info)
     method = config.method
     constants = {n: method[n] for n in ("k", "w_rep", "w_cent", "delta")}
 
-    def losses_of(variables, batch, rng):
+    def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         x = batch["image"]
         latents, encoder_statistics = net.train_encode(variables, x)
         recon, decoder_statistics = net.train_decode(variables, draw_codes(latents, rng))

@@ -1,18 +1,21 @@
-"""The terms of the objectives: formulae only, no parameters and no weights. [B] or a scalar out."""
+"""The terms of the objectives: formulas without parameters or weights; [B] or a scalar out."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from refvae_jax.distributions import PRECISION, Gaussian, log_prob, log_prob_per_dimension
 
 
-def squared_error(x, recon):
+def squared_error(x: Float[Array, "B H W C"], recon: Float[Array, "B H W C"]) -> Float[Array, " B"]:
     """|x - recon|^2 summed over pixels and channels, [B], of images [B, H, W, C] in [0, 1]."""
     return jnp.sum((x - recon) ** 2, axis=(1, 2, 3))
 
 
-def mixture_kl(content, style, group_mean, k):
+def mixture_kl(
+    content: Gaussian, style: Gaussian, group_mean: Float[Array, "B D"], k: float
+) -> Float[Array, " B"]:
     """The Kullback-Leibler part of equation 5 of the mixture paper, [B].
 
     1/2 (sum sigma^2 + k |mu_c - mu_G|^2 + |mu_s|^2 - D - sum log sigma^2), sums over both latents.
@@ -29,7 +32,9 @@ def mixture_kl(content, style, group_mean, k):
     return 0.5 * (spread + attraction + style_norm)
 
 
-def repulsion(group_mean, first, delta):
+def repulsion(
+    group_mean: Float[Array, "B D"], first: Bool[Array, " B"], delta: float
+) -> Float[Array, ""]:
     """mean_{G<G'} 1 / (|mu_G - mu_G'|^2 + delta) over the pairs of groups in the batch, a scalar.
 
     F_R of the mixture paper. Zero where fewer than two groups are present.
@@ -44,13 +49,13 @@ def repulsion(group_mean, first, delta):
     inner = jnp.matmul(group_mean, group_mean.T, precision=PRECISION)
     distance = norm[:, None] + norm[None, :] - 2 * inner  # [B, B]
     pair = jnp.triu(first[:, None] * first[None, :], k=1)
-    # Where a row is no pair (the diagonal, two members of one group) the sum must see no number
-    # that rounding could push below zero.
+    # Off the pairs (the diagonal, two members of one group) rounding could make the distance
+    # negative; there it must not enter the sum.
     force = pair / (jnp.where(pair > 0, jnp.maximum(distance, 0), 0) + delta)
     return jnp.sum(force) / jnp.maximum(jnp.sum(pair), 1)
 
 
-def centring(group_mean, first):
+def centring(group_mean: Float[Array, "B D"], first: Bool[Array, " B"]) -> Float[Array, ""]:
     """mean_G |mu_G|^2 over the groups in the batch, a scalar: U of the mixture paper.
 
     Arguments as for `repulsion`; zero where no image has a group.
@@ -60,7 +65,9 @@ def centring(group_mean, first):
     return jnp.sum(first * norm) / jnp.maximum(jnp.sum(first), 1)
 
 
-def absolute_error(x, recon):
+def absolute_error(
+    x: Float[Array, "B H W C"], recon: Float[Array, "B H W C"]
+) -> Float[Array, " B"]:
     """|x - recon|_1 in the reference paper's units, images in [-1, 1]: summed, [B].
 
     Args:
@@ -69,19 +76,23 @@ def absolute_error(x, recon):
     return 2 * jnp.sum(jnp.abs(x - recon), axis=(1, 2, 3))
 
 
-def discriminator_loss(logits_q, logits_p):
+def discriminator_loss(
+    logits_q: Float[Array, " B"], logits_p: Float[Array, " B"]
+) -> Float[Array, " B"]:
     """sp(-d) on pairs of the encoder + sp(d) on pairs of the generator, [B].
 
     Half of equation 7 of the reference paper. At its minimum d = log q/p.
 
     Args:
-      logits_q: d of images and their inferred codes, [B].
-      logits_p: d of drawn codes and the images generated from them, [B].
+      logits_q: d of images with their inferred codes, [B].
+      logits_p: d of drawn codes with the images generated from them, [B].
     """
     return jax.nn.softplus(-logits_q) + jax.nn.softplus(logits_p)
 
 
-def adversarial_loss(logits_q, logits_p):
+def adversarial_loss(
+    logits_q: Float[Array, " B"], logits_p: Float[Array, " B"]
+) -> Float[Array, " B"]:
     """d on pairs of the encoder - d on pairs of the generator, [B].
 
     Half of equation 6 of the reference paper: with d = log q/p its mean is the symmetric KL.
@@ -90,18 +101,20 @@ def adversarial_loss(logits_q, logits_p):
     return logits_q - logits_p
 
 
-def half_squared_error(z, q):
+def half_squared_error(z: Float[Array, "B D"], q: Gaussian) -> Float[Array, " B"]:
     """1/2 |z - mean|^2 of codes z [B, D] under a Gaussian q: [B], in nats at variance 1."""
     return 0.5 * jnp.sum((z - q.mean) ** 2, axis=-1)
 
 
-def total_correlation_terms(z, q, num_images):
+def total_correlation_terms(
+    z: Float[Array, "B D"], q: Gaussian, num_images: int
+) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
     """The KL of q split in three, estimated in the batch: (mi, tc, dimension_kl), scalars in nats.
 
     beta-TCVAE (Chen et al., "Isolating sources of disentanglement in VAEs", equation 2), by
     minibatch stratified sampling. The estimate of q(z) is unbiased, its log is biased low: in two
-    dimensions at batch 1024 the total correlation comes out within 10 %, at 32 dimensions and
-    batch 36 it is no estimate of it, only a regulariser.
+    dimensions at batch 1024 the total correlation is within 10 %; at 32 dimensions and batch 36 it
+    is only a regulariser, not an estimate.
 
     Args:
       z: a sample of each image's posterior, [B, D]; B >= 2.
@@ -123,7 +136,7 @@ def total_correlation_terms(z, q, num_images):
     )
 
 
-def stratified_log_weights(batch_size, num_images):
+def stratified_log_weights(batch_size: int, num_images: int) -> Float[Array, "B B"]:
     """log of the weight of q(z_i | x_j) in the estimate of q(z_i), [B, B].
 
     With m = B - 1: 1/N on the diagonal, (N - m) / (N m) on one other column, 1/m elsewhere. Rows
@@ -137,7 +150,9 @@ def stratified_log_weights(batch_size, num_images):
     return jnp.asarray(np.log(weight), jnp.float32)
 
 
-def covariance_penalty(covariance, w_off_diagonal, w_diagonal):
+def covariance_penalty(
+    covariance: Float[Array, "D D"], w_off_diagonal: float, w_diagonal: float
+) -> Float[Array, ""]:
     """w_od sum_{i != j} C_ij^2 + w_d sum_i (C_ii - 1)^2, a scalar, of a covariance C [D, D].
 
     DIP-VAE (Kumar et al., "Variational inference of disentangled latent concepts", equations 6
@@ -148,7 +163,7 @@ def covariance_penalty(covariance, w_off_diagonal, w_diagonal):
     return w_off_diagonal * off_diagonal + w_diagonal * jnp.sum((diagonal - 1) ** 2)
 
 
-def covariance(x):
+def covariance(x: Float[Array, "B D"]) -> Float[Array, "D D"]:
     """Covariance over the batch of x [B, D], divided by B: [D, D]."""
     centred = x - jnp.mean(x, axis=0)
     return jnp.matmul(centred.T, centred, precision=PRECISION) / len(x)

@@ -7,38 +7,68 @@ unlabelled pairs are removed; the rest is derived (target e deterministic and wi
     L_model  = mean|x - G(z(x), e(x))|               all images, mean over their values
              + mean|xr - G(z(xr), e(xr'))|           pairs of reference images
              + w_kl KL(q(z|x) || N)
-             + w_adversarial [ sp(-D(G(z(xu), e(xr)), r)) + sp(-D(G(z(xr), e(xu)), u)) ]
-    L_discriminator = sp(-D(xu, u)) + sp(-D(xr, r)) + sp(D(G(z(xu), e(xr)), r)) + sp(D(G(z(xr), e(xu)), u))
+             + w_adversarial [ sp(-D(gr, r)) + sp(-D(gu, u)) ]
+    L_discriminator = sp(-D(xu, u)) + sp(-D(xr, r)) + sp(D(gu, u)) + sp(D(gr, r))
 
-D(x, set) judges images as members of the unlabelled (u) or the reference set (r). There is no
-prior of e to draw from: its draws are the codes of recent unlabelled images, which training keeps.
+    gr = G(z(xu), e(xr)),  gu = G(z(xr), e(xu))
+
+D(x, set) discriminates real from generated members of the unlabelled (u) or the reference set (r).
+e has no prior to draw from: its draws are the codes of recent unlabelled images, which training
+keeps.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from refvae_jax import distributions
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
 from refvae_jax.methods import losses, reference_networks
-from refvae_jax.methods.base import DISCRIMINATOR, MODEL, Method
+from refvae_jax.methods.base import (
+    DISCRIMINATOR,
+    MODEL,
+    Batch,
+    Codes,
+    Config,
+    DataInfo,
+    Images,
+    Latents,
+    LossFunction,
+    Method,
+    Params,
+    PlayerLosses,
+    Scalar,
+    Scalars,
+    Variables,
+)
 from refvae_jax.methods.rbvae import LATENTS
 
 KEPT_CODES = 512  # Recent targets of unlabelled images, to draw from.
 LOGVAR = -30.0  # Of the target, which has no variance: a sample is its mean.
 
 
-def kept_codes(kept, new):
+class Generated(NamedTuple):
+    """What one step decodes, [B, H, W, C] each."""
+
+    recon_u: Images  # xu from its own codes.
+    recon_r: Images  # xr from its own codes.
+    recon_pair: Images  # xr with the target of another reference image.
+    as_reference: Images  # xu with a reference target.
+    as_unlabelled: Images  # xr with an unlabelled target.
+
+
+def kept_codes(kept: Float[Array, "K D"], new: Float[Array, "B D"]) -> Float[Array, "K D"]:
     """The bank of targets [K, D] with the newest [B, D] put first."""
     return jnp.concatenate([new, kept])[: len(kept)]
 
 
-def generate(net, params, xu, xr, rng):
-    """Everything decoded in a step: (z posterior, e of xu, images [5 parts, B, H, W, C]).
-
-    The parts: reconstructions of xu and of xr, xr from the target of another reference image,
-    xu with a reference target, xr with an unlabelled target. xu and xr hold B images each.
-    """
+def generate(
+    net: reference_networks.Backbone, params: Params, xu: Images, xr: Images, rng: PRNGKeyArray
+) -> tuple[Gaussian, Float[Array, "B D"], Generated]:
+    """Everything decoded in a step: (q(z) of xu and xr, e of xu, images); B images of each set."""
     n, x = len(xu), jnp.concatenate([xu, xr])
     q = net.encode(params, x)
     z, e = distributions.sample(rng, q["common"]), q["target"].mean
@@ -48,81 +78,115 @@ def generate(net, params, xu, xr, rng):
         "target": jnp.concatenate([eu, er, jnp.roll(er, 1, axis=0), er, eu]),
     }
     images = net.decode(params, codes)
-    return q["common"], eu, images.reshape(5, n, *images.shape[1:])
-
-
-def make_method(config, data_info):
-    """Makes the Method; `config.method` gives w_kl and w_adversarial.
-
-    Raises:
-      UserError: replicas would each keep codes of their own.
-    """
-    if config.parallel.map == "pmap":
-        raise UserError(
-            "mathieu keeps codes of images, which replicas cannot average: "
-            "take --config.parallel.map=jit."
-        )
-    net = reference_networks.make_networks(config, data_info, LATENTS)
-    w_kl, w_adversarial = config.method.w_kl, config.method.w_adversarial
-    init_discriminator, apply_discriminator = reference_networks.make_discriminator(
-        config, data_info, {"set": 2}, 0.0
+    images = images.reshape(5, n, *images.shape[1:])
+    generated = Generated(
+        as_unlabelled=images[4],
+        as_reference=images[3],
+        recon_u=images[0],
+        recon_r=images[1],
+        recon_pair=images[2],
     )
+    return q["common"], eu, generated
 
-    def init(rng):
-        rng_model, rng_discriminator = jax.random.split(rng)
-        params = {
-            DISCRIMINATOR: init_discriminator(rng_discriminator),
-            MODEL: net.init(rng_model),
-        }
-        codes = {"target_codes": jnp.zeros((KEPT_CODES, net.sizes["target"]))}
-        return {
-            "params": params,
-            "mutable": {DISCRIMINATOR: {}, MODEL: codes},
-        }
 
-    def losses_of(variables, batch, rng):
+def discriminator_objective(
+    on_real: Float[Array, " 2*B"], on_generated: Float[Array, " 2*B"]
+) -> tuple[Scalar, Scalars]:
+    """L_discriminator of logits [2 B], unlabelled then reference, and its accuracies."""
+    # Two sets of B images each in a mean: twice the mean is the sum of the sets' means.
+    loss = 2 * jnp.mean(losses.discriminator_loss(on_real, on_generated))
+    accuracies = {}
+    for kind, right in (("real", on_real > 0), ("made", on_generated < 0)):
+        for name, part in zip(("unlabelled", "reference"), jnp.split(right, 2), strict=True):
+            accuracies[f"discriminator/accuracy/{name}/{kind}"] = jnp.mean(part)
+    return loss, accuracies
+
+
+def model_objective(
+    xu: Images,
+    xr: Images,
+    images: Generated,
+    q: Gaussian,
+    on_generated: Float[Array, " 2*B"],
+    *,
+    w_kl: float,
+    w_adversarial: float,
+) -> tuple[Scalar, Scalars]:
+    """L_model, and what to log."""
+    errors = {
+        name: jnp.mean(reference_networks.per_value(losses.absolute_error(x, recon), x))
+        for name, x, recon in (
+            ("recon/unlabelled", xu, images.recon_u),
+            ("recon/reference", xr, images.recon_r),
+            ("recon/reference_pair", xr, images.recon_pair),
+        )
+    }
+    kl = jnp.mean(distributions.kl_to_standard_normal(q))
+    adversarial = 2 * jnp.mean(jax.nn.softplus(-on_generated))
+    loss = sum(errors.values()) + w_kl * kl + w_adversarial * adversarial
+    scalars = errors | {"kl/common": kl, "adversarial": adversarial}
+    return loss, scalars | {"recon": errors["recon/unlabelled"]}
+
+
+def make_losses(
+    net: reference_networks.Backbone,
+    network: reference_networks.ImageDiscriminator,
+    *,
+    w_kl: float,
+    w_adversarial: float,
+) -> LossFunction:
+    """The `losses` of the Method."""
+
+    def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         xu, xr = batch["unlabelled"]["image"], batch["reference"]["image"]
         params, discriminator = (variables["params"][p] for p in (MODEL, DISCRIMINATOR))
         q, eu, images = generate(net, params, xu, xr, rng)
-        shown = jnp.concatenate([xu, xr, images[4], images[3]])
+        shown = jnp.concatenate([xu, xr, images.as_unlabelled, images.as_reference])
         sets = jnp.tile(jnp.repeat(jnp.eye(2), len(xu), axis=0), (2, 1))
-        on_real, on_made = jnp.split(
-            apply_discriminator(discriminator, shown, {"set": sets}, None), 2
+        logits = network.apply(discriminator, shown, {"set": sets}, None)
+        on_real, on_generated = jnp.split(logits, 2)
+        discriminator_loss, accuracies = discriminator_objective(on_real, on_generated)
+        model_loss, scalars = model_objective(
+            xu, xr, images, q, on_generated, w_kl=w_kl, w_adversarial=w_adversarial
         )
-
-        # Two sets of B images each in a mean: twice the mean is the sum of the sets' means.
-        discriminator_loss = 2 * jnp.mean(losses.discriminator_loss(on_real, on_made))
-        accuracies = {}
-        for kind, right in (("real", on_real > 0), ("made", on_made < 0)):
-            for name, part in zip(("unlabelled", "reference"), jnp.split(right, 2), strict=True):
-                accuracies[f"discriminator/accuracy/{name}/{kind}"] = jnp.mean(part)
-
-        errors = {
-            name: jnp.mean(reference_networks.per_value(losses.absolute_error(x, recon), x))
-            for name, x, recon in (
-                ("recon/unlabelled", xu, images[0]),
-                ("recon/reference", xr, images[1]),
-                ("recon/reference_pair", xr, images[2]),
-            )
-        }
-        kl = jnp.mean(distributions.kl_to_standard_normal(q))
-        adversarial = 2 * jnp.mean(jax.nn.softplus(-on_made))
-        model_loss = sum(errors.values()) + w_kl * kl + w_adversarial * adversarial
         codes = variables["mutable"][MODEL]["target_codes"]
         mutable = {"target_codes": kept_codes(codes, jax.lax.stop_gradient(eu))}
-        scalars = errors | {"kl/common": kl, "adversarial": adversarial}
-        scalars["recon"] = errors["recon/unlabelled"]
         return {
             DISCRIMINATOR: (discriminator_loss, ({}, accuracies)),
             MODEL: (model_loss, (mutable, scalars)),
         }
 
-    def encode(variables, image):
+    return losses_of
+
+
+def make_method(config: Config, data_info: DataInfo) -> Method:
+    """Makes the Method; `config.method` gives w_kl and w_adversarial.
+
+    Raises:
+      UserError: parallel.map is pmap, where each replica would keep codes of its own.
+    """
+    if config.parallel.map == "pmap":
+        raise UserError(
+            "mathieu keeps codes of images, which replicas cannot average: "
+            "set --config.parallel.map=jit."
+        )
+    net = reference_networks.make_networks(config, data_info, LATENTS)
+    network = reference_networks.make_discriminator(config, data_info, {"set": 2}, 0.0)
+    method = config.method
+    losses_of = make_losses(net, network, w_kl=method.w_kl, w_adversarial=method.w_adversarial)
+
+    def init(rng: PRNGKeyArray) -> Variables:
+        rng_model, rng_discriminator = jax.random.split(rng)
+        params = {DISCRIMINATOR: network.init(rng_discriminator), MODEL: net.init(rng_model)}
+        codes = {"target_codes": jnp.zeros((KEPT_CODES, net.sizes["target"]))}
+        return {"params": params, "mutable": {DISCRIMINATOR: {}, MODEL: codes}}
+
+    def encode(variables: Variables, image: Images) -> Latents:
         latents = net.encode(variables["params"][MODEL], image)
         e = latents["target"].mean
         return latents | {"target": Gaussian(e, jnp.full_like(e, LOGVAR))}
 
-    def prior(variables, rng, n):
+    def prior(variables: Variables, rng: PRNGKeyArray, n: int) -> Codes:
         rng_common, rng_target = jax.random.split(rng)
         bank = variables["mutable"][MODEL]["target_codes"]
         return {

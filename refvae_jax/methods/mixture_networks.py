@@ -1,13 +1,27 @@
-"""The mixture paper's encoder and decoder as pure functions over one player's variables."""
+"""The mixture paper's encoder and decoder as pure functions of a Method's variables."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray
 
 from refvae_jax.errors import UserError
-from refvae_jax.methods.base import MODEL, standard_normal_prior
+from refvae_jax.methods.base import (
+    MODEL,
+    Codes,
+    Config,
+    DataInfo,
+    DecodeFunction,
+    EncodeFunction,
+    Images,
+    InitFunction,
+    Latents,
+    PriorFunction,
+    Variables,
+    standard_normal_prior,
+)
 from refvae_jax.networks.strided import DECODER_START, Decoder, Encoder
 
 LATENTS = ("content", "style")
@@ -20,16 +34,16 @@ class Autoencoder(NamedTuple):
     train_decode: (variables, codes) -> image, decoder statistics
     """
 
-    init: Callable
-    encode: Callable
-    decode: Callable
-    prior: Callable
-    train_encode: Callable
-    train_decode: Callable
+    init: InitFunction
+    encode: EncodeFunction
+    decode: DecodeFunction
+    prior: PriorFunction
+    train_encode: Callable[[Variables, Images], tuple[Latents, Any]]
+    train_decode: Callable[[Variables, Codes], tuple[Images, Any]]
 
 
-def make_networks(config, data_info):
-    """Builds the networks of `config.network` with the latents of `config.latents`.
+def make_networks(config: Config, data_info: DataInfo) -> Autoencoder:
+    """Makes the networks of `config.network` with the latents of `config.latents`.
 
     Raises:
       UserError: the widths do not fit the image.
@@ -44,30 +58,31 @@ def make_networks(config, data_info):
             f"pixels, or change config.data.resolution."
         )
     latents, dtype = {name: config.latents[name] for name in LATENTS}, jnp.dtype(config.dtype)
-    encoder = Encoder(tuple(net.encoder_widths), latents, dtype)
-    decoder = Decoder(net.decoder_start_width, tuple(net.decoder_widths), channels, dtype)
+    hardware, widths = data_info.hardware, tuple(net.decoder_widths)
+    encoder = Encoder(tuple(net.encoder_widths), latents, hardware, dtype)
+    decoder = Decoder(net.decoder_start_width, widths, channels, hardware, dtype)
     modules = {"encoder": encoder, "decoder": decoder}
 
-    def init(rng):
+    def init(rng: PRNGKeyArray) -> Variables:
         codes = {name: jnp.zeros((1, size)) for name, size in latents.items()}
         inputs = {"encoder": jnp.zeros((1, *data_info.image_shape)), "decoder": codes}
-        made = {
+        initial = {
             name: module.init(jax.random.fold_in(rng, i), inputs[name], train=False)
             for i, (name, module) in enumerate(modules.items())
         }
         return {
-            "params": {MODEL: {name: v["params"] for name, v in made.items()}},
-            "mutable": {MODEL: {name: v["batch_stats"] for name, v in made.items()}},
+            "params": {MODEL: {name: v["params"] for name, v in initial.items()}},
+            "mutable": {MODEL: {name: v["batch_stats"] for name, v in initial.items()}},
         }
 
-    def of(variables, name):
+    def of(variables: Variables, name: str) -> dict[str, Any]:
         params, statistics = (variables[c][MODEL][name] for c in ("params", "mutable"))
         return {"params": params, "batch_stats": statistics}
 
-    def apply(name, variables, inputs):
+    def apply(name: str, variables: Variables, inputs: Any) -> Any:
         return modules[name].apply(of(variables, name), inputs, train=False)
 
-    def train_apply(name, variables, inputs):
+    def train_apply(name: str, variables: Variables, inputs: Any) -> tuple[Any, Any]:
         out, new = modules[name].apply(
             of(variables, name), inputs, train=True, mutable=["batch_stats"]
         )

@@ -1,4 +1,4 @@
-"""ML-VAE: the baseline whose groups share one content.
+"""ML-VAE: the baseline in which all images of a group share one content.
 
 Bouchacourt, Tomioka, Nowozin: "Multi-Level Variational Autoencoder", AAAI 2018. Content is drawn
 from the posterior of the whole group, a product over its members; the gradient goes through the
@@ -8,13 +8,29 @@ time, without groups, an image's content is its own posterior.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from refvae_jax import distributions
+from refvae_jax.distributions import Gaussian
 from refvae_jax.methods import losses, mixture_networks
-from refvae_jax.methods.base import MODEL, Method
+from refvae_jax.methods.base import (
+    MODEL,
+    Batch,
+    Codes,
+    Config,
+    DataInfo,
+    Images,
+    Method,
+    PlayerLosses,
+    Scalar,
+    Scalars,
+    Variables,
+)
 
 
-def objective(x, recon, style, group_content, group):
+def objective(
+    x: Images, recon: Images, style: Gaussian, group_content: Gaussian, group: Int[Array, " B"]
+) -> tuple[Scalar, Scalars]:
     """The group's negative evidence bound divided by the number of images.
 
     sum_i [|x_i - recon_i|^2 + KL(q(s_i) || N)] + sum_G KL(q(c_G) || N), over the batch size.
@@ -36,11 +52,11 @@ def objective(x, recon, style, group_content, group):
     return recon_error + style_kl + content_kl, scalars
 
 
-def draw_codes(group_content, style, rng):
+def draw_codes(group_content: Gaussian, style: Gaussian, rng: PRNGKeyArray) -> Codes:
     """Content from the group's posterior, style from the image's own, {latent: [B, D]}.
 
     As in Algorithm 1 of Bouchacourt et al., every image draws its own sample of the group's
-    content: the bound is the same, its variance lower than with one a group.
+    content: the bound is the same, with lower variance than one sample per group.
     """
     rng_content, rng_style = jax.random.split(rng)
     return {
@@ -49,11 +65,11 @@ def draw_codes(group_content, style, rng):
     }
 
 
-def make_method(config, data_info):
+def make_method(config: Config, data_info: DataInfo) -> Method:
     """Makes the Method; it has no constants of its own."""
     net = mixture_networks.make_networks(config, data_info)
 
-    def losses_of(variables, batch, rng):
+    def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         x, group = batch["image"], batch["group"]
         latents, encoder_statistics = net.train_encode(variables, x)
         group_content = distributions.product_of_gaussians(latents["content"], group)

@@ -8,22 +8,41 @@ reference images the target factors are constant: e = e_ref, a learned vector. I
 p(x|z,e) = Laplace(G(z,e), lambda).
 """
 
+from typing import Any, TypeVar
+
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from refvae_jax import distributions
 from refvae_jax.methods import losses, reference_networks
-from refvae_jax.methods.base import MODEL, Method
+from refvae_jax.methods.base import (
+    MODEL,
+    Batch,
+    Codes,
+    Config,
+    DataInfo,
+    Images,
+    Latents,
+    Method,
+    Params,
+    PlayerLosses,
+    Scalar,
+    Scalars,
+    Variables,
+)
 
+Tree = TypeVar("Tree")
+Bound = tuple[Images, Images, Latents]  # x, recon and the posteriors of x.
 LATENTS = ("common", "target")
 
 
-def objective(unlabelled, reference, *, scale):
+def objective(unlabelled: Bound, reference: Bound, *, scale: float) -> tuple[Scalar, Scalars]:
     """Equation 3: the negative evidence bound of both sets, each averaged over its batch.
 
     Args:
       unlabelled: (x, recon, latents), latents {"common": q(z|x), "target": q(e|x)}.
-      reference: the same with latents {"common": q(z|x)}; recon is of e_ref.
+      reference: the same with latents {"common": q(z|x)}; recon is decoded with e_ref.
       scale: lambda of the Laplace likelihood, for images in [-1, 1].
 
     Returns:
@@ -39,41 +58,43 @@ def objective(unlabelled, reference, *, scale):
     return loss, scalars | {"recon": scalars["recon/unlabelled"]}
 
 
-def init_model(net, rng):
+def init_model(net: reference_networks.Backbone, rng: PRNGKeyArray) -> dict[str, Any]:
     """The model's parameters: encoders, generator, and e_ref at zero."""
     return net.init(rng) | {"e_ref": jnp.zeros(net.sizes["target"])}
 
 
-def with_reference_target(params, common, target):
+def with_reference_target(
+    params: Params, common: Float[Array, "B D"], target: Float[Array, "Bu E"]
+) -> Codes:
     """Codes of unlabelled images, then of reference images, whose target is e_ref.
 
     Args:
       params: the model's.
       common: codes z of both, [Bu + Br, D].
-      target: codes e of the unlabelled, [Bu, D].
+      target: codes e of the unlabelled, [Bu, E].
     """
     e_ref = params["e_ref"]
     rest = jnp.broadcast_to(e_ref, (len(common) - len(target), *e_ref.shape))
     return {"common": common, "target": jnp.concatenate([target, rest])}
 
 
-def rows(tree, start, stop):
+def rows(tree: Tree, start: int, stop: int | None) -> Tree:
     """Rows start..stop of every array."""
     return jax.tree.map(lambda x: x[start:stop], tree)
 
 
-def make_method(config, data_info):
+def make_method(config: Config, data_info: DataInfo) -> Method:
     """Makes the Method; `config.method.scale` is lambda."""
     net = reference_networks.make_networks(config, data_info, LATENTS)
     scale = config.method.scale
 
-    def init(rng):
+    def init(rng: PRNGKeyArray) -> Variables:
         return {
             "params": {MODEL: init_model(net, rng)},
             "mutable": reference_networks.no_statistics(MODEL),
         }
 
-    def losses_of(variables, batch, rng):
+    def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         params = variables["params"][MODEL]
         xu, xr = batch["unlabelled"]["image"], batch["reference"]["image"]
         x, n = jnp.concatenate([xu, xr]), len(xu)

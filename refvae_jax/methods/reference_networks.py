@@ -6,53 +6,71 @@ net.encode(params, image, only=("common",))       # {"common": Gaussian of [B, D
 net.decode(params, {"common": z, "target": e})    # images [B, H, W, C] in [0, 1]
 """
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
 
-from refvae_jax.methods.base import MODEL, standard_normal_prior
+from refvae_jax.methods.base import (
+    MODEL,
+    Codes,
+    Config,
+    DataInfo,
+    Images,
+    Latents,
+    Params,
+    Variables,
+    standard_normal_prior,
+)
 from refvae_jax.networks import progressive
 from refvae_jax.networks.discriminators import Discriminator
 
 
 class Backbone(NamedTuple):
-    """Pure functions; `sizes` are those of the latents."""
+    """Encoders and generator of one model.
+
+    Attributes:
+      sizes: {latent: D}.
+      init: rng -> params.
+      encode: (params, image, only=None) -> {latent: Gaussian}, of the latents in `only`.
+      decode: (params, codes) -> image.
+    """
 
     sizes: Mapping[str, int]
-    init: Callable
-    encode: Callable
-    decode: Callable
+    init: Callable[[PRNGKeyArray], dict[str, Any]]
+    encode: Callable[..., Latents]
+    decode: Callable[[Params, Codes], Images]
 
     @property
-    def method_functions(self):
+    def method_functions(self) -> dict[str, Callable]:
         """`encode`, `decode` and the prior N(0, I) as a Method has them."""
 
-        def encode(variables, image):
+        def encode(variables: Variables, image: Images) -> Latents:
             return self.encode(variables["params"][MODEL], image)
 
-        def decode(variables, codes):
+        def decode(variables: Variables, codes: Codes) -> Images:
             return self.decode(variables["params"][MODEL], codes)
 
         return {"encode": encode, "decode": decode, "prior": standard_normal_prior(self.sizes)}
 
 
-def make_networks(config, data_info, latents):
-    """Builds the networks of `config.network` for the named latents of `config.latents`.
+def make_networks(config: Config, data_info: DataInfo, latents: Sequence[str]) -> Backbone:
+    """Makes the networks of `config.network` for the named latents of `config.latents`.
 
     Raises:
       UserError: the widths do not fit the image.
     """
-    net, dtype = config.network, jnp.dtype(config.dtype)
+    net, dtype, hardware = config.network, jnp.dtype(config.dtype), data_info.hardware
     widths = tuple(net.encoder_widths), tuple(net.decoder_widths)
     progressive.check_resolution(data_info.image_shape, *widths)
     sizes = {name: config.latents[name] for name in latents}
-    encoder = progressive.Encoder(widths[0], sizes, dtype)
+    encoder = progressive.Encoder(widths[0], sizes, hardware, dtype)
     channels = data_info.image_shape[-1]
-    decoder = progressive.Decoder(net.decoder_start_width, widths[1], channels, dtype)
+    decoder = progressive.Decoder(net.decoder_start_width, widths[1], channels, hardware, dtype)
 
-    def init(rng):
+    def init(rng: PRNGKeyArray) -> dict[str, Any]:
         rng_encoder, rng_decoder = jax.random.split(rng)
         image = jnp.zeros((1, *data_info.image_shape))
         codes = {name: jnp.zeros((1, size)) for name, size in sizes.items()}
@@ -71,41 +89,55 @@ def make_networks(config, data_info, latents):
     )
 
 
-def make_discriminator(config, data_info, sizes, block_dropout):
-    """(init, apply) of one discriminator d(x, codes).
+class ImageDiscriminator(NamedTuple):
+    """d(x, codes) as pure functions.
+
+    Attributes:
+      init: rng -> params.
+      apply: (params, image, codes, rng) -> [B]; with an rng of None nothing is hidden.
+    """
+
+    init: Callable[[PRNGKeyArray], Params]
+    apply: Callable[[Params, Images, Codes, PRNGKeyArray | None], Float[Array, " B"]]
+
+
+def make_discriminator(
+    config: Config, data_info: DataInfo, sizes: Mapping[str, int], block_dropout: float
+) -> ImageDiscriminator:
+    """Makes one discriminator d(x, codes).
 
     Args:
-      config: gives the widths of the image trunk, those of the encoder.
+      config: gives the widths of the image trunk, which are the encoder's.
       data_info: gives the shape of an image.
       sizes: {name: D} of the codes it sees.
-      block_dropout: chance that an example's image features or its code features are hidden.
-
-    Returns:
-      init: rng -> params; apply: (params, image, codes, rng) -> [B], rng None hides nothing.
+      block_dropout: probability that an example's image or code features are hidden.
     """
     net = config.network
     discriminator = Discriminator(
         tuple(net.encoder_widths),
         net.discriminator_features,
         block_dropout,
+        data_info.hardware,
         jnp.dtype(config.dtype),
     )
 
-    def init(rng):
+    def init(rng: PRNGKeyArray) -> Params:
         codes = {name: jnp.zeros((1, size)) for name, size in sizes.items()}
         return discriminator.init(rng, jnp.zeros((1, *data_info.image_shape)), codes)["params"]
 
-    def apply(params, image, codes, rng):
+    def apply(
+        params: Params, image: Images, codes: Codes, rng: PRNGKeyArray | None
+    ) -> Float[Array, " B"]:
         return discriminator.apply({"params": params}, image, codes, rng)
 
-    return init, apply
+    return ImageDiscriminator(init, apply)
 
 
-def no_statistics(*players):
+def no_statistics(*players: str) -> dict[str, dict]:
     """The `mutable` of players whose networks keep no batch statistics."""
     return {player: {} for player in players}
 
 
-def per_value(error, x):
-    """The sum over an image's values as their mean: [B] of images x [B, H, W, C]."""
+def per_value(error: Float[Array, " B"], x: Images) -> Float[Array, " B"]:
+    """Errors [B] summed over images x [B, H, W, C], as a mean over their H W C values."""
     return error / x[0].size

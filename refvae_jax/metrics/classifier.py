@@ -1,4 +1,4 @@
-"""The mixture paper's classifier on codes and how it is trained; `probes.py` is its caller.
+"""The mixture paper's classifier on codes and its training, for `probes.py`.
 
     network = Classifier(num_classes=10)
     rng = make_rng(seed)
@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
+from refvae_jax.metrics.gradients import loss_gradients
 
 BATCH_SIZE = 128
 
@@ -41,18 +43,18 @@ class Classifier(nn.Module):
 def _torch_linear(features: int, fan_in: int) -> nn.Dense:
     """A linear layer initialised as PyTorch does: uniform in +-1/sqrt(fan_in), bias included.
 
-    3,000 steps of 1e-5 move a weight by .03 at the most, against an initial +-.06 in the second
-    layer, so the paper's probe is in part its initialisation.
+    3,000 steps of 1e-5 move a weight by .03 at most, against an initial +-.06 in the second layer,
+    so the paper's probe depends on its initialisation.
     """
 
-    def uniform(key, shape, dtype=jnp.float32):
+    def uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -1, 1) / np.sqrt(fan_in)
 
     return nn.Dense(features, kernel_init=uniform, bias_init=uniform)
 
 
 def make_rng(seed: int) -> jax.Array:
-    """The key of a probe; draws by threefry would take XLA a second more to compile."""
+    """The key of a probe; XLA would take a second more to compile threefry."""
     return jax.random.key(seed, impl="rbg")
 
 
@@ -64,11 +66,12 @@ class State(NamedTuple):
 
 
 _ADAM = optax.scale_by_adam()
+CROSS_ENTROPY = optax.softmax_cross_entropy_with_integer_labels
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def init(network: Classifier, rng: jax.Array, codes: jax.Array) -> State:
-    """A new state for codes of the width of `codes` [1, D]; the values do not matter."""
+    """A new state for codes of the shape of `codes` [1, D]; the values do not matter."""
     variables = network.init(rng, codes, train=False)
     return State(variables, _ADAM.init(variables["params"]))
 
@@ -82,21 +85,17 @@ def train_epoch(
     rng: jax.Array,
     learning_rate: float,
 ) -> State:
-    """One pass over the codes in a new order; what does not fill a batch waits for the next."""
+    """One pass over the codes in a new order, without the rest that does not fill a batch."""
 
     def step(state: State, index: jax.Array) -> tuple[State, None]:
-        def loss_fn(params):
-            variables = state.variables | {"params": params}
-            logits, mutable = network.apply(
-                variables, codes[index], train=True, mutable="batch_stats"
-            )
-            loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels[index])
-            return loss.mean(), mutable
-
-        params = state.variables["params"]
-        grads, mutable = jax.grad(loss_fn, has_aux=True)(params)
+        grads, mutable = loss_gradients(
+            network, CROSS_ENTROPY, state.variables, codes[index], labels[index]
+        )
         updates, opt_state = _ADAM.update(grads, state.opt_state)
-        params = jax.tree.map(lambda p, u: p - learning_rate * u, params, updates)
+        # Not optax's schedule: the learning rate is an argument of the compiled function.
+        params = jax.tree.map(
+            lambda p, u: p - learning_rate * u, state.variables["params"], updates
+        )
         return State({"params": params, **mutable}, opt_state), None
 
     n = len(codes)

@@ -14,8 +14,8 @@ from refvae_jax.metrics.probes import Codes, check, fit_logistic, standardise
 class LinearScores(NamedTuple):
     """Test accuracies in [0, 1] of a linear classifier."""
 
-    accuracy: float  # Over all codes; the majority class alone gives `probes.chance`.
-    balanced_accuracy: float  # Mean of `per_class`; knowing nothing gives one over its number.
+    accuracy: float  # Over all codes; chance is `probes.chance`.
+    balanced_accuracy: float  # Mean of `per_class`; chance is 1 / their number.
     per_class: tuple[float | None, ...]  # [num_classes]; None for a class without test codes.
 
 
@@ -30,7 +30,7 @@ def linear_accuracy(fit: Codes, test: Codes, num_classes: int) -> LinearScores:
       num_classes: labels lie in [0, num_classes).
 
     Returns:
-      Accuracy over all codes, over the classes alike, and of each class.
+      Accuracy over all codes, its mean over the classes, and that of each class.
 
     Raises:
       ValueError: labels out of range, codes not finite or of the wrong shape.

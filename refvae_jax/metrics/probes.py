@@ -1,12 +1,12 @@
-"""Classifiers on codes: how well can a factor be read from a latent?
+"""Classifiers on codes: how well can a categorical factor be read from a latent?
 
     fit, validation, test = (Codes(codes, labels) for ...)
     paper_accuracy(fit, test, num_classes=10, seed=0)
     strong_accuracy(fit, validation, test, num_classes=10, seed=0)
     chance(fit.labels, test.labels)
 
-The mixture paper's classifier makes some 3,000 tiny steps and so understates what leaks into a
-code. The strong probe is the honest number beside it.
+The mixture paper's classifier takes about 3,000 tiny steps and so understates what leaks into a
+code; the strong probe does not.
 """
 
 import warnings
@@ -42,11 +42,11 @@ class StrongProbe(NamedTuple):
 
     name: str  # "network" | "logistic" | "neighbours"
     validation_accuracy: float
-    accuracy: float  # On the test part, which took no part in the choice.
+    accuracy: float  # On test codes, which the choice does not see.
 
 
 def check(num_classes: int, *parts: Codes) -> None:
-    """Raises ValueError: a label out of range would silently train towards nothing."""
+    """Raises ValueError unless codes and labels fit; a label out of range would pass silently."""
     for part in parts:
         codes, labels = np.asarray(part.codes), np.asarray(part.labels)
         if codes.ndim != 2 or labels.shape != codes.shape[:1] or not len(labels):
@@ -62,7 +62,7 @@ def check(num_classes: int, *parts: Codes) -> None:
 def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and scale, float64 [D] each, so that `(values - mean) * scale` [N, D] is standardised.
 
-    A constant dimension says nothing: its scale is zero, or rounding would be magnified.
+    The scale of a constant dimension is zero; otherwise its rounding errors would be magnified.
     """
     mean, std = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
     return mean, np.where(std > 1e-6 * np.abs(mean), 1 / np.maximum(std, 1e-30), 0)
@@ -84,16 +84,16 @@ def standardise(fit: Codes, *others: Codes) -> list[Codes]:
 
 def fit_logistic(fit: Codes) -> Callable[[np.ndarray], np.ndarray]:
     """Logistic regression on standardised codes: a function of codes [N, D] giving labels [N]."""
-    if np.ptp(fit.labels) == 0:  # scikit-learn refuses a single class.
+    if np.ptp(fit.labels) == 0:  # scikit-learn raises for a single class.
         return lambda codes: np.full(len(codes), fit.labels[0])
     with warnings.catch_warnings():
-        # Stopped early it is still a probe, and held-out codes decide what it is worth.
+        # A fit that stopped early is still a probe; it is scored on held-out codes.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return LogisticRegression(max_iter=200).fit(fit.codes, fit.labels).predict
 
 
 def chance(labels_fit: np.ndarray, labels_test: np.ndarray) -> float:
-    """Accuracy in [0, 1] on `labels_test` [M] of always naming the majority of `labels_fit` [N]."""
+    """Accuracy in [0, 1] on `labels_test` [M] of the majority class of `labels_fit` [N]."""
     return float(np.mean(np.asarray(labels_test) == np.argmax(np.bincount(labels_fit))))
 
 
@@ -132,8 +132,8 @@ def strong_probe(
 ) -> StrongProbe:
     """The best on validation of a converged network, logistic regression and nearest neighbours.
 
-    All three see the codes standardised by the moments of `fit`, so that the scale of a latent
-    dimension hides nothing. On a tie the first in the order above is taken.
+    All three see the codes standardised by the moments of `fit`, so that the scale of a dimension
+    does not matter. On a tie the first in the order above is taken.
 
     Args:
       fit: codes [N, D] to learn from.

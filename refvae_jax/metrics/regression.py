@@ -5,10 +5,9 @@
     strong_errors(fit, validation, test, seed=0).mae
     constant_errors(fit.factors, test.factors)
 
-The reference paper's evaluation is linear and so does not see what a code holds in any other form;
-the strong errors are the honest numbers beside it. All regressors minimise the squared error and
-are chosen by it: where they know nothing they tend to the mean, which is chance, while a median
-would score better than chance there.
+The reference paper's evaluation is linear and so does not see what a code holds in another form;
+the strong errors do. All regressors minimise the squared error and are chosen by it: without
+information they tend to the mean, which is chance, while a median would score better than chance.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,8 +23,8 @@ from threadpoolctl import threadpool_limits
 from refvae_jax.metrics.probes import moments, unstandardise
 
 NEIGHBOURS = (1, 4, 16, 64)
-TREES, TREES_A_CANDIDATE = 150, 15
-EPOCHS, EPOCHS_A_CANDIDATE = 100, 4
+TREES, TREES_PER_CANDIDATE = 150, 15
+EPOCHS, EPOCHS_PER_CANDIDATE = 100, 4
 # Rate and weight decay read products and angles of rotated codes best at 5,000 codes.
 NETWORK = {"hidden_layer_sizes": (128, 128), "learning_rate_init": 3e-3, "alpha": 1.0}
 
@@ -38,16 +37,16 @@ class FactorCodes(NamedTuple):
 
 
 class Regression(NamedTuple):
-    """Test errors of regressors, one a factor."""
+    """Test errors of regressors, one per factor."""
 
     mae: np.ndarray  # float64 [F], mean absolute error in the units of the factor.
-    r2: np.ndarray  # float64 [F], at most 1; 0 is what knowing nothing gives.
+    r2: np.ndarray  # float64 [F], at most 1; 0 for the constant mean.
 
 
 def constant_errors(fit_factors: np.ndarray, test_factors: np.ndarray) -> np.ndarray:
-    """Mean absolute error [F] on `test_factors` [M, F] of always naming the mean of `fit_factors`.
+    """Mean absolute error [F] on `test_factors` [M, F] of the mean of `fit_factors` [N, F].
 
-    This is chance: what a code that knows nothing scores.
+    This is chance: the score of a code without information.
     """
     return np.abs(np.asarray(test_factors) - np.mean(fit_factors, axis=0)).mean(axis=0)
 
@@ -80,7 +79,7 @@ def strong_errors(
     The choice is among the constant, least squares, k nearest neighbours, boosted trees and a
     network, in this order; on a tie the first is taken. Validation also decides k and when to stop
     adding trees and epochs. Codes and factors are standardised by the moments of `fit`, so that
-    scales and units hide nothing.
+    scales and units do not matter.
 
     Args:
       fit: codes [N, D] and factors [N, F] to learn from.
@@ -102,7 +101,7 @@ def strong_errors(
     unseen = np.concatenate(others)
     mean, scale = moments(np.asarray(fit.factors))
     factors = ((fit.factors - mean) * scale).astype(np.float32)
-    # Threads spin while they wait for each other: beside other work two take ten times as long.
+    # Waiting threads spin: with other load on the machine two threads take ten times as long.
     with threadpool_limits(1):
         candidates = np.stack(
             [
@@ -129,9 +128,9 @@ def _score(predicted: np.ndarray, fit: FactorCodes, test: FactorCodes) -> Regres
     factors = np.asarray(test.factors, np.float64)
     error = factors - predicted
     squared = np.square(error).sum(axis=0)
-    ignorant = np.square(factors - np.mean(fit.factors, axis=0, dtype=np.float64)).sum(axis=0)
-    # Where ignorance makes no error there is nothing to know.
-    ratio = np.divide(squared, ignorant, out=np.ones_like(squared), where=ignorant > 0)
+    of_constant = np.square(factors - np.mean(fit.factors, axis=0, dtype=np.float64)).sum(axis=0)
+    # A factor that is constant in `test` gets an r2 of 0.
+    ratio = np.divide(squared, of_constant, out=np.ones_like(squared), where=of_constant > 0)
     return Regression(np.abs(error).mean(axis=0), 1 - ratio)
 
 
@@ -152,25 +151,25 @@ def _neighbours(codes: np.ndarray, factors: np.ndarray, unseen: np.ndarray) -> I
 def _boosted_trees(
     codes: np.ndarray, factors: np.ndarray, unseen: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """Factors [M, F] by ever more trees."""
+    """Factors [M, F] by more and more trees."""
     stages = []
     for factor in factors.T:
         trees = HistGradientBoostingRegressor(max_iter=TREES, early_stopping=False)
         predicted = list(trees.fit(codes, factor).staged_predict(unseen))
-        stages.append(predicted[TREES_A_CANDIDATE - 1 :: TREES_A_CANDIDATE])
+        stages.append(predicted[TREES_PER_CANDIDATE - 1 :: TREES_PER_CANDIDATE])
     yield from np.moveaxis(stages, 0, -1)  # [F, K, M] -> [K, M, F]
 
 
 def _network(
     codes: np.ndarray, factors: np.ndarray, unseen: np.ndarray, seed: int
 ) -> Iterator[np.ndarray]:
-    """Factors [M, F] by one network for all of them, after ever more epochs."""
+    """Factors [M, F] by one network for all of them, after more and more epochs."""
     # A seed instead of a generator would repeat one order of the codes in every epoch.
     network = MLPRegressor(**NETWORK, random_state=np.random.RandomState(seed))
-    factors = factors[:, 0] if factors.shape[1] == 1 else factors  # As scikit-learn wants one.
+    factors = factors[:, 0] if factors.shape[1] == 1 else factors  # As scikit-learn expects one.
     for epoch in range(1, EPOCHS + 1):
         network.partial_fit(codes, factors)
-        if epoch % EPOCHS_A_CANDIDATE == 0:
+        if epoch % EPOCHS_PER_CANDIDATE == 0:
             yield network.predict(unseen).reshape(len(unseen), -1)
 
 

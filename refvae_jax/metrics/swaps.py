@@ -1,11 +1,11 @@
-"""Does a swap move what it should move? Formulas on arrays; encoding and decoding happen outside.
+"""Does a swap move what it should? Formulas on arrays; the caller encodes and decodes.
 
     b = partner(n, seed)                         # image i receives a latent of image b[i]
     swapped = model.swap(images, images[b], "style")
     moved_fraction(style(swapped), style(images), style(images)[b])
     pixel_change(swapped, recon, recon[b])
 
-Scores on the codes alone cannot see a generator that ignores a latent; these can.
+Scores of the codes alone cannot detect a generator that ignores a latent; these can.
 """
 
 import numpy as np
@@ -61,8 +61,8 @@ def pixel_change(swapped: np.ndarray, recon_a: np.ndarray, recon_b: np.ndarray) 
       recon_b: [N, ...], reconstructions of the images that gave the latent.
 
     Returns:
-      0 if the given latent is ignored, 1 if the swap changes as much as another image would;
-      0 too if all reconstructions are alike, since then no latent changes anything.
+      0 if the given latent is ignored, 1 if the swap changes as much as another image would.
+      Also 0 if all reconstructions are equal, since then no latent changes anything.
     """
     _check_same_shape(swapped, recon_a, recon_b)
     between = squared_distance(recon_a, recon_b)
@@ -78,7 +78,7 @@ def squared_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _check_same_shape(*arrays: np.ndarray) -> None:
-    """Broadcasting would turn a wrong shape into a wrong number."""
+    """Raises ValueError: broadcasting would turn a wrong shape into a wrong number."""
     shapes = [np.shape(array) for array in arrays]
     if len(set(shapes)) > 1 or not shapes[0][0]:
         raise ValueError(f"Expected arrays of one shape with at least one row, got {shapes}.")

@@ -1,19 +1,21 @@
-"""The discriminators' networks: of image and codes together (sRb-VAE, sVAE), and of codes (FactorVAE)."""
+"""Discriminators of images with codes (sRb-VAE, sVAE, Mathieu et al.) and of codes (FactorVAE)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
 
+from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.networks.progressive import Trunk, leaky_relu
 
 
-def keep_blocks(rng, batch_size, rate):
+def keep_blocks(rng: PRNGKeyArray, batch_size: int, rate: float) -> Float[Array, "B 2"]:
     """Which blocks of features an example keeps, [B, 2] of 0 and 1: (image, codes).
 
-    With probability `rate` an example loses one of the two, either with the same chance; never
-    both, which would leave nothing to judge.
+    With probability `rate` an example loses one of the two, each with the same chance, and never
+    both: nothing would be left to discriminate by.
     """
     rng_whether, rng_which = jax.random.split(rng)
     lost = jax.random.bernoulli(rng_whether, rate, (batch_size, 1))
@@ -25,32 +27,39 @@ class Discriminator(nn.Module):
     """A logit for images [B, H, W, C] in [0, 1] with codes {name: [B, D]}.
 
     The encoder's trunk without pixel norm gives one block of features, the codes another, and a
-    hidden layer judges them together: without it the logit would be f(x) + g(codes), which cannot
-    be log q(x, codes) / p(x, codes) of equation 7, only match images and codes each on their own.
-    On its way into that layer a block of an example is hidden at random, so that the discriminator cannot
-    learn to ignore the codes (reference paper, implementation details, where the last layer follows
-    the blocks at once: the hidden layer is ours).
+    hidden layer combines them. Without it the logit would be f(x) + g(codes), which can only match
+    images and codes separately and cannot be log q(x, codes) / p(x, codes) of equation 7.
+    Before that layer one block of an example is hidden at random, so that the discriminator cannot
+    learn to ignore the codes (reference paper, implementation details; there the last layer follows
+    the blocks directly, the hidden layer is ours).
 
     Attributes:
       widths: of the image's `Trunk`.
       features: size of each block, and of the hidden layer.
-      block_dropout: chance that an example loses one of its blocks.
+      block_dropout: probability that an example loses one of its blocks.
+      hardware: what to compile for.
       dtype: of the computation; the logit is float32.
     """
 
     widths: Sequence[int]
     features: int
     block_dropout: float
+    hardware: Hardware
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x, codes, rng=None):
-        """Logits [B]; nothing is hidden without an rng."""
+    def __call__(
+        self,
+        x: Float[Array, "B H W C"],
+        codes: Mapping[str, Float[Array, "B D"]],
+        rng: PRNGKeyArray | None = None,
+    ) -> Float[Array, " B"]:
+        """Logits [B]; without an rng no block is hidden."""
 
-        def dense(size, name, y):
+        def dense(size: int, name: str, y: Array) -> Array:
             return nn.Dense(size, dtype=self.dtype, name=name)(y)
 
-        image = Trunk(self.widths, normalise=False, dtype=self.dtype, name="image")(x)
+        image = Trunk(self.widths, self.hardware, False, self.dtype, name="image")(x)
         image = leaky_relu(dense(self.features, "image_features", image))
         latent = jnp.concatenate([code for _, code in sorted(codes.items())], axis=-1)
         for i in range(2):
@@ -75,7 +84,7 @@ class LatentDiscriminator(nn.Module):
     depth: int = 6
 
     @nn.compact
-    def __call__(self, z):
+    def __call__(self, z: Float[Array, "B D"]) -> Float[Array, " B"]:
         """Logits [B]."""
         for _ in range(self.depth):
             z = leaky_relu(nn.Dense(self.width)(z))

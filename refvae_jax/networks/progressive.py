@@ -1,7 +1,7 @@
 """The networks of the reference paper: blocks as in progressive GANs, no batch statistics.
 
-Encoder((32, 64, 128, 256, 256), {"common": 32, "target": 32})   # [B, 64, 64, 3] -> Gaussians
-Decoder(256, (256, 128, 64, 32), channels=3)                      # {name: [B, D]} -> [B, 64, 64, 3]
+Encoder((32, 64, 128, 256, 256), {"common": 32, "target": 32}, hardware)  # images -> Gaussians
+Decoder(256, (256, 128, 64, 32), 3, hardware)                             # codes -> [B, 64, 64, 3]
 
 Images are in [0, 1] outside and in [-1, 1] inside. Leaky ReLU of slope 0.2 and pixel norm with
 epsilon 1e-8 are progressive GAN's own values (Karras et al. 2018).
@@ -12,15 +12,19 @@ from collections.abc import Mapping, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
+from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.networks.conv.layers import Conv, ConvDoubled
 
 START = 4  # Height and width of the smallest feature map.
 
 
-def check_resolution(image_shape, encoder_widths, decoder_widths):
+def check_resolution(
+    image_shape: Sequence[int], encoder_widths: Sequence[int], decoder_widths: Sequence[int]
+) -> None:
     """Raises UserError unless the blocks lead from the image to START pixels and back."""
     height, width, _ = image_shape
     blocks = {"encoder_widths": len(encoder_widths) - 1, "decoder_widths": len(decoder_widths)}
@@ -34,12 +38,12 @@ def check_resolution(image_shape, encoder_widths, decoder_widths):
             )
 
 
-def leaky_relu(x):
+def leaky_relu(x: Array) -> Array:
     """Slope 0.2 below zero."""
     return nn.leaky_relu(x, 0.2)
 
 
-def pixel_norm(x):
+def pixel_norm(x: Float[Array, "... C"]) -> Float[Array, "... C"]:
     """Each pixel's features [..., C] divided by their root mean square."""
     return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + 1e-8)
 
@@ -49,20 +53,24 @@ class Block(nn.Module):
 
     Attributes:
       width: channels.
+      hardware: what to compile for.
       normalise: whether there is a pixel norm.
       doubles: whether the image is doubled first, by nearest neighbours, to [B, 2 H, 2 W, C].
     """
 
     width: int
+    hardware: Hardware
     normalise: bool = True
     doubles: bool = False
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w width"]:
         """The features."""
         for i in range(2):
             layer = ConvDoubled if self.doubles and i == 0 else Conv
-            conv = layer(self.width, kernel_size=3, stride=1, padding=1, name=f"conv_{i}")
+            conv = layer(
+                self.width, 3, stride=1, padding=1, hardware=self.hardware, name=f"conv_{i}"
+            )
             x = leaky_relu(conv(x))
             x = pixel_norm(x) if self.normalise else x
         return x
@@ -73,44 +81,52 @@ class Trunk(nn.Module):
 
     Attributes:
       widths: of the 1x1 convolution, then of the blocks, each of which halves the image.
+      hardware: what to compile for.
       normalise: whether there is a pixel norm.
       dtype: of the computation.
     """
 
     widths: Sequence[int]
+    hardware: Hardware
     normalise: bool = True
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B F"]:
         """The features."""
         x = 2 * x.astype(self.dtype) - 1
-        x = Conv(self.widths[0], kernel_size=1, stride=1, padding=0, name="from_image")(x)
+        x = Conv(self.widths[0], 1, stride=1, padding=0, hardware=self.hardware, name="from_image")(
+            x
+        )
         for i, width in enumerate(self.widths[1:]):
-            x = Block(width, self.normalise, name=f"block_{i}")(x)
+            x = Block(width, self.hardware, self.normalise, name=f"block_{i}")(x)
             x = nn.avg_pool(x, (2, 2), (2, 2))
         return x.reshape(x.shape[0], -1)
 
 
 class Encoder(nn.Module):
-    """Images [B, H, W, C] in [0, 1] to one Gaussian of [B, D] for each latent, a trunk for each.
+    """Images [B, H, W, C] in [0, 1] to one Gaussian of [B, D] per latent, each with its own trunk.
 
     Attributes:
       widths: of a `Trunk`.
       latents: size of each latent by name.
+      hardware: what to compile for.
       dtype: of the computation; parameters and Gaussians stay float32.
     """
 
     widths: Sequence[int]
     latents: Mapping[str, int]
+    hardware: Hardware
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x, only=None):
+    def __call__(
+        self, x: Float[Array, "B H W C"], only: Sequence[str] | None = None
+    ) -> dict[str, Gaussian]:
         """{latent: Gaussian} of all latents, or of the names in `only`."""
         found = {}
         for name in self.latents if only is None else only:
-            features = Trunk(self.widths, dtype=self.dtype, name=name)(x)
+            features = Trunk(self.widths, self.hardware, dtype=self.dtype, name=name)(x)
             head = nn.Dense(2 * self.latents[name], dtype=self.dtype, name=f"{name}_head")
             found[name] = Gaussian(*jnp.split(head(features).astype(jnp.float32), 2, axis=-1))
         return found
@@ -123,21 +139,23 @@ class Decoder(nn.Module):
       start_width: channels of the first START x START map.
       widths: of the blocks, each of which follows a doubling of the image.
       channels: of the image.
+      hardware: what to compile for.
       dtype: of the computation; the image is float32.
     """
 
     start_width: int
     widths: Sequence[int]
     channels: int
+    hardware: Hardware
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, codes):
+    def __call__(self, codes: Mapping[str, Float[Array, "B D"]]) -> Float[Array, "B H W C"]:
         """The images."""
         x = jnp.concatenate([code for _, code in sorted(codes.items())], axis=-1)
         x = nn.Dense(START**2 * self.start_width, dtype=self.dtype, name="from_codes")(x)
         x = x.reshape(-1, START, START, self.start_width)
         for i, width in enumerate(self.widths):
-            x = Block(width, doubles=True, name=f"block_{i}")(x)
-        x = Conv(self.channels, kernel_size=1, stride=1, padding=0, name="to_image")(x)
+            x = Block(width, self.hardware, doubles=True, name=f"block_{i}")(x)
+        x = Conv(self.channels, 1, stride=1, padding=0, hardware=self.hardware, name="to_image")(x)
         return 0.5 * (jnp.tanh(x.astype(jnp.float32)) + 1)

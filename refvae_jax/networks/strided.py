@@ -1,28 +1,30 @@
 """The networks of the mixture paper (Table 2): strided convolutions, batch norm, ReLU.
 
-Encoder((32, 64, 128, 256), {"content": 8, "style": 8})   # [B, 32, 32, 1] -> Gaussians
-Decoder(128, (128, 64), channels=1)                       # {name: [B, D]} -> [B, 32, 32, 1]
+Encoder((32, 64, 128, 256), {"content": 8, "style": 8}, hardware) # [B, 32, 32, 1] -> Gaussians
+Decoder(128, (128, 64), 1, hardware)                              # codes -> [B, 32, 32, 1]
 """
 
 from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from refvae_jax.distributions import Gaussian
+from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.networks.conv.layers import Conv, ConvTranspose
 
-DECODER_START = 8  # height and width of the decoder's first feature map, as in the paper
+DECODER_START = 8  # Height and width of the decoder's first feature map, as in the paper.
 
 
-def _batch_norm(train, dtype):
+def _batch_norm(train: bool, dtype: jnp.dtype) -> nn.BatchNorm:
     # PyTorch's constants: flax's own momentum of 0.99 leaves the running statistics of a short run
     # far behind its weights. (PyTorch's running variance is unbiased, flax's is not; here that is
     # at most one part in a thousand.)
     return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=dtype)
 
 
-def image_activation(x):
+def image_activation(x: Array) -> Array:
     """0.5 (x + 1) on [-1, 1] and slope 0.01 outside: nearly [0, 1], with gradient everywhere."""
     inside = jnp.clip(x, -1, 1)
     return 0.5 * (inside + 1) + 0.01 * (x - inside)
@@ -34,20 +36,24 @@ class Encoder(nn.Module):
     Attributes:
       widths: channels of the 5x5 convolutions, each halving the image.
       latents: size of each latent by name.
+      hardware: what to compile for.
       dtype: of the computation; parameters and Gaussians stay float32.
     """
 
     widths: Sequence[int]
     latents: Mapping[str, int]
+    hardware: Hardware
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> dict[str, Gaussian]:
         """{latent: Gaussian}; `train` takes the batch's own statistics and updates the running."""
         x = x.astype(self.dtype)
         for width in self.widths:
-            # No bias: batch norm takes the mean away.
-            x = Conv(width, kernel_size=5, stride=2, padding=2, use_bias=False)(x)
+            # No bias: batch norm would subtract it.
+            x = Conv(
+                width, kernel_size=5, stride=2, padding=2, hardware=self.hardware, use_bias=False
+            )(x)
             x = nn.relu(_batch_norm(train, self.dtype)(x))
         x = x.reshape(x.shape[0], -1)
         heads = {n: nn.Dense(2 * d, dtype=self.dtype, name=n)(x) for n, d in self.latents.items()}
@@ -61,16 +67,20 @@ class Decoder(nn.Module):
       start_width: channels that each latent gives to the first 8x8 feature map.
       widths: channels of the transposed 4x4 convolutions, each doubling the image.
       channels: of the image.
+      hardware: what to compile for.
       dtype: of the computation; the image is float32.
     """
 
     start_width: int
     widths: Sequence[int]
     channels: int
+    hardware: Hardware
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, codes, train):
+    def __call__(
+        self, codes: Mapping[str, Float[Array, "B D"]], train: bool
+    ) -> Float[Array, "B H W C"]:
         """The images; `train` as for the encoder."""
         start = (DECODER_START, DECODER_START, self.start_width)
         dense = [
@@ -79,8 +89,10 @@ class Decoder(nn.Module):
         ]
         x = jnp.concatenate([h.reshape(-1, *start) for h in dense], axis=-1)
         for width in self.widths:
-            x = ConvTranspose(width, kernel_size=4, stride=2, padding=1, use_bias=False)(x)
+            x = ConvTranspose(
+                width, kernel_size=4, stride=2, padding=1, hardware=self.hardware, use_bias=False
+            )(x)
             x = nn.relu(_batch_norm(train, self.dtype)(x))
         # The paper says padding 1, which would give an image two pixels too large.
-        x = Conv(self.channels, kernel_size=5, stride=1, padding=2)(x)
+        x = Conv(self.channels, kernel_size=5, stride=1, padding=2, hardware=self.hardware)(x)
         return image_activation(x.astype(jnp.float32))

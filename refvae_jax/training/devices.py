@@ -21,6 +21,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from refvae_jax.errors import UserError
 from refvae_jax.methods.base import Method
+from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training.step import make_update
 
 AXIS = "batch"
@@ -34,6 +35,11 @@ def make_mesh() -> Mesh:
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     # Auto: under the default, Explicit, gathers over the batch would need shardings of their own.
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def hardware_of(mesh: Mesh) -> Hardware:
+    """What a program for this mesh is compiled for: the networks choose their forms by it."""
+    return Hardware(mesh.devices.flat[0].platform, mesh.size)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

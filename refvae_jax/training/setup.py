@@ -47,7 +47,8 @@ def prepare(config: ConfigDict, splits: Splits) -> Prepared:
             "nothing is known of these images to score by, so only pictures and "
             "reconstructions will show how well it went: make class folders or a factors.csv."
         )
-    info = DataInfo(tuple(splits.train.image.shape[1:]), len(splits.train.image))
+    shape, count = splits.train.image.shape[1:], len(splits.train.image)
+    info = DataInfo(tuple(shape), count, devices.hardware_of(mesh))
     order.check_batch_size(config.batch_size, info.num_train_images, "training")
     method = METHODS[config.method.name](config, info)
     training_sets = batches.training_sets(config, method.supervision, splits)

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from configs import mnist_srbvae
+from configs import reference_mnist_srbvae
 from refvae_jax.methods import gmvae, mixture_networks, srbvae
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.discriminators import keep_blocks
+from tests.small_methods import CPU
 
-ROOT = Path(__file__).parent.parent
-INFO = DataInfo((32, 32, 1), 100)
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parent.parent.parent
+INFO = DataInfo((32, 32, 1), 100, CPU)
 SMALL = (
     "--config=configs/quickstart.py:smoke",
     "--config.data.resolution=16",
@@ -96,7 +98,7 @@ def drawn_variables(method):
 
 def our_gmvae(config, batch, rng):
     """Variables drawn at random; what our method makes of them, and the noise it drew."""
-    method, net = gmvae.build(config, INFO), mixture_networks.build(config, INFO)
+    method, net = gmvae.make_method(config, INFO), mixture_networks.make_networks(config, INFO)
     variables = drawn_variables(method)
 
     @jax.jit
@@ -117,7 +119,7 @@ def our_gmvae(config, batch, rng):
 
 def our_srbvae(config, info, batch, rng):
     """Parameters drawn at random; {player: (loss, gradient)}, and the noise it drew."""
-    method = srbvae.build(config, info)
+    method = srbvae.make_method(config, info)
     variables = drawn_variables(method)
 
     @jax.jit
@@ -199,7 +201,7 @@ def test_the_srbvae_peer_is_the_same_computation():
     torch = pytest.importorskip("torch")
     from benchmarks import torch_srbvae
 
-    config, info = mnist_srbvae.get_config("smoke"), DataInfo((32, 32, 3), 100)
+    config, info = reference_mnist_srbvae.get_config("smoke"), DataInfo((32, 32, 3), 100, CPU)
     draw = np.random.default_rng(1)
     images = {name: draw.random((8, 32, 32, 3), np.float32) for name in ("unlabelled", "reference")}
     batch = {name: {"image": image} for name, image in images.items()}
@@ -232,7 +234,7 @@ def test_measures_our_step(arguments):
     for pattern in (
         r"jax [\d.]+, \d+ threads",
         r"compile [\d.]+ s",
-        r"[\d.]+ ms a step \(fastest block [\d.]+\)",
+        r"[\d.]+ ms per step \(fastest block [\d.]+\)",
         r"\d+\.\d images/s",
         r"peak memory \d+ MB",
     ):
@@ -256,16 +258,16 @@ def test_the_last_line_is_the_ratio(arguments):
         (["--config=configs/quickstart.py:smoke", "--config.batchsize=3"], "batch_size"),
         (["--config=configs/quickstart.py", "--config.data.resolution=64"], "decoder_widths"),
         (["--config=configs/mnist_mlvae.py", "--peer=torch"], "gmvae"),
-        ([*SRBVAE, "--config.optimizer.updates=alternating", "--peer=torch"], "simultaneous"),
+        ([*SRBVAE, "--config.method.latent_error=likelihood", "--peer=torch"], "squared"),
     ],
 )
-def test_errors_are_one_sentence(arguments, words):
+def test_errors_are_one_message(arguments, words):
     done = benchmark(*arguments)
     assert done.returncode == 2
     assert words in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_python_without_torch_is_told(tmp_path):
+def test_a_python_without_torch_gives_an_error_message(tmp_path):
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')  # -S: no packages.
     python.chmod(0o755)

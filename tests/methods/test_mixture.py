@@ -14,6 +14,7 @@ from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, gmvae, mixture_networks, mlvae
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.training.setup import initial_variables
+from tests.small_methods import CPU
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 CONSTANTS = {"k": 2.0, "w_rep": 7.0, "w_cent": 0.05, "delta": 0.1}
@@ -113,11 +114,18 @@ def test_attraction_moves_the_whole_group_through_its_mean():
     np.testing.assert_allclose(grad[4], 2 * mu_c[4] / BATCH, rtol=1e-5)  # mu_G = 0: no group.
 
 
-def small(name):
+INFO = DataInfo((16, 16, 1), 100, CPU)
+
+
+def small_config(name):
     config = default.form(default.get_config(), "smoke")
     config.method.name = name
     config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
-    method = METHODS[name](config, DataInfo((16, 16, 1), 100))
+    return config
+
+
+def small(name):
+    method = METHODS[name](small_config(name), INFO)
     variables = jax.jit(lambda: initial_variables(method, 0))()
     rng = np.random.default_rng(0)
     batch = {
@@ -148,6 +156,7 @@ def codes_in_training(name, mean, content, style, group, rng):
     return mlvae.draw_codes(mlvae.distributions.product_of_gaussians(q, group), style, rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_whose_posterior_an_images_content_is_drawn_from(name):
     """ML-VAE draws from the group's, with gradient to every member's encoding (cutting it in the
@@ -204,23 +213,20 @@ def test_decoder_that_does_not_fit_the_image_says_so():
     config = default.get_config()
     config.network.decoder_widths = (8,)
     with pytest.raises(UserError, match="16x16 images but the data has 32x32"):
-        gmvae.build(config, DataInfo((32, 32, 1), 10))
+        gmvae.make_method(config, DataInfo((32, 32, 1), 10, CPU))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_the_step_is_composed_of_the_tested_parts(name):
     """Loss, gradient and both networks' statistics: whose posterior is drawn, decoded and paid."""
-    config, info = default.form(default.get_config(), "smoke"), DataInfo((16, 16, 1), 100)
-    config.method.name = name
-    config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
-    method, net = METHODS[name](config, info), mixture_networks.build(config, info)
-    variables = jax.jit(lambda: initial_variables(method, 0))()
-    image = np.random.default_rng(0).uniform(size=(6, 16, 16, 1)).astype(np.float32)
-    group, rng = jnp.array([0, 0, 1, 1, 1, -1]), jax.random.key(1)
+    config, (method, variables, batch) = small_config(name), small(name)
+    net = mixture_networks.make_networks(config, INFO)
+    image, group, rng = batch["image"], batch["group"], jax.random.key(1)
 
     def found(params):
         moved = variables | {"params": {"model": params}}
-        loss, (mutable, _) = method.losses(moved, {"image": image, "group": group}, rng)["model"]
+        loss, (mutable, _) = method.losses(moved, batch, rng)["model"]
         return loss, mutable
 
     def wanted(params):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from refvae_jax.methods.base import standard_normal_prior
-from tests.small_methods import build, quick_jit
+from tests.small_methods import make_method, quick_jit
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -24,7 +24,7 @@ def test_the_prior_is_standard_normal_and_its_latents_are_independent():
 
 
 def test_mathieu_draws_targets_from_its_bank_alone():
-    method = build("mathieu")
+    method = make_method("mathieu")
     variables = quick_jit(method.init)(jax.random.key(0))
     bank = np.random.default_rng(0).normal(size=(512, 2)).astype(np.float32)
     variables["mutable"]["model"]["target_codes"] = bank

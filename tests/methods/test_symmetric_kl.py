@@ -13,8 +13,9 @@ import pytest
 
 from refvae_jax import distributions
 from refvae_jax.distributions import Gaussian
-from refvae_jax.methods import srbvae
+from refvae_jax.methods.symmetric_kl import Parts, make_losses
 
+pytestmark = pytest.mark.slow
 NOISE, SD_U, MEAN_R, SD_R = 0.6, 1.5, 0.7, 1.0
 PARAMS = {
     "a": jnp.array(0.8),
@@ -60,7 +61,7 @@ def log_density(moments, x):
 
 
 def make_parts(render):
-    """Discriminator parameters are the model's, frozen: its discriminators are the exact log ratios."""
+    """The discriminators are the exact log ratios; their parameters are the model's, frozen."""
 
     def encode(params, image, only):
         slope = {"common": ("c", "logvar_z"), "target": ("f", "logvar_e")}
@@ -77,7 +78,7 @@ def make_parts(render):
 
         return log_ratio
 
-    return srbvae.Parts(
+    return Parts(
         sizes={"common": 1, "target": 1},
         encode=encode,
         decode=lambda params, codes: params["a"] * codes["common"] + params["b"] * codes["target"],
@@ -95,9 +96,7 @@ def noisy(rng, mean):
 
 def estimate(render=noisy, weight=1.0, stopped=True):
     """The model's gradient over several large batches: ({name: mean}, {name: standard error})."""
-    losses_of = srbvae.make_losses(
-        make_parts(render), w_image=weight, w_latent=weight, stopped=stopped
-    )
+    losses_of = make_losses(make_parts(render), w_image=weight, w_latent=weight, stopped=stopped)
     frozen = {"unlabelled": PARAMS, "reference": PARAMS}
 
     @jax.jit

@@ -7,15 +7,9 @@ import pytest
 
 from refvae_jax.networks.conv import layers as convs
 from refvae_jax.networks.conv import products as products_module
-from refvae_jax.networks.conv.layers import (
-    Conv,
-    ConvDoubled,
-    ConvTranspose,
-    Form,
-    conv,
-    conv_transpose,
-    form,
-)
+from refvae_jax.networks.conv.forms import Form, form
+from refvae_jax.networks.conv.layers import Conv, ConvDoubled, ConvTranspose, conv, conv_transpose
+from tests.small_methods import CPU
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 FUNCTIONS = {
@@ -84,7 +78,7 @@ IN_USE = [
 def test_layers_in_use_equal_plain(float64, case):
     kind, size, channels, features, k, stride, padding = case
     out_size = {"conv": size // stride}.get(kind, 2 * size)
-    chosen = form(kind, "cpu", k, stride, channels, features, out_size)
+    chosen = form(kind, CPU, k, stride, channels, features, out_size)
     x, kernel = draw((2, size, size, channels), (k, k, channels, features))
     assert_equals_plain(kind, x, kernel, stride, padding, chosen)
 
@@ -132,13 +126,11 @@ def kernel_gradient_in_strips(x):
     return strips(x, x, (1, 1, 1, 1), 1, 0)
 
 
-@pytest.mark.parametrize(("devices", "strips"), [(1, 3), (2, 1)])
-def test_strips_are_of_one_devices_batch(monkeypatch, devices, strips):
+def test_a_strip_is_as_many_images_as_fit(monkeypatch):
     monkeypatch.setattr(products_module, "STRIP", 2)
-    monkeypatch.setattr(jax, "device_count", lambda: devices)
     # A function of its own, as JAX keeps what it traced by function and shape.
     program = str(jax.make_jaxpr(lambda x: kernel_gradient_in_strips(x))(jnp.ones((5, 1, 1, 1))))
-    assert program.count("conv_general_dilated[") == strips
+    assert program.count("conv_general_dilated[") == 3
 
 
 def test_strips_are_added_in_float32(monkeypatch):
@@ -172,7 +164,7 @@ def brute_force_conv(x, kernel, stride, padding):
 def test_conv_equals_brute_force(float64, geometry):
     height, width, k, stride, padding, features = geometry
     x, kernel = draw((2, height, width, 5), (k, k, 5, features))
-    y = conv(x, kernel, stride=stride, padding=padding)
+    y = conv(x, kernel, CPU, stride=stride, padding=padding)
     np.testing.assert_allclose(
         y, brute_force_conv(np.asarray(x), np.asarray(kernel), stride, padding), rtol=1e-9
     )
@@ -189,41 +181,8 @@ def test_conv_transpose_equals_brute_force(float64, geometry):
             stamp = np.einsum("bc,ijco->bijo", x[:, m, n], kernel[::-1, ::-1])
             full[:, m * stride : m * stride + k, n * stride : n * stride + k] += stamp
     expected = full[:, padding : full.shape[1] - padding, padding : full.shape[2] - padding]
-    actual = conv_transpose(x, kernel, stride=stride, padding=padding)
+    actual = conv_transpose(x, kernel, CPU, stride=stride, padding=padding)
     np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-12)
-
-
-@pytest.mark.parametrize("platform", ["gpu", "tpu", "METAL"])
-def test_other_platforms_take_the_plain_form(platform):
-    for kind, size, channels, features, k, stride, _ in IN_USE:
-        assert form(kind, platform, k, stride, channels, features, size) is None
-
-
-@pytest.mark.parametrize(
-    ("layer", "chosen"),
-    [
-        (("conv", "cpu", 5, 2, 1, 32, 16), None),
-        (("conv", "cpu", 5, 2, 32, 64, 8), Form("native", "phases", "native")),
-        (("conv", "cpu", 5, 2, 64, 128, 4), Form("native", "fold", "native")),
-        (("conv", "cpu", 5, 2, 128, 256, 2), Form("patches", "fold", "native")),
-        (("conv", "cpu", 5, 2, 256, 512, 4), Form("patches", "fold", "native")),
-        (("conv", "cpu", 5, 2, 3, 64, 32), Form("native", "phases", "taps")),
-        (("conv", "cpu", 5, 1, 64, 1, 32), Form("patches", "shifts", "patches", True)),
-        (("conv", "cpu", 5, 1, 64, 3, 64), None),
-        (("conv", "cpu", 3, 1, 64, 64, 32), Form("native", "phases", "strips")),
-        (("conv", "cpu", 3, 1, 32, 64, 64), Form("native", "phases", "strips")),
-        (("conv", "cpu", 3, 1, 32, 32, 32), None),
-        (("conv", "cpu", 3, 1, 16, 32, 128), None),
-        (("conv", "cpu", 3, 1, 128, 16, 64), None),
-        (("conv", "cpu", 1, 1, 64, 1, 32), None),
-        (("conv_transpose", "cpu", 4, 2, 256, 128, 16), Form("native", "phases", "taps", True)),
-        (("conv_transpose", "cpu", 3, 1, 64, 64, 16), None),
-        (("conv_doubled", "cpu", 3, 1, 64, 32, 64), Form("native", "phases", "native", True)),
-    ],
-    ids=str,
-)
-def test_form_on_cpu(layer, chosen):
-    assert form(*layer) == chosen
 
 
 @pytest.mark.parametrize(("kind", "chosen"), FORMS, ids=str)
@@ -239,7 +198,7 @@ def test_bfloat16_stays_bfloat16_and_close(kind, chosen):
 @pytest.mark.parametrize(("module", "function"), [(Conv, conv), (ConvTranspose, conv_transpose)])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_modules_apply_the_functions(module, function, dtype):
-    layer = module(features=4, kernel_size=4, stride=2, padding=1)
+    layer = module(features=4, kernel_size=4, stride=2, padding=1, hardware=CPU)
     x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 6, 3)), dtype)
     params = layer.init(jax.random.key(0), x)["params"]
     assert jax.tree.map(lambda p: (p.shape, p.dtype), params) == {
@@ -249,14 +208,14 @@ def test_modules_apply_the_functions(module, function, dtype):
     assert not params["bias"].any()
     params["bias"] = jnp.arange(4.0)
     y = layer.apply({"params": params}, x)
-    expected = function(x, params["kernel"].astype(dtype), stride=2, padding=1)
+    expected = function(x, params["kernel"].astype(dtype), CPU, stride=2, padding=1)
     expected = expected + jnp.arange(4, dtype=dtype)
     assert y.dtype == dtype
     np.testing.assert_allclose(y.astype(np.float32), expected.astype(np.float32), rtol=1e-6)
 
 
 def test_a_doubling_layer_is_a_layer_on_the_doubled_image():
-    options = {"features": 4, "kernel_size": 3, "stride": 1, "padding": 1}
+    options = {"features": 4, "kernel_size": 3, "stride": 1, "padding": 1, "hardware": CPU}
     x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 5, 6, 3)), jnp.float32)
     params = Conv(**options).init(jax.random.key(0), x)
     params["params"]["bias"] = jnp.arange(4.0)
@@ -265,7 +224,7 @@ def test_a_doubling_layer_is_a_layer_on_the_doubled_image():
 
 
 def test_module_without_bias_and_its_initial_scale():
-    layer = Conv(features=512, kernel_size=5, stride=2, padding=2, use_bias=False)
+    layer = Conv(features=512, kernel_size=5, stride=2, padding=2, hardware=CPU, use_bias=False)
     params = layer.init(jax.random.key(0), jnp.zeros((1, 4, 4, 8)))["params"]
     assert set(params) == {"kernel"}
     assert np.std(params["kernel"]) == pytest.approx((5 * 5 * 8) ** -0.5, rel=0.02)

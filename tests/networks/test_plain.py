@@ -7,6 +7,7 @@ import pytest
 from jax import lax
 
 from refvae_jax.networks import discriminators, progressive, strided
+from tests.small_methods import CPU
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -58,13 +59,13 @@ def plain_trunk(p, x, normalise=True):
 
 
 def test_encoder_and_decoder_are_the_blocks_of_progressive_gans():
-    encoder, x = progressive.Encoder((4, 6), {"z": 3}), random(2, 8, 8, 3)
+    encoder, x = progressive.Encoder((4, 6), {"z": 3}, CPU), random(2, 8, 8, 3)
     p = perturbed(encoder.init(jax.random.key(0), x)["params"])
     want = dense(p["z_head"], plain_trunk(p["z"], x))
     q = encoder.apply({"params": p}, x)["z"]
     np.testing.assert_allclose(np.concatenate(q, axis=1), want, rtol=1e-4, atol=1e-5)
 
-    decoder, z = progressive.Decoder(6, (4,), channels=3), random(2, 3)
+    decoder, z = progressive.Decoder(6, (4,), 3, CPU), random(2, 3)
     p = perturbed(decoder.init(jax.random.key(0), {"z": z})["params"])
     y = dense(p["from_codes"], z).reshape(2, 4, 4, 6).repeat(2, axis=1).repeat(2, axis=2)
     y = plain_conv(p["to_image"], plain_block(p["block_0"], y), 0)
@@ -74,7 +75,9 @@ def test_encoder_and_decoder_are_the_blocks_of_progressive_gans():
 
 
 def test_a_discriminator_has_no_pixel_norm_and_leaky_layers():
-    discriminator = discriminators.Discriminator((4, 6), features=8, block_dropout=0.3)
+    discriminator = discriminators.Discriminator(
+        (4, 6), features=8, block_dropout=0.3, hardware=CPU
+    )
     x, codes = random(5, 8, 8, 3), {"target": random(5, 2), "common": random(5, 3, seed=1) - 1}
     p = perturbed(discriminator.init(jax.random.key(0), x, codes)["params"])
     image = leaky(dense(p["image_features"], plain_trunk(p["image"], x, normalise=False)))
@@ -106,7 +109,7 @@ def plain_norm(p, statistics, x):
 
 
 def test_strided_networks_are_table_2s_at_test_time():
-    encoder, x = strided.Encoder((4, 6), {"content": 3}), random(2, 8, 8, 1)
+    encoder, x = strided.Encoder((4, 6), {"content": 3}, CPU), random(2, 8, 8, 1)
     v = perturbed(encoder.init(jax.random.key(0), x, train=False), seed=1)
     # Small variances, so that the epsilon is seen.
     v["batch_stats"] = jax.tree.map(lambda s: 1e-3 * np.abs(s), v["batch_stats"])
@@ -118,7 +121,7 @@ def test_strided_networks_are_table_2s_at_test_time():
     q = encoder.apply(v, x, train=False)["content"]
     np.testing.assert_allclose(np.concatenate(q, axis=1), want, rtol=1e-4, atol=1e-3)
 
-    decoder = strided.Decoder(5, (4,), channels=1)
+    decoder = strided.Decoder(5, (4,), 1, CPU)
     codes = {"content": random(2, 3), "style": random(2, 2)}
     v = perturbed(decoder.init(jax.random.key(0), codes, train=False), seed=1)
     v["batch_stats"] = jax.tree.map(np.abs, v["batch_stats"])
@@ -133,13 +136,13 @@ def test_strided_networks_are_table_2s_at_test_time():
 @pytest.mark.parametrize(
     ("make", "inputs"),
     [
-        (lambda t: progressive.Encoder((4, 6), {"z": 3}, t), (random(3, 8, 8, 3),)),
-        (lambda t: progressive.Decoder(6, (4,), 3, t), ({"z": random(3, 2)},)),
+        (lambda t: progressive.Encoder((4, 6), {"z": 3}, CPU, t), (random(3, 8, 8, 3),)),
+        (lambda t: progressive.Decoder(6, (4,), 3, CPU, t), ({"z": random(3, 2)},)),
         (
-            lambda t: discriminators.Discriminator((4, 6), 8, 0.0, t),
+            lambda t: discriminators.Discriminator((4, 6), 8, 0.0, CPU, t),
             (random(3, 8, 8, 3), {"z": random(3, 2)}),
         ),
-        (lambda t: strided.Decoder(4, (4,), 1, t), ({"z": random(3, 2)}, False)),
+        (lambda t: strided.Decoder(4, (4,), 1, CPU, t), ({"z": random(3, 2)}, False)),
     ],
     ids=["encoder", "decoder", "discriminator", "strided decoder"],
 )

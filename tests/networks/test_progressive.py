@@ -7,6 +7,7 @@ import pytest
 
 from refvae_jax.errors import UserError
 from refvae_jax.networks import discriminators, progressive
+from tests.small_methods import CPU
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -17,7 +18,7 @@ def random(*shape, seed=0):
 
 def test_the_papers_size_has_the_papers_maps():
     widths = (32, 64, 128, 256, 256)
-    encoder = progressive.Encoder(widths, {"common": 32, "target": 32})
+    encoder = progressive.Encoder(widths, {"common": 32, "target": 32}, CPU)
     shapes = jax.eval_shape(encoder.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
     assert shapes["common_head"]["kernel"].shape == (4 * 4 * 256, 64)
     trunk = shapes["target"]
@@ -25,7 +26,7 @@ def test_the_papers_size_has_the_papers_maps():
     blocks = [trunk[f"block_{i}"][f"conv_{j}"]["kernel"].shape for i in range(4) for j in (0, 1)]
     assert [b[:2] for b in blocks] == [(3, 3)] * 8
     assert [b[2:] for b in blocks[::2]] == [(32, 64), (64, 128), (128, 256), (256, 256)]
-    decoder = progressive.Decoder(256, (256, 128, 64, 32), channels=3)
+    decoder = progressive.Decoder(256, (256, 128, 64, 32), 3, CPU)
     codes = {"common": jnp.zeros((1, 32)), "target": jnp.zeros((1, 32))}
     image, shapes = jax.eval_shape(decoder.init_with_output, jax.random.key(0), codes)
     assert image.shape == (1, 64, 64, 3)
@@ -33,7 +34,7 @@ def test_the_papers_size_has_the_papers_maps():
 
 
 def test_only_the_named_latents_are_computed_and_are_the_same():
-    encoder = progressive.Encoder((4, 6), {"common": 3, "target": 2})
+    encoder = progressive.Encoder((4, 6), {"common": 3, "target": 2}, CPU)
     x = random(2, 8, 8, 3)
     variables = encoder.init(jax.random.key(0), x)
     both = encoder.apply(variables, x)
@@ -55,7 +56,7 @@ def test_leaky_relu_has_slope_a_fifth_below_zero():
 
 
 def test_a_trunk_of_no_blocks_is_linear_in_the_image_from_minus_one_to_one():
-    trunk, x = progressive.Trunk((5,)), random(2, 4, 4, 3)
+    trunk, x = progressive.Trunk((5,), CPU), random(2, 4, 4, 3)
     params = trunk.init(jax.random.key(0), x)
     layer = params["params"]["from_image"]
     layer["bias"] = random(5)
@@ -64,7 +65,7 @@ def test_a_trunk_of_no_blocks_is_linear_in_the_image_from_minus_one_to_one():
 
 
 def test_a_decoders_image_is_a_tanh_moved_to_zero_to_one():
-    decoder, code = progressive.Decoder(5, (), channels=3), {"z": random(2, 4)}
+    decoder, code = progressive.Decoder(5, (), 3, CPU), {"z": random(2, 4)}
     params = decoder.init(jax.random.key(0), code)
     first, last = (params["params"][name] for name in ("from_codes", "to_image"))
     x = (code["z"] @ np.asarray(first["kernel"])).reshape(2, 4, 4, 5)
@@ -90,13 +91,15 @@ def test_block_dropout_hides_whole_blocks_at_the_stated_rate():
     n, rate = 20_000, 0.3
     keep = np.asarray(discriminators.keep_blocks(jax.random.key(0), n, rate))
     assert keep.shape == (n, 2) and set(np.unique(keep)) == {0.0, 1.0}
-    assert keep.max(axis=1).min() == 1, "something is left to judge"
+    assert keep.max(axis=1).min() == 1, "something is left"
     lost = 1 - keep.mean(axis=0)
     np.testing.assert_allclose(lost, rate / 2, atol=5 * np.sqrt(rate / 2 / n))
 
 
 def test_a_hidden_block_hides_all_of_the_image_or_all_of_the_code():
-    discriminator = discriminators.Discriminator((4, 6), features=8, block_dropout=1.0)
+    discriminator = discriminators.Discriminator(
+        (4, 6), features=8, block_dropout=1.0, hardware=CPU
+    )
     x, z = random(64, 8, 8, 3), {"common": random(64, 3, seed=1)}
     params = discriminator.init(jax.random.key(0), x, z)
     rng = jax.random.key(1)
@@ -111,16 +114,20 @@ def test_nothing_is_hidden_without_an_rng_and_at_rate_0():
     x, z = random(5, 8, 8, 3), {"common": random(5, 3)}
     logits = []
     for rate, rng in ((0.9, None), (0.0, jax.random.key(7))):
-        discriminator = discriminators.Discriminator((4, 6), features=8, block_dropout=rate)
+        discriminator = discriminators.Discriminator(
+            (4, 6), features=8, block_dropout=rate, hardware=CPU
+        )
         params = discriminator.init(jax.random.key(0), x, z)
         logits.append(np.asarray(discriminator.apply(params, x, z, rng)))
     np.testing.assert_array_equal(*logits)
     assert logits[0].shape == (5,)
 
 
-def test_the_discriminator_judges_an_image_and_its_codes_together():
+def test_the_discriminator_sees_an_image_and_its_codes_together():
     """The mixed difference of f(x) + g(z) is zero; of a log-density ratio of pairs it is not."""
-    discriminator = discriminators.Discriminator((4, 6), features=8, block_dropout=0.0)
+    discriminator = discriminators.Discriminator(
+        (4, 6), features=8, block_dropout=0.0, hardware=CPU
+    )
     x, z = random(2, 8, 8, 3), random(2, 3, seed=1)
     params = discriminator.init(jax.random.key(0), x, {"common": z})
     rows = np.array([(0, 0), (1, 1), (0, 1), (1, 0)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from refvae_jax.networks.strided import Decoder, Encoder, image_activation
+from tests.small_methods import CPU
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -43,7 +44,7 @@ def test_image_activation_is_the_papers():
 )
 def test_table_2(shape, widths, latent, start, up, encoder_count, decoder_count):
     latents = {"content": latent, "style": latent}
-    encoder, decoder = Encoder(widths, latents), Decoder(start, up, shape[-1])
+    encoder, decoder = Encoder(widths, latents, CPU), Decoder(start, up, shape[-1], CPU)
     images = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
     codes = {name: jax.ShapeDtypeStruct((2, latent), jnp.float32) for name in latents}
     key = jax.random.key(0)
@@ -64,11 +65,11 @@ def test_table_2(shape, widths, latent, start, up, encoder_count, decoder_count)
 
 
 def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
-    encoder = Encoder((4, 8), {"content": 3, "style": 2}, jnp.bfloat16)
+    encoder = Encoder((4, 8), {"content": 3, "style": 2}, CPU, jnp.bfloat16)
     x = jnp.asarray(np.random.default_rng(0).uniform(size=(4, 16, 16, 1)), jnp.float32)
     variables = encoder.init(jax.random.key(0), x, train=False)
     latents = encoder.apply(variables, x, train=False)
-    exact = Encoder((4, 8), {"content": 3, "style": 2}).apply(variables, x, train=False)
+    exact = Encoder((4, 8), {"content": 3, "style": 2}, CPU).apply(variables, x, train=False)
     assert latents["content"].mean.dtype == jnp.float32
     assert variables["params"]["Conv_0"]["kernel"].dtype == jnp.float32
     np.testing.assert_allclose(latents["style"].mean, exact["style"].mean, atol=0.05)

@@ -17,13 +17,15 @@ import jax, jax.numpy as jnp, numpy as np, optax
 from configs import quickstart
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
+from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import devices
 from refvae_jax.training.setup import initial_state
 
 how, method_name = sys.argv[1:]
 config = quickstart.get_config("smoke")
 config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)  # Quick to compile.
-method = METHODS[method_name](config, DataInfo((16, 16, 1), 100))
+hardware = Hardware("cpu", jax.device_count())
+method = METHODS[method_name](config, DataInfo((16, 16, 1), 100, hardware))
 optimizers = {"model": optax.sgd(1e-4)}  # Adam would turn rounding into whole steps.
 mesh = devices.make_mesh()
 current = jax.jit(

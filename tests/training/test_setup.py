@@ -9,6 +9,7 @@ import pytest
 from configs import reference_mnist_rbvae
 from refvae_jax.data.splits import open_splits
 from refvae_jax.methods.base import DataInfo
+from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import devices, loop, setup
 
 
@@ -76,7 +77,7 @@ def test_the_networks_compute_in_the_configs_type(config, name):
     image = np.random.default_rng(0).uniform(size=(4, *shape)).astype(np.float32)
     found = []
     for config.dtype in ("float32", "bfloat16"):
-        method = setup.METHODS[name](config, DataInfo(shape, 100))
+        method = setup.METHODS[name](config, DataInfo(shape, 100, Hardware("cpu", 1)))
         variables = jax.jit(lambda m=method: setup.initial_variables(m, 0))()
         codes = method.prior(variables, jax.random.key(0), 4)
         found.append((method.encode(variables, image), method.decode(variables, codes)))

@@ -20,9 +20,9 @@ from refvae_jax.evaluation.score import Score
 from refvae_jax.methods.base import COUNTERPART
 from refvae_jax.metrics import swaps
 from refvae_jax.metrics.evaluation_classifier import (
-    train_factor_judge,
-    train_judge,
-    train_kinds_judge,
+    train_classifier,
+    train_multi_classifier,
+    train_regressor,
 )
 
 
@@ -31,12 +31,14 @@ def train_classifiers(train: ImageSet, seed: int) -> Classifiers:
     label = categorical = continuous = None
     known = train.factors
     if len(train.class_names) > 1:
-        label = train_judge(train.image, train.label, num_classes=len(train.class_names), seed=seed)
+        label = train_classifier(
+            train.image, train.label, num_classes=len(train.class_names), seed=seed
+        )
     if known.categorical_names:
         sizes = tuple(map(len, known.categorical_names.values()))
-        categorical = train_kinds_judge(train.image, known.categorical, sizes, seed=seed)
+        categorical = train_multi_classifier(train.image, known.categorical, sizes, seed=seed)
     if known.continuous_names:
-        continuous = train_factor_judge(train.image, known.continuous, seed=seed)
+        continuous = train_regressor(train.image, known.continuous, seed=seed)
     return Classifiers(label, categorical, continuous)
 
 

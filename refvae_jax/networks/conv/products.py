@@ -1,30 +1,45 @@
-"""The three products of a convolution, each in the ways that suit a CPU; `conv.py` chooses.
+"""The three products of a convolution, each in the ways that suit a CPU; `forms.form` chooses.
 
 Image x [B, H, W, C], kernel [k, k, C, O], output and its cotangent dy [B, h, w, O].
 """
 
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array
 
-STRIP = 2**21  # Numbers in the images; shorter strips are little faster and longer to compile.
+from refvae_jax.networks.conv.forms import Form
+
+Size = Sequence[int]
+STRIP = (
+    2**21
+)  # Numbers in the images of a strip; shorter strips are little faster and longer to compile.
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
-def products(x, kernel, stride, padding, size, chosen):
+def products(x: Array, kernel: Array, stride: int, padding: int, size: Size, chosen: Form) -> Array:
     """Output of a layer; `kernel` and `size` (of the image) are those of the convolution."""
     if chosen.mirrored:
         return INPUT_GRADIENT[chosen.input_gradient](x, kernel, stride, padding, size)
     return FORWARD[chosen.forward](x, kernel, stride, padding)
 
 
-def _products_forward(x, kernel, *static):
+def _products_forward(x: Array, kernel: Array, *static: Any) -> tuple[Array, tuple[Array, Array]]:
     return products(x, kernel, *static), (x, kernel)
 
 
-def _products_backward(stride, padding, size, chosen, saved, dy):
+def _products_backward(
+    stride: int,
+    padding: int,
+    size: Size,
+    chosen: Form,
+    saved: tuple[Array, Array],
+    dy: Array,
+) -> tuple[Array, Array]:
     x, kernel = saved
     kernel_gradient = KERNEL_GRADIENT[chosen.kernel_gradient]
     if chosen.mirrored:
@@ -40,7 +55,7 @@ products.defvjp(_products_forward, _products_backward)
 # Forward: image [B, H, W, C] -> [B, h, w, O].
 
 
-def native(x, kernel, stride, padding, dilation=1):
+def native(x: Array, kernel: Array, stride: int, padding: int, dilation: int = 1) -> Array:
     """XLA's own; with `dilation` - 1 zeros between the pixels of x."""
     return lax.conv_general_dilated(
         x,
@@ -52,7 +67,7 @@ def native(x, kernel, stride, padding, dilation=1):
     )
 
 
-def _forward_by_patches(x, kernel, stride, padding):
+def _forward_by_patches(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     """One matmul with the k k C values that each output pixel sees."""
     patches, axes = _patches(x, kernel.shape[0], stride, padding)
     flat = kernel.reshape(-1, kernel.shape[3])
@@ -62,7 +77,7 @@ def _forward_by_patches(x, kernel, stride, padding):
 # Input gradient: cotangent [B, h, w, O] -> [B, H, W, C].
 
 
-def _input_gradient_by_fold(dy, kernel, stride, padding, size):
+def _input_by_fold(dy: Array, kernel: Array, stride: int, padding: int, size: Size) -> Array:
     """One matmul to k k taps of C channels, each tap added where it belongs.
 
     The taps are added up within each of the stride x stride phases of the padded image, where
@@ -74,7 +89,7 @@ def _input_gradient_by_fold(dy, kernel, stride, padding, size):
     taps = _einsum("bhwo,ijco->bhwijc", dy, kernel)
     zeros = jnp.zeros((dy.shape[0], rows, columns, channels), taps.dtype)
 
-    def phase(r, c):
+    def phase(r: int, c: int) -> Array:
         parts = [
             _pad(
                 taps[:, :, :, i, j],
@@ -90,14 +105,14 @@ def _input_gradient_by_fold(dy, kernel, stride, padding, size):
     return dx[:, padding : padding + height, padding : padding + width].astype(dy.dtype)
 
 
-def _input_gradient_by_shifts(dy, kernel, stride, padding, size):
+def _input_by_shifts(dy: Array, kernel: Array, stride: int, padding: int, size: Size) -> Array:
     """`fold` for stride 1: the cotangent is padded before the matmul, the taps then shifted."""
     del stride  # 1
     k, (height, width) = kernel.shape[0], size
     around = k - 1 - padding
     taps = _einsum("bhwo,ijco->bhwijc", _pad(dy, (around, around), (around, around)), kernel)
 
-    def shifted(i, j):
+    def shifted(i: int, j: int) -> Array:
         row, column = k - 1 - i, k - 1 - j
         return taps[:, row : row + height, column : column + width, i, j]
 
@@ -106,7 +121,7 @@ def _input_gradient_by_shifts(dy, kernel, stride, padding, size):
     return lax.optimization_barrier(sum(parts[1:], parts[0]).astype(dy.dtype))
 
 
-def _input_gradient_by_phases(dy, kernel, stride, padding, size):
+def _input_by_phases(dy: Array, kernel: Array, stride: int, padding: int, size: Size) -> Array:
     """One dense convolution of stride 1 to all stride x stride phases of the image.
 
     Pixel `stride m + r` of the image sees every stride-th tap of the kernel only, from tap
@@ -139,40 +154,39 @@ def _input_gradient_by_phases(dy, kernel, stride, padding, size):
 # Kernel gradient: image [B, H, W, C], cotangent [B, h, w, O] -> [k, k, C, O].
 
 
-def _kernel_gradient_native(x, dy, shape, stride, padding):
+def _kernel_native(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
     zeros = jnp.zeros(shape, x.dtype)
     transpose = jax.linear_transpose(lambda kernel: native(x, kernel, stride, padding), zeros)
     return transpose(dy)[0]
 
 
-def _kernel_gradient_in_strips(x, dy, shape, stride, padding):
-    """XLA's own of some images at a time, so that less leaves the cache; then the sum.
+def _kernel_in_strips(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
+    """XLA's own for some images at a time, so that less leaves the cache; then the sum.
 
-    Written out, as in a loop XLA:CPU takes a convolution of its own that is 30 times slower.
+    For one device. Written out, as in a loop XLA:CPU takes another convolution, 30 times slower.
     """
-    # Strips of a batch that lies on several devices would have to be gathered.
-    images = max(STRIP // x[0].size, 1) if jax.device_count() == 1 else len(x)
+    images = max(STRIP // x[0].size, 1)
     wide = jnp.promote_types(x.dtype, jnp.float32)
     parts = [
-        _kernel_gradient_native(x[i : i + images], dy[i : i + images], shape, stride, padding)
+        _kernel_native(x[i : i + images], dy[i : i + images], shape, stride, padding)
         for i in range(0, len(x), images)
     ]
     return sum(part.astype(wide) for part in parts).astype(x.dtype)
 
 
-def _kernel_gradient_by_taps(x, dy, shape, stride, padding):
+def _kernel_by_taps(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
     """One matmul for each of the k k taps: no patches in memory."""
     taps = _taps(x, shape[0], stride, padding)
     return jnp.stack([_einsum("bhwc,bhwo->co", t, dy).astype(x.dtype) for t in taps]).reshape(shape)
 
 
-def _kernel_gradient_by_patches(x, dy, shape, stride, padding):
+def _kernel_by_patches(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
     """One matmul: for an x of few channels, whose taps are too thin for a matmul each."""
     patches, axes = _patches(x, shape[0], stride, padding)
     return _einsum(f"{axes},bhwo->to", patches, dy).astype(x.dtype).reshape(shape)
 
 
-def _patches(x, k, stride, padding):
+def _patches(x: Array, k: int, stride: int, padding: int) -> tuple[Array, str]:
     """The k k C values that each output pixel sees, and the names of the axes: t is k k C."""
     taps = list(_taps(x, k, stride, padding))
     if x.shape[3] == 1:  # Side by side: interleaving single numbers costs more than the matmul.
@@ -180,7 +194,7 @@ def _patches(x, k, stride, padding):
     return jnp.concatenate(taps, axis=-1), "bhwt"
 
 
-def _taps(x, k, stride, padding):
+def _taps(x: Array, k: int, stride: int, padding: int) -> Iterator[Array]:
     """For each tap of the kernel the pixels [B, h, w, C] that it sees."""
     h, w = ((n + 2 * padding - k) // stride + 1 for n in x.shape[1:3])
     x = _pad(x, (padding, padding), (padding, padding))
@@ -189,44 +203,44 @@ def _taps(x, k, stride, padding):
             yield x[:, i : i + stride * (h - 1) + 1 : stride, j : j + stride * (w - 1) + 1 : stride]
 
 
-def _interleave(phases):
+def _interleave(phases: Sequence[Sequence[Array]]) -> Array:
     """Images [B, h, w, C] as a list of lists [stride][stride] -> [B, h stride, w stride, C]."""
     x = jnp.stack([jnp.stack(row, axis=3) for row in phases], axis=2)  # [B, h, s, w, s, C]
     b, h, s, w, _, c = x.shape
     return x.reshape(b, h * s, w * s, c)
 
 
-def flip(kernel):
+def flip(kernel: Array) -> Array:
     """The kernel of the transposed convolution: turned by 180 degrees, [k, k, O, C]."""
     return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
 
 
-def _pad(x, rows, columns):
+def _pad(x: Array, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
     # Not jnp.pad: negative padding crops.
     zero = jnp.zeros((), x.dtype)
     return lax.pad(x, zero, [(0, 0, 0), (*rows, 0), (*columns, 0), (0, 0, 0)])
 
 
-def _einsum(equation, a, b):
+def _einsum(equation: str, a: Array, b: Array) -> Array:
     # Matmuls and the sums after them run in float32 where the images are bfloat16.
     wide = jnp.promote_types(a.dtype, jnp.float32)
     return jnp.einsum(equation, a, b, preferred_element_type=wide)
 
 
-def transposed_size(x, kernel, stride, padding):
+def transposed_size(x: Array, kernel: Array, stride: int, padding: int) -> tuple[int, ...]:
     """Height and width of a transposed convolution's output."""
     return tuple((n - 1) * stride - 2 * padding + kernel.shape[0] for n in x.shape[1:3])
 
 
 FORWARD = {"native": native, "patches": _forward_by_patches}
 INPUT_GRADIENT = {
-    "fold": _input_gradient_by_fold,
-    "phases": _input_gradient_by_phases,
-    "shifts": _input_gradient_by_shifts,
+    "fold": _input_by_fold,
+    "phases": _input_by_phases,
+    "shifts": _input_by_shifts,
 }
 KERNEL_GRADIENT = {
-    "native": _kernel_gradient_native,
-    "strips": _kernel_gradient_in_strips,
-    "taps": _kernel_gradient_by_taps,
-    "patches": _kernel_gradient_by_patches,
+    "native": _kernel_native,
+    "strips": _kernel_in_strips,
+    "taps": _kernel_by_taps,
+    "patches": _kernel_by_patches,
 }

@@ -1,0 +1,96 @@
+"""Which way of computing a convolution runs where: a fixed rule, never timed.
+
+hardware = Hardware("cpu", num_devices=1)  # what the program will run on
+form("conv", hardware, kernel_size=5, stride=2, in_channels=32, out_channels=64, out_size=8)
+
+A convolution is linear in the image and in the kernel, so training needs three products:
+
+    y  = forward(x, kernel)
+    dx = input_gradient(dy, kernel)
+    dk = kernel_gradient(x, dy)
+
+A transposed convolution needs the same three with the roles of image and cotangent exchanged, and
+so do a convolution of stride 1 and one of a doubled image. XLA:CPU has one native convolution, fast
+for some shapes of some of these products and up to a hundred times slower than a matmul for others.
+On a GPU or TPU everything is XLA's own.
+
+The hardware is an argument, not looked up in JAX, so that a program can be compiled for devices
+that this process does not have.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Hardware:
+    """The devices that a program is compiled for.
+
+    Attributes:
+      platform: "cpu", "gpu" or "tpu", as a JAX device names its platform.
+      num_devices: how many devices a batch is divided among.
+    """
+
+    platform: str
+    num_devices: int
+
+
+class Form(NamedTuple):
+    """How to compute the three products.
+
+    Attributes:
+      forward, input_gradient, kernel_gradient: keys of FORWARD, INPUT_GRADIENT and KERNEL_GRADIENT
+        of `products.py`.
+      mirrored: whether the layer is the transpose of the convolution whose products these are: its
+        output is that convolution's input gradient.
+    """
+
+    forward: str
+    input_gradient: str
+    kernel_gradient: str
+    mirrored: bool = False
+
+
+def form(
+    kind: str,
+    hardware: Hardware,
+    kernel_size: int,
+    stride: int,
+    in_channels: int,
+    out_channels: int,
+    out_size: int,
+) -> Form | None:
+    """The form of one layer; None for the plain convolution of `lax`.
+
+    Args:
+      kind: "conv", "conv_transpose" or "conv_doubled".
+      hardware: what the program is compiled for.
+      kernel_size: k.
+      stride: of the convolution, or of the one that is transposed; of a doubled image 1.
+      in_channels: C.
+      out_channels: O.
+      out_size: the smaller of the height and width of the output.
+
+    Measurements and reasons: docs/speed_forms.md.
+    """
+    if hardware.platform != "cpu" or kernel_size == 1:
+        return None
+    if kind == "conv_doubled":
+        return Form("native", "phases", "native", mirrored=True)
+    if kind == "conv_transpose":
+        return Form("native", "phases", "taps", mirrored=True) if stride > 1 else None
+    if stride == 1:
+        # To three channels the taps need 300 MB (64x64, batch 256) and gain nothing on 0.12.
+        if out_channels == 1 < in_channels:
+            return Form("patches", "shifts", "patches", mirrored=True)
+        large = min(in_channels, out_channels) >= 32 and in_channels * out_size > 1024
+        # Strips of a batch that lies on several devices would have to be gathered.
+        kernel_gradient = "strips" if hardware.num_devices == 1 else "native"
+        return Form("native", "phases", kernel_gradient) if large else None
+    if in_channels == 1:
+        return None
+    return Form(
+        "patches" if out_size <= 2 or in_channels > 128 else "native",
+        "fold" if out_size <= 4 else "phases",
+        "native" if out_size <= 8 else "taps",
+    )

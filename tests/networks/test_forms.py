@@ -1,0 +1,86 @@
+"""Which form of a convolution is chosen for which layer and which hardware."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from refvae_jax.networks.conv.forms import Form, Hardware, form
+from refvae_jax.networks.conv.layers import Conv
+from tests.small_methods import CPU
+
+# kind, height and width, C, O, k, stride, padding: a quarter of the widths in use, but where the
+# width decides the form.
+IN_USE = [
+    ("conv", 32, 1, 8, 5, 2, 2),
+    ("conv", 16, 8, 16, 5, 2, 2),
+    ("conv", 8, 16, 32, 5, 2, 2),
+    ("conv", 4, 32, 64, 5, 2, 2),
+    ("conv", 64, 3, 16, 5, 2, 2),
+    ("conv", 8, 129, 4, 5, 2, 2),
+    ("conv", 32, 16, 1, 5, 1, 2),
+    ("conv_transpose", 8, 64, 32, 4, 2, 1),
+    ("conv_transpose", 16, 32, 16, 4, 2, 1),
+    ("conv_doubled", 4, 8, 8, 3, 1, 1),
+    ("conv_doubled", 16, 4, 2, 3, 1, 1),
+]
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+@pytest.mark.parametrize("platform", ["gpu", "tpu", "METAL"])
+def test_other_platforms_take_the_plain_form(platform, devices):
+    for kind, size, channels, features, k, stride, _ in IN_USE:
+        hardware = Hardware(platform, devices)
+        assert form(kind, hardware, k, stride, channels, features, size) is None
+
+
+def test_several_cpu_devices_take_the_same_forms_without_strips():
+    large = 3, 1, 64, 64, 32
+    assert form("conv", Hardware("cpu", 1), *large) == Form("native", "phases", "strips")
+    assert form("conv", Hardware("cpu", 4), *large) == Form("native", "phases", "native")
+    for kind, size, channels, features, k, stride, _ in IN_USE:
+        one, four = (
+            form(kind, Hardware("cpu", n), k, stride, channels, features, size) for n in (1, 4)
+        )
+        assert one == four
+
+
+@pytest.mark.parametrize("hardware", [CPU, Hardware("tpu", 4)], ids=str)
+def test_a_layer_is_traced_for_the_hardware_it_is_given(hardware):
+    """Not for this process's own: the program of another machine can be lowered here."""
+    layer = Conv(features=1, kernel_size=5, stride=1, padding=2, hardware=hardware)
+    x = jnp.ones((2, 8, 8, 4))
+    params = layer.init(jax.random.key(0), x)
+
+    def loss(params):
+        return layer.apply(params, x).sum()
+
+    traced = jax.jit(jax.grad(loss)).trace(params)
+    assert ("dot_general[" in str(traced.jaxpr)) == (hardware == CPU)
+    assert traced.lower(lowering_platforms=(hardware.platform,)).as_text()
+
+
+@pytest.mark.parametrize(
+    ("layer", "chosen"),
+    [
+        (("conv", CPU, 5, 2, 1, 32, 16), None),
+        (("conv", CPU, 5, 2, 32, 64, 8), Form("native", "phases", "native")),
+        (("conv", CPU, 5, 2, 64, 128, 4), Form("native", "fold", "native")),
+        (("conv", CPU, 5, 2, 128, 256, 2), Form("patches", "fold", "native")),
+        (("conv", CPU, 5, 2, 256, 512, 4), Form("patches", "fold", "native")),
+        (("conv", CPU, 5, 2, 3, 64, 32), Form("native", "phases", "taps")),
+        (("conv", CPU, 5, 1, 64, 1, 32), Form("patches", "shifts", "patches", True)),
+        (("conv", CPU, 5, 1, 64, 3, 64), None),
+        (("conv", CPU, 3, 1, 64, 64, 32), Form("native", "phases", "strips")),
+        (("conv", CPU, 3, 1, 32, 64, 64), Form("native", "phases", "strips")),
+        (("conv", CPU, 3, 1, 32, 32, 32), None),
+        (("conv", CPU, 3, 1, 16, 32, 128), None),
+        (("conv", CPU, 3, 1, 128, 16, 64), None),
+        (("conv", CPU, 1, 1, 64, 1, 32), None),
+        (("conv_transpose", CPU, 4, 2, 256, 128, 16), Form("native", "phases", "taps", True)),
+        (("conv_transpose", CPU, 3, 1, 64, 64, 16), None),
+        (("conv_doubled", CPU, 3, 1, 64, 32, 64), Form("native", "phases", "native", True)),
+    ],
+    ids=str,
+)
+def test_form_on_cpu(layer, chosen):
+    assert form(*layer) == chosen
