@@ -61,7 +61,7 @@ def make_networks(config: Config, data_info: DataInfo) -> Autoencoder:
     hardware, widths = data_info.hardware, tuple(net.decoder_widths)
     encoder = Encoder(tuple(net.encoder_widths), latents, hardware, dtype)
     decoder = Decoder(net.decoder_start_width, widths, channels, hardware, dtype)
-    modules = {"encoder": encoder, "decoder": decoder}
+    modules: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
 
     def init(rng: PRNGKeyArray) -> Variables:
         codes = {name: jnp.zeros((1, size)) for name, size in latents.items()}

@@ -48,7 +48,7 @@ def objective(unlabelled: Bound, reference: Bound, *, scale: float) -> tuple[Sca
     Returns:
       (loss, scalars), nats up to the constant of the likelihood.
     """
-    loss, scalars = 0.0, {}
+    loss, scalars = jnp.zeros(()), {}
     for name, (x, recon, latents) in (("unlabelled", unlabelled), ("reference", reference)):
         error = losses.absolute_error(x, recon)
         kl = {n: distributions.kl_to_standard_normal(q) for n, q in latents.items()}

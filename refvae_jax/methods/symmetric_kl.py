@@ -156,7 +156,7 @@ def discriminator_objective(d: Mapping[str, Logits]) -> tuple[Scalar, Scalars]:
     Args:
       d: {set: (d on the encoder's pairs, d on the generator's)}, [B] each.
     """
-    loss, scalars = 0.0, {}
+    loss, scalars = jnp.zeros(()), {}
     for name, (on_real, on_generated) in d.items():
         loss += jnp.mean(losses.discriminator_loss(on_real, on_generated))  # (7)
         scalars |= {
@@ -191,7 +191,9 @@ def model_objective(
       d: as for `discriminator_objective`.
       w_image, w_latent: weights of the two reconstructions.
     """
-    adversarial = sum(jnp.mean(losses.adversarial_loss(*pair)) for pair in d.values())  # (6)
+    adversarial = jnp.zeros(())
+    for pair in d.values():
+        adversarial += jnp.mean(losses.adversarial_loss(*pair))  # (6)
     (xu, _), (xr, _) = draws.real_u, draws.real_r
     n = len(xu)
     image_u = jnp.mean(parts.image_error(xu, draws.recon[:n]))

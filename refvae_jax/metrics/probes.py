@@ -197,7 +197,8 @@ def _accuracy(network: classifier.Classifier, state: classifier.State, part: Cod
 def _logistic(fit: Codes, validation: Codes, test: Codes) -> tuple[float, float]:
     """Validation and test accuracy of logistic regression."""
     predict = fit_logistic(fit)
-    return tuple(float(np.mean(predict(p.codes) == p.labels)) for p in (validation, test))
+    accuracies = [float(np.mean(predict(p.codes) == p.labels)) for p in (validation, test)]
+    return accuracies[0], accuracies[1]
 
 
 def _neighbours(

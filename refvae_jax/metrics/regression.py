@@ -157,7 +157,7 @@ def _boosted_trees(
         trees = HistGradientBoostingRegressor(max_iter=TREES, early_stopping=False)
         predicted = list(trees.fit(codes, factor).staged_predict(unseen))
         stages.append(predicted[TREES_PER_CANDIDATE - 1 :: TREES_PER_CANDIDATE])
-    yield from np.moveaxis(stages, 0, -1)  # [F, K, M] -> [K, M, F]
+    yield from np.moveaxis(np.asarray(stages), 0, -1)  # [F, K, M] -> [K, M, F]
 
 
 def _network(

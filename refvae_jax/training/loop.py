@@ -44,7 +44,7 @@ def train(config: ConfigDict, workdir: str | Path, splits: Splits) -> bool:
     """
     workdir = Path(workdir)
     with processes.all_or_none():
-        prepared = prepare(config, splits, mesh)
+        prepared = prepare(config, splits)
         if processes.is_main():
             checkpoint.move_damaged(workdir)
     check_processes_agree(config, prepared.record)

@@ -87,8 +87,9 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         with tarfile.open(path, "r|gz") as archive:
             for member in archive:
                 inside = Path(member.name)
-                if member.isfile() and inside.parent == Path(ARCHIVE_DIR):
-                    yield inside.name, archive.extractfile(member).read()
+                file = archive.extractfile(member) if inside.parent == Path(ARCHIVE_DIR) else None
+                if file is not None:  # None for what is no file.
+                    yield inside.name, file.read()
     except _DAMAGE as error:
         raise UserError(
             f"{path} cannot be read to its end ({error}): it is incomplete or damaged. Download "

@@ -112,12 +112,13 @@ def copies(root: Path, sets: list[list[str]]) -> list[tuple[str, str]]:
         for path in paths:
             with contextlib.suppress(OSError):  # Reported when the image is decoded.
                 sizes[os.path.getsize(root / path)].append(path)
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for size in by_size[0].keys() & by_size[1].keys():
         first = {_hash(root / path): path for path in by_size[0][size]}
         first.pop(None, None)
-        seconds = ((first.get(_hash(root / path)), path) for path in by_size[1][size])
-        pairs += [pair for pair in seconds if pair[0]]
+        for path in by_size[1][size]:
+            if twin := first.get(_hash(root / path)):
+                pairs.append((twin, path))
     return sorted(pairs)
 
 

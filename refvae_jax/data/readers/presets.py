@@ -6,13 +6,15 @@ Where test groups must be unseen in training, probes learn from half of the imag
 share held out, where TFDS has no split, is chosen.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, did_you_mean
 
 # For every set, unless its own entry differs.
-_USUAL = {
+_USUAL: dict[str, Any] = {
     "train_split": "train",
     "validation_split": "validation",
     "test_split": "test",
@@ -35,7 +37,7 @@ _REFERENCE_MNIST = {
     "probe_train_split": "probe_fit",
     "test_split": "probe_test",
 }
-SETS = {
+SETS: dict[str, dict[str, Any]] = {
     FOLDER_DATASET: {"crop": -1},  # Your own images, see listing.py.
     # The aligned 178 x 218 images; groups are identities, as in the mixture paper.
     "celeb_a": _UNSEEN_GROUPS | {"label": "identity/Identity_No", "crop": 140, "hold_out": 0.05},

@@ -135,8 +135,8 @@ def _labels(
             _read_columns(tfds, builder, split, {source.label})[source.label]
             for split in builder.info.splits
         ]
-        names = np.unique(np.concatenate(every))
-        return np.searchsorted(names, values).astype(np.int32), _decoded(names)
+        texts = np.unique(np.concatenate(every))
+        return np.searchsorted(texts, values).astype(np.int32), _decoded(texts)
     names = tuple(feature.names) if isinstance(feature, tfds.features.ClassLabel) else ()
     if values.min() < 0:
         raise UserError(

@@ -47,7 +47,7 @@ def _codes(evaluated: Evaluated, part: str, latent: str, source: str) -> np.ndar
     """The codes [N, D] of one part."""
     q = evaluated.codes[part][latent]
     if source == "mean":
-        return q.mean
+        return np.asarray(q.mean)
     # The name of a stream of random numbers: another one is another sample.
     stream = "train" if part == "probe_train" else part
     return posterior_sample(q, evaluated.seed, f"{latent} {stream}")

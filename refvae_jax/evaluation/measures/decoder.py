@@ -46,7 +46,7 @@ def measure(evaluated: Evaluated) -> Iterator[Score]:
     """Scores of swaps and resamples, where there are two latents, and of reconstructions."""
     model, test, truth = evaluated.model, evaluated.splits.test, evaluated.truth
     classifiers, seed, count = evaluated.classifiers, evaluated.seed, len(test.image)
-    means = {name: q.mean for name, q in evaluated.codes["test"].items()}
+    means = {name: np.asarray(q.mean) for name, q in evaluated.codes["test"].items()}
     recon = model.decode(means)
     for kept, moved in COUNTERPART.items():
         if kept not in means:

@@ -135,7 +135,8 @@ def _conv_doubled(x: Array, kernel: Array, chosen: Form | None) -> Array:
     if chosen is None:
         return native(double(x), kernel, 1, 1)
     # Doubling is a sum over 2x2 pixels of the image with zeros between: one kernel does both sums.
-    kernel = sum(
+    first, *rest = (
         jnp.pad(kernel, ((i, 1 - i), (j, 1 - j), (0, 0), (0, 0))) for i in (0, 1) for j in (0, 1)
     )
+    kernel = sum(rest, first)
     return _conv_transpose(x, kernel, 2, 1, chosen)

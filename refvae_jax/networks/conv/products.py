@@ -171,7 +171,8 @@ def _kernel_in_strips(x: Array, dy: Array, shape: Size, stride: int, padding: in
         _kernel_native(x[i : i + images], dy[i : i + images], shape, stride, padding)
         for i in range(0, len(x), images)
     ]
-    return sum(part.astype(wide) for part in parts).astype(x.dtype)
+    first, *rest = (part.astype(wide) for part in parts)
+    return sum(rest, first).astype(x.dtype)
 
 
 def _kernel_by_taps(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
