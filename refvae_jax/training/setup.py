@@ -47,7 +47,7 @@ def make_optimizers(config, players):
 
 
 def prepare(config, splits, mesh):
-    """Makes the method for a mesh, one optimiser per player and the training sets; checks both."""
+    """Makes the method for the mesh, optimisers and training sets; checks the Splits."""
     fair_rows(splits)  # What is wrong with the test part should not be told after training.
     if not classes(splits.train) and not splits.train.factors.names:
         LOGGER.warning(
