@@ -71,7 +71,7 @@ def form(
       out_channels: O.
       out_size: the smaller of the height and width of the output.
 
-    Measurements and reasons: docs/speed_forms.md.
+    Measurements and reasons: docs/convolutions.md.
     """
     if hardware.platform != "cpu" or kernel_size == 1:
         return None
