@@ -109,7 +109,7 @@ class Model:
         """{latent: [N, D]}, the posterior means."""
         return {name: np.asarray(q.mean) for name, q in self.encode(images).items()}
 
-    def decode(self, codes: Codes) -> np.ndarray:
+    def decode(self, codes: Mapping[str, np.ndarray]) -> np.ndarray:
         """Images of {latent: [N, D]}."""
         codes = {name: np.asarray(codes[name], np.float32) for name in self.latent_names}
         return apply_batched(lambda c: self._decode(self._variables, c), codes, CHUNK)

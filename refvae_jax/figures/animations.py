@@ -9,11 +9,17 @@ import math
 
 import numpy as np
 
-from refvae_jax.figures.codes import check_kept, decode_crossed, kept_and_moved, mean_codes
+from refvae_jax.figures.codes import (
+    Drawable,
+    check_kept,
+    decode_crossed,
+    kept_and_moved,
+    mean_codes,
+)
 from refvae_jax.figures.layout import grid
 
 
-def animations(model, images, *, seed):
+def animations(model: Drawable, images: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
     """Every animation that the model's latents allow, {name: frames uint8 [T, H', W', 3]}.
 
     images: as for `still_pictures`; up to 36 are walked through, the first 9 walk themselves.
@@ -27,7 +33,9 @@ def animations(model, images, *, seed):
     return loops
 
 
-def interpolation_frames(model, images, *, steps, walks=1):
+def interpolation_frames(
+    model: Drawable, images: np.ndarray, *, steps: int, walks: int = 1
+) -> np.ndarray:
     """A loop through the images' mean codes, all latents moving at once: a -> b -> ... -> a.
 
     images: uint8 [n, H, W, C], n divisible by `walks`: that many loops of n / walks images each
@@ -43,7 +51,9 @@ def interpolation_frames(model, images, *, steps, walks=1):
     return _frames(decoded.reshape(walks, length * steps, *decoded.shape[1:]))
 
 
-def walk_frames(model, images, *, moved, steps, seed, stops=4):
+def walk_frames(
+    model: Drawable, images: np.ndarray, *, moved: str, steps: int, seed: int, stops: int = 4
+) -> np.ndarray:
     """A loop along the `moved` latent: each image keeps its other latents, all walk together.
 
     images: uint8 [n, H, W, C]. steps: frames from one of the `stops` draws from the prior to the
@@ -57,7 +67,7 @@ def walk_frames(model, images, *, moved, steps, seed, stops=4):
     return _frames(cells)
 
 
-def _closed_path(stops, steps):
+def _closed_path(stops: np.ndarray, steps: int) -> np.ndarray:
     """Loops through stops [L, S, D], `steps` codes from one to the next: [L, S * steps, D]."""
     # Eased, so that the walk comes to rest at each stop instead of turning a sharp corner there.
     weight = (1 - np.cos(np.pi * np.arange(steps) / steps))[:, None] / 2  # [steps, 1]
@@ -66,7 +76,7 @@ def _closed_path(stops, steps):
     return path.reshape(len(stops), -1, stops.shape[-1])
 
 
-def _frames(loops):
+def _frames(loops: np.ndarray) -> np.ndarray:
     """Loops side by side, uint8 [L, T, H, W, C], as frames [T, H', W', 3] near to a square."""
     walks, length = loops.shape[:2]
     columns = math.ceil(math.sqrt(walks))

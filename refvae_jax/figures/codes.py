@@ -1,22 +1,48 @@
 """Codes that the figures decode: means, crossed pairs, draws from a fitted aggregate.
 
-A model is anything with the names of the inference contract (`latent_names`, `encode`, `decode`,
-`reconstruct`, `prior_codes`); nothing here knows jax. Images are uint8 in 0..255, codes float
-arrays [N, D].
+Nothing here knows jax. Images are uint8 in 0..255, codes float arrays [N, D].
 """
+
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
+from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
 from refvae_jax.methods.base import COUNTERPART
 
+Codes = Mapping[str, np.ndarray]  # {latent: [N, D]}
 
-def kept_and_moved(model):
+
+class Drawable(Protocol):
+    """The part of `inference.Model` that the figures need."""
+
+    latent_names: tuple[str, ...]
+
+    def encode(self, images: np.ndarray) -> Mapping[str, Gaussian]:
+        """{latent: Gaussian of [N, D]} of uint8 [N, H, W, C]."""
+        ...
+
+    def decode(self, codes: Codes) -> np.ndarray:
+        """Images of codes, uint8 [N, H, W, C]."""
+        ...
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """The decoded posterior means."""
+        ...
+
+    def prior_codes(self, n: int, seed: int) -> Codes:
+        """n codes from the prior."""
+        ...
+
+
+def kept_and_moved(model: Drawable) -> list[tuple[str, str]]:
     """The model's pair of latents, [(what a swap keeps, what it exchanges)], or []."""
     return [pair for pair in COUNTERPART.items() if pair[0] in model.latent_names]
 
 
-def check_kept(model, kept):
+def check_kept(model: Drawable, kept: str) -> None:
     """Raises UserError unless `kept` is one of several latents."""
     names = ", ".join(model.latent_names)
     if len(model.latent_names) < 2:
@@ -25,12 +51,12 @@ def check_kept(model, kept):
         raise UserError(f"There is no latent {kept!r} to keep fixed; this model has {names}.")
 
 
-def mean_codes(model, images):
+def mean_codes(model: Drawable, images: np.ndarray) -> Codes:
     """The posterior means of uint8 [N, H, W, C]: {name: [N, D]}."""
     return {name: np.asarray(gaussian.mean) for name, gaussian in model.encode(images).items()}
 
 
-def decode_crossed(model, *, columns, rows, kept):
+def decode_crossed(model: Drawable, *, columns: Codes, rows: Codes, kept: str) -> np.ndarray:
     """Decodes every pair of a column's `kept` code and a row's other codes: [R, C, H, W, Ch]."""
     n_columns, n_rows = len(columns[kept]), len(rows[kept])
     codes = {
@@ -43,7 +69,7 @@ def decode_crossed(model, *, columns, rows, kept):
     return images.reshape(n_rows, n_columns, *images.shape[1:])
 
 
-def aggregate_codes(codes, n, seed):
+def aggregate_codes(codes: Codes, n: int, seed: int) -> Codes:
     """Draws codes from one full-covariance Gaussian fitted to all latents' codes jointly.
 
     The codes of a trained model need not fill N(0, I), nor be independent between the latents;

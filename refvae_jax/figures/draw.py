@@ -3,18 +3,21 @@
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from refvae_jax.console import LOGGER
 from refvae_jax.data.order import make_rng, place_in_group
+from refvae_jax.data.splits import Splits
 from refvae_jax.figures.animations import animations
+from refvae_jax.figures.codes import Codes, Drawable
 from refvae_jax.figures.files import save_gif, save_png
 from refvae_jax.figures.grids import still_pictures
-from refvae_jax.inference import open_trained, posterior_sample
+from refvae_jax.inference import Model, open_trained, posterior_sample
 
 NUM_CODES = 10_000  # Training images, at most, whose codes the aggregate is fitted to.
 
 
-def one_of_each(labels):
+def one_of_each(labels: np.ndarray) -> np.ndarray:
     """An order of the images in which neighbours differ in label: one of each, another of each.
 
     Members are drawn, since often the first image of every group shows the same pose.
@@ -23,7 +26,9 @@ def one_of_each(labels):
     return np.lexsort((labels, place))
 
 
-def draw_figures(model, images, train_codes, folder, *, seed):
+def draw_figures(
+    model: Drawable, images: np.ndarray, train_codes: Codes, folder: str | Path, *, seed: int
+) -> list[Path]:
     """Writes the `still_pictures` and the `animations` into a folder; returns their paths."""
     stills = still_pictures(model, images, train_codes, seed=seed)
     loops = animations(model, images, seed=seed)
@@ -35,7 +40,9 @@ def draw_figures(model, images, train_codes, folder, *, seed):
     return [Path(folder, name) for name in names]
 
 
-def figure_inputs(config, workdir, step="best", splits=None):
+def figure_inputs(
+    config: ConfigDict, workdir: str | Path, step: str | int = "best", splits: Splits | None = None
+) -> tuple[Model, np.ndarray, Codes]:
     """What the figures of a checkpoint are drawn from.
 
     Arguments as of `inference.open_trained`.
@@ -53,7 +60,9 @@ def figure_inputs(config, workdir, step="best", splits=None):
     return model, splits.test.image[one_of_each(splits.test.label)[:100]], codes
 
 
-def draw(config, workdir, step="best", splits=None):
+def draw(
+    config: ConfigDict, workdir: str | Path, step: str | int = "best", splits: Splits | None = None
+) -> None:
     """Draws every figure and animation of `grids.py` and `animations.py`; reports their paths.
 
     Arguments as of `inference.open_trained`.

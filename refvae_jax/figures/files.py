@@ -4,18 +4,22 @@ save_png(picture, "figures/images.png")          # uint8 [H, W, 3]
 save_gif(frames, "figures/walk.gif", fps=12)     # uint8 [T, H, W, 3]
 """
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import imageio.v3 as imageio
+import numpy as np
 
 from refvae_jax.files import atomic
 
 
-def save_png(image, path):
+def save_png(image: np.ndarray, path: str | Path) -> None:
     """Writes image, uint8 [H, W, 3], to `path` atomically; creates the folder."""
     with atomic(path) as temporary:
         imageio.imwrite(temporary, image, extension=".png")
 
 
-def save_gif(frames, path, fps):
+def save_gif(frames: np.ndarray, path: str | Path, fps: float) -> None:
     """Writes frames, uint8 [T, H, W, 3], as a GIF that loops for ever, atomically.
 
     fps: frames a second, at most 50 (the format counts hundredths of a second). Equal frames in a
@@ -25,7 +29,14 @@ def save_gif(frames, path, fps):
         imageio.imwrite(temporary, frames, extension=".gif", duration=1000 / fps, loop=0)
 
 
-def curve(rows, path, *, lines=None, x_label="epoch", y_label="score"):
+def curve(
+    rows: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    path: str | Path,
+    *,
+    lines: dict[str, float] | None = None,
+    x_label: str = "epoch",
+    y_label: str = "score",
+) -> None:
     """Plots scores against epochs to a PNG, written atomically; creates the folder.
 
     rows: {series: (x list, y list)}. lines: {name: value}, levels such as chance.

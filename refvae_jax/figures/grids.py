@@ -12,6 +12,8 @@ import numpy as np
 
 from refvae_jax.errors import UserError
 from refvae_jax.figures.codes import (
+    Codes,
+    Drawable,
     aggregate_codes,
     check_kept,
     decode_crossed,
@@ -21,7 +23,7 @@ from refvae_jax.figures.codes import (
 from refvae_jax.figures.layout import grid
 
 
-def swap_grid(model, images, *, kept):
+def swap_grid(model: Drawable, images: np.ndarray, *, kept: str) -> np.ndarray:
     """GM-VAE Figure 1, Rb-VAE Figure 5: the `kept` latent fixed down a column, others along a row.
 
     The first row and column are the images, the second their reconstructions; cell (i, j) of the
@@ -42,7 +44,9 @@ def swap_grid(model, images, *, kept):
     return grid(cells, empty=empty)
 
 
-def interpolation_grid(model, a, b, *, n, kept="content"):
+def interpolation_grid(
+    model: Drawable, a: np.ndarray, b: np.ndarray, *, n: int, kept: str = "content"
+) -> np.ndarray:
     """GM-VAE Figure 5, left: two-way interpolation between the posterior means of two images.
 
     The `kept` latent goes from a's to b's over the columns, so it is fixed down a column; the
@@ -59,7 +63,7 @@ def interpolation_grid(model, a, b, *, n, kept="content"):
     return grid(decode_crossed(model, columns=line, rows=line, kept=kept))
 
 
-def sample_grid(model, latents, *, rows):
+def sample_grid(model: Drawable, latents: Codes, *, rows: int) -> np.ndarray:
     """GM-VAE Figure 5, right: decoded samples, row by row.
 
     latents: {name: [rows * columns, D]}, as a model's `prior_codes` or `aggregate_codes` give them.
@@ -69,7 +73,9 @@ def sample_grid(model, latents, *, rows):
     return grid(images.reshape(rows, -1, *images.shape[1:]))
 
 
-def synthesis_grid(model, images, *, moved, n, seed):
+def synthesis_grid(
+    model: Drawable, images: np.ndarray, *, moved: str, n: int, seed: int
+) -> np.ndarray:
     """Rb-VAE Figure 4, conditional synthesis: one row an image, its `moved` latent drawn anew.
 
     images: uint8 [N, H, W, C]. The first column is the image, the second its reconstruction, the n
@@ -84,7 +90,9 @@ def synthesis_grid(model, images, *, moved, n, seed):
     return grid(np.concatenate([images[:, None], recon[:, None], made], axis=1))
 
 
-def crossed_sample_grid(model, *, kept, rows, columns, seed):
+def crossed_sample_grid(
+    model: Drawable, *, kept: str, rows: int, columns: int, seed: int
+) -> np.ndarray:
     """Rb-VAE Figure 10: samples from the prior, one target a row across many common codes.
 
     Each column has one draw of the `kept` latent, each row one of the others. Returns a picture
@@ -97,7 +105,9 @@ def crossed_sample_grid(model, *, kept, rows, columns, seed):
     return grid(decode_crossed(model, columns=across, rows=down, kept=kept))
 
 
-def still_pictures(model, images, train_codes, *, seed):
+def still_pictures(
+    model: Drawable, images: np.ndarray, train_codes: Codes, *, seed: int
+) -> dict[str, np.ndarray]:
     """Every still figure that the model's latents allow, {name: picture uint8 [H', W', 3]}.
 
     images: uint8 [N, H, W, C], test images; the first 10 are swapped, and the first of them and
@@ -124,7 +134,7 @@ def still_pictures(model, images, train_codes, *, seed):
     return pictures
 
 
-def least_like(image, others):
+def least_like(image: np.ndarray, others: np.ndarray) -> np.ndarray:
     """The one of `others`, uint8 [N, H, W, C], whose pixels are farthest from those of `image`."""
     distance = np.square(others.astype(float) - image).mean(axis=(1, 2, 3))
     return others[distance.argmax()]

@@ -10,7 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 BACKGROUND = 235  # light, so that black images keep their edges
 
 
-def grid(images, *, empty=None, pad=2, max_size=1200):
+def grid(
+    images: np.ndarray, *, empty: np.ndarray | None = None, pad: int = 2, max_size: int = 1200
+) -> np.ndarray:
     """Images laid out as one picture, enlarged so that small images can be looked at.
 
     images: uint8 [R, C, H, W, 1 or 3]. empty: bool [R, C], cells left as background.
@@ -29,7 +31,7 @@ def grid(images, *, empty=None, pad=2, max_size=1200):
     return picture.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def beside(pictures):
+def beside(pictures: dict[str, np.ndarray]) -> np.ndarray:
     """Pictures of the same height next to each other, each under its title.
 
     pictures: {title: uint8 [H, W, 3]}. Returns uint8 [H', W', 3].
