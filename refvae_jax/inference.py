@@ -6,7 +6,7 @@ model.swap(images, images[::-1], "content")     # uint8 [N, H, W, C]
 """
 
 import copy
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
