@@ -70,6 +70,7 @@ def test_the_record_knows_the_reference_images():
     assert record["train_digest"] != record["reference_digest"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gmvae", "rbvae"])
 def test_the_networks_compute_in_the_configs_type(config, name):
     config = config if name == "gmvae" else reference_mnist_rbvae.get_config("smoke")
