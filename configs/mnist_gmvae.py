@@ -3,7 +3,7 @@
 python launch.py --config=configs/mnist_gmvae.py         # the paper's size
 python launch.py --config=configs/mnist_gmvae.py:cpu     # a quarter of its width
 
-The second takes about an hour on one CPU core and gives content/label/paper_accuracy 0.980 and
+The second takes 33 to 40 minutes on one CPU core and gives content/label/paper_accuracy 0.980 and
 style/label/paper_accuracy 0.303; the paper's 0.992 and 0.139 are for the first (docs/results).
 """
 

@@ -1,4 +1,4 @@
-"""Every method of the reference paper's Table 1 on reference MNIST, at CPU scale.
+"""Every method of the reference paper's Table 1, and FactorVAE, on reference MNIST, at CPU scale.
 
 python -m refvae_jax sweep configs/sweeps/reference_mnist_cpu.py
 

@@ -55,7 +55,7 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
     """Opens a split, decoding it into the cache the first time.
 
     Args:
-      data_config: `config.data`, see configs/default.py.
+      data_config: `config.data`, see config_rules.py.
       split: which of them: "train", "reference", "validation", "probe_train" or "test".
 
     Returns:

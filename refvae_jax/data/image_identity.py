@@ -25,5 +25,5 @@ def check_same_images(record: Mapping[str, Any], now: Mapping[str, Any]) -> None
         if name in record and name in now and old != new:
             raise UserError(
                 f"The images are not those that this run was trained on: {name} was {old}, is "
-                f"{new}. Restore the images, or take another --workdir."
+                f"{new}. Restore the images, or choose another --workdir."
             )
