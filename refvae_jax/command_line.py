@@ -34,7 +34,11 @@ def explain(error: Exception) -> str:
     if isinstance(error, KeyError | AttributeError):
         words = re.findall(r"[\w.]+", message)
         close = re.search(r'Did you mean "([^"]+)"', message)
-        hint = f" Did you mean {close.group(1)!r}?" if close else " `python -m refvae_jax fields` lists them."
+        hint = (
+            f" Did you mean {close.group(1)!r}?"
+            if close
+            else " `python -m refvae_jax fields` lists them."
+        )
         return f"The config has no field {words[0]!r}.{hint}"
     if "Error whilst parsing config file" in message:
         return "The config file cannot be read: " + message.strip().splitlines()[-1]
