@@ -25,7 +25,7 @@ MODE = flags.DEFINE_enum("mode", "train", list(run.MODES), "train goes on with e
 
 def stop(number: int, frame: FrameType | None) -> None:
     """Ends the program on a SIGTERM; while it trains, training/loop.py saves first instead."""
-    LOGGER.info("\nstopped as SIGTERM asked; the same command goes on from what is saved")
+    LOGGER.info("\nstopped by SIGTERM; the same command resumes from the last checkpoint")
     sys.exit(0)
 
 
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
         print(f"\nerror: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("\ninterrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
     return 0
 

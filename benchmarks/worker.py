@@ -91,7 +91,7 @@ def serve(module, questions, answers):
     settings = json.loads(questions.readline())
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, settings["cpus"])  # Before a framework counts them.
-    keep_memory()  # As a training run does, and before threads allocate.
+    keep_memory()  # As a training run on a CPU does, and before threads allocate.
     try:
         run, info = importlib.import_module(module).prepare(settings)
     except Exception as error:

@@ -8,9 +8,9 @@ from refvae_jax import config_rules
 from refvae_jax.errors import UserError, did_you_mean
 
 
-def get_config():
-    """The mixture paper's MNIST setting on the digits that need no download."""
-    return config_rules.defaults()
+def get_config(arg=""):
+    """The mixture paper's MNIST setting on the digits that need no download; form: "smoke"."""
+    return form(config_rules.defaults(), arg)
 
 
 def form(config, arg, **forms):

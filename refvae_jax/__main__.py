@@ -48,7 +48,6 @@ def main(argv: list[str]) -> int:
         return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads data here.
     console.install()
-    sys.argv[0] = f"refvae {name}"  # For the usage that argparse prints.
     return importlib.import_module(VERBS[name].module).main(rest)
 
 

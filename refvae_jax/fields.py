@@ -47,7 +47,7 @@ def _words(field: config_rules.Field) -> tuple[str, str]:
 
 def main(argv: list[str]) -> int:
     """Prints the fields; returns the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser("refvae fields", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("sections", metavar="SECTION", nargs="*", help="default: all")
     sections = parser.parse_args(argv).sections
     return exit_status(lambda: print(table(sections)))

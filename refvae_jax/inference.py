@@ -24,6 +24,7 @@ from refvae_jax.methods.base import DataInfo, Method
 from refvae_jax.networks.batched import apply_batched
 from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import checkpoint
+from refvae_jax.training.step import to_unit_range
 
 CHUNK = 256  # Images or codes per compiled call; the last is padded, so one program serves all.
 
@@ -47,7 +48,7 @@ class Model:
         self.image_shape = tuple(image_shape)
 
         def encode(variables: dict, image: jax.Array) -> dict[str, Gaussian]:
-            return method.encode(variables, image.astype(jnp.float32) / 255)
+            return method.encode(variables, to_unit_range(image))
 
         def to_bytes(image: jax.Array) -> jax.Array:
             return (jnp.clip(image, 0, 1) * 255 + 0.5).astype(jnp.uint8)

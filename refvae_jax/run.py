@@ -64,7 +64,7 @@ def use_compilation_cache() -> None:
     """Keeps compiled programs on disk, so that the second start is quick."""
     if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder("xla")))
-        # JAX leaves out what compiled within a second; of that there is a lot.
+        # By default JAX skips programs that compile in under a second: there are many of them.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 

@@ -112,13 +112,13 @@ def train(entry: SweepEntry, workdir: Path, stop: Stop) -> int:
 
 
 def train_all(
-    entries: Sequence[SweepEntry], made: Mapping[str, ConfigDict], out: Path
+    entries: Sequence[SweepEntry], config_by_name: Mapping[str, ConfigDict], out: Path
 ) -> tuple[list[str], int | None]:
     """Trains the runs that are not finished.
 
     Args:
       entries: of the sweep file.
-      made: {name: ConfigDict} of them.
+      config_by_name: {name: ConfigDict} of them.
       out: folder of their folders.
 
     Returns:
@@ -130,23 +130,26 @@ def train_all(
             if stop.signals:
                 break
             workdir = out / entry.name
-            done = is_finished(made[entry.name], workdir)
+            done = is_finished(config_by_name[entry.name], workdir)
             LOGGER.info(f"[{number}/{len(entries)}] {entry.name}{': finished' if done else ''}")
             if not done:
                 status = train(entry, workdir, stop)
                 if not stop.signals and (status or scored_config(workdir) is None):
-                    LOGGER.info(f"{entry.name} failed with exit status {status}")
+                    LOGGER.warning(
+                        f"{entry.name} ended with exit status {status} before it was trained and "
+                        f"scored"
+                    )
                     failed.append(entry.name)
         return failed, stop.signals[0] if stop.signals else None
 
 
 def print_commands(
-    entries: Sequence[SweepEntry], made: Mapping[str, ConfigDict], out: Path
+    entries: Sequence[SweepEntry], config_by_name: Mapping[str, ConfigDict], out: Path
 ) -> None:
     """Prints what would be done; arguments as of `train_all`."""
     for entry in entries:
         workdir = out / entry.name
-        done = is_finished(made[entry.name], workdir)
+        done = is_finished(config_by_name[entry.name], workdir)
         LOGGER.info(f"{entry.name}: finished" if done else shlex.join(command(entry, workdir)))
 
 
@@ -163,14 +166,14 @@ def sweep(path: Path, out: Path | None, only: str, dry_run: bool) -> int:
       UserError: the file, or the config of a run, is wrong.
     """
     entries = sweep_file.select(sweep_file.load(path), only)
-    made = sweep_file.make_configs(entries)
+    config_by_name = sweep_file.make_configs(entries)
     out = (out or Path("runs") / path.stem).expanduser().absolute()
     if dry_run:
-        print_commands(entries, made, out)
+        print_commands(entries, config_by_name, out)
         return 0
-    failed, stopped = train_all(entries, made, out)
+    failed, stopped = train_all(entries, config_by_name, out)
     if stopped:
-        LOGGER.info("\nstopped; the same command goes on from there")
+        LOGGER.info("\nstopped; the same command resumes from there")
         return 130 if stopped == signal.SIGINT else 0
     if failed:
         print(f"error: failed: {', '.join(failed)}; see above.", file=sys.stderr)
@@ -182,7 +185,7 @@ def sweep(path: Path, out: Path | None, only: str, dry_run: bool) -> int:
 
 def main(argv: list[str]) -> int:
     """Parses the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser("refvae sweep", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("sweep", type=Path, help="a file of configs/sweeps/")
     parser.add_argument("--out", type=Path, help="default: runs/<name of the file>")
     parser.add_argument("--only", default="", metavar="METHOD", help="the runs METHOD-...")

@@ -1,7 +1,7 @@
 """The file of a sweep: which runs it lists, and the config of each.
 
 entries = load("configs/sweeps/reference_mnist_cpu.py")     # [SweepEntry]
-made = make_configs(select(entries, "rbvae"))               # {name: ConfigDict}
+config_by_name = make_configs(select(entries, "rbvae"))               # {name: ConfigDict}
 """
 
 import runpy
@@ -39,9 +39,15 @@ def load(path: str | Path) -> list[SweepEntry]:
         raise UserError(f"There is no sweep file {path}.{did_you_mean(str(path), known)}")
     try:
         get_runs = runpy.run_path(str(path)).get("get_runs", list)
-        entries = [SweepEntry(*entry) for entry in get_runs()]
+        listed = list(get_runs())
     except Exception as error:
         raise UserError(f"The sweep file cannot be read: {explain(error)}") from error
+    try:
+        entries = [SweepEntry(*entry) for entry in listed]
+    except TypeError as error:
+        raise UserError(
+            f"{path}: get_runs() must return a list of (config, name, overrides)."
+        ) from error
     names = [entry.name for entry in entries]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or not entries:

@@ -29,6 +29,9 @@ class HalvesModel:
             for name, mean in zip(self.latent_names, means, strict=True)
         }
 
+    def means(self, images):
+        return {name: q.mean for name, q in self.encode(images).items()}
+
     def decode(self, codes):
         height, _, channels = self.image_shape
         parts = [

@@ -1,1 +1,1 @@
-"""Data: TFDS sets decoded once into a cache, a resumable order, and batches for each setting."""
+"""Data: sets decoded once into a cache, a resumable order, and batches for each supervision."""

@@ -21,8 +21,6 @@ from refvae_jax.data.pipeline import Sets, indexed_batches
 from refvae_jax.data.splits import Splits
 from refvae_jax.errors import UserError
 
-SUPERVISION = ("group", "reference", "unsupervised")
-
 
 def training_sets(config: ConfigDict, supervision: str, splits: Splits) -> Sets:
     """The arrays that batches are drawn from, {set: {field: [N, ...]}}.

@@ -17,15 +17,7 @@ def known_groups(label: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
     Returns:
       int32 [N], the label where it is known and -1 elsewhere.
-
-    Raises:
-      UserError: if the fraction is outside [0, 1].
     """
-    if not 0 <= fraction <= 1:
-        raise UserError(
-            f"data.grouped_fraction is {fraction}: set --config.data.grouped_fraction "
-            "to a number from 0 to 1."
-        )
     order = make_rng(seed, "known_groups").permutation(len(label))
     known = order[: round(fraction * len(label))]
     group = np.full(len(label), -1, np.int32)

@@ -108,7 +108,7 @@ _open = weakref.WeakSet()  # Iterators over batches that are still referenced.
 
 @atexit.register
 def _close_all() -> None:
-    """Closes them before Python exits: TensorFlow would wait for ever on calls into it."""
+    """Closes them before Python exits: TensorFlow would block forever on calls into it."""
     for batches in list(_open):
         batches.close()
 

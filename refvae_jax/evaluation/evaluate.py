@@ -26,23 +26,46 @@ from refvae_jax.training.setup import initial_variables
 COLUMNS = ("value", "chance", "untrained", "paper")
 
 
+class Scorer:
+    """Scores models on `comparable` Splits; trains the classifiers of real images once.
+
+    Args:
+      supervision: of the models' method.
+      splits: "test" is scored.
+      seed: of classifiers, probes and draws.
+    """
+
+    def __init__(self, supervision: str, splits: Splits, seed: int) -> None:
+        self._supervision, self._splits, self._seed = supervision, splits, seed
+        self._truth = ground_truth(supervision, splits)
+        self._classifiers = train_classifiers(splits.train, seed)
+
+    def scores(self, model: Model) -> list[Score]:
+        """All Scores of a model."""
+        evaluated = Evaluated(
+            model=model,
+            splits=self._splits,
+            codes=measures.encode(model, self._splits),
+            truth=self._truth,
+            classifiers=self._classifiers,
+            supervision=self._supervision,
+            seed=self._seed,
+        )
+        return measures.all_scores(evaluated)
+
+    def ceiling(self) -> list[Score]:
+        """What the classifiers see in the real test images: the most that swaps can reach."""
+        test = self._splits.test
+        return list(seen(self._classifiers, self._truth, test.image, test, source="images"))
+
+
 def score_model(model: Model, splits: Splits, seed: int) -> list[Score]:
     """All Scores of a model and its untrained beginning on `comparable` Splits."""
-    supervision = model.method.supervision
-    truth = ground_truth(supervision, splits)
-    classifiers = train_classifiers(splits.train, seed)
+    scorer = Scorer(model.method.supervision, splits, seed)
     beginning = model.with_variables(initial_variables(model.method, seed))
-
-    def scores_of(m: Model) -> list[Score]:
-        codes = measures.encode(m, splits)
-        return measures.all_scores(
-            Evaluated(m, splits, codes, truth, classifiers, supervision, seed)
-        )
-
-    untrained = {score.name: score.value for score in scores_of(beginning)}
-    scores = [score._replace(untrained=untrained[score.name]) for score in scores_of(model)]
-    ceiling = seen(classifiers, truth, splits.test.image, splits.test, source="images")
-    return scores + list(ceiling)
+    untrained = {score.name: score.value for score in scorer.scores(beginning)}
+    scores = [score._replace(untrained=untrained[score.name]) for score in scorer.scores(model)]
+    return scores + scorer.ceiling()
 
 
 def with_paper(scores: list[Score], config: ConfigDict) -> list[Score]:

@@ -7,7 +7,7 @@ score.name   # "content/label/strong_accuracy", its key in results.json
 
 from typing import Any, NamedTuple
 
-# Sources whose scores lie below their own word in results.json.
+# Sources whose scores lie below a word of their own in results.json, whose keys never change.
 _PREFIXES = {
     "swap": "swap",
     "resample": "resample",

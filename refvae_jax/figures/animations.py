@@ -14,7 +14,6 @@ from refvae_jax.figures.codes import (
     check_kept,
     decode_crossed,
     kept_and_moved,
-    mean_codes,
 )
 from refvae_jax.figures.layout import grid
 
@@ -44,7 +43,7 @@ def interpolation_frames(
     """
     length = len(images) // walks
     path = {}
-    for name, mean in mean_codes(model, images).items():
+    for name, mean in model.means(images).items():
         loops = _closed_path(mean.reshape(walks, length, -1), steps)
         path[name] = loops.reshape(walks * length * steps, -1)
     decoded = model.decode(path)
@@ -63,7 +62,7 @@ def walk_frames(
     check_kept(model, moved)
     drawn = model.prior_codes(stops, seed)[moved]
     path = {moved: _closed_path(drawn[None], steps)[0]}
-    cells = decode_crossed(model, columns=path, rows=mean_codes(model, images), kept=moved)
+    cells = decode_crossed(model, columns=path, rows=model.means(images), kept=moved)
     return _frames(cells)
 
 

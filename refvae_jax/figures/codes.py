@@ -8,7 +8,6 @@ from typing import Protocol
 
 import numpy as np
 
-from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
 from refvae_jax.methods.base import COUNTERPART
 
@@ -20,8 +19,8 @@ class Drawable(Protocol):
 
     latent_names: tuple[str, ...]
 
-    def encode(self, images: np.ndarray) -> Mapping[str, Gaussian]:
-        """{latent: Gaussian of [N, D]} of uint8 [N, H, W, C]."""
+    def means(self, images: np.ndarray) -> Codes:
+        """The posterior means of uint8 [N, H, W, C]."""
         ...
 
     def decode(self, codes: Codes) -> np.ndarray:
@@ -51,11 +50,6 @@ def check_kept(model: Drawable, kept: str) -> None:
         raise UserError(f"There is no latent {kept!r} to keep fixed; this model has {names}.")
 
 
-def mean_codes(model: Drawable, images: np.ndarray) -> Codes:
-    """The posterior means of uint8 [N, H, W, C]: {name: [N, D]}."""
-    return {name: np.asarray(gaussian.mean) for name, gaussian in model.encode(images).items()}
-
-
 def decode_crossed(model: Drawable, *, columns: Codes, rows: Codes, kept: str) -> np.ndarray:
     """Decodes every pair of a column's `kept` code and a row's other codes: [R, C, H, W, Ch]."""
     n_columns, n_rows = len(columns[kept]), len(rows[kept])
@@ -81,7 +75,7 @@ def aggregate_codes(codes: Codes, n: int, seed: int) -> Codes:
     joint = np.concatenate(list(codes.values()), axis=1, dtype=np.float64)  # [N, sum D]
     covariance = np.atleast_2d(np.cov(joint, rowvar=False))
     rng = np.random.default_rng(seed)
-    # A collapsed dimension makes the covariance singular, which eigh bears and Cholesky does not.
+    # A collapsed dimension makes the covariance singular, which eigh can handle and Cholesky cannot.
     drawn = rng.multivariate_normal(joint.mean(axis=0), covariance, n, method="eigh")
     ends = np.cumsum([c.shape[1] for c in codes.values()])[:-1]
     parts = np.split(drawn.astype(np.float32), ends, axis=1)

@@ -20,9 +20,9 @@ def save_png(image: np.ndarray, path: str | Path) -> None:
 
 
 def save_gif(frames: np.ndarray, path: str | Path, fps: float) -> None:
-    """Writes frames, uint8 [T, H, W, 3], as a GIF that loops for ever, atomically.
+    """Writes frames, uint8 [T, H, W, 3], as a GIF that loops forever, atomically.
 
-    fps: frames a second, at most 50 (the format counts hundredths of a second). Equal frames in a
+    fps: frames per second, at most 50 (the format counts hundredths of a second). Equal frames in a
     row are stored once, shown for longer. Creates the folder.
     """
     with atomic(path) as temporary:
@@ -32,14 +32,10 @@ def save_gif(frames: np.ndarray, path: str | Path, fps: float) -> None:
 def curve(
     rows: Mapping[str, tuple[Sequence[float], Sequence[float]]],
     path: str | Path,
-    *,
-    lines: dict[str, float] | None = None,
-    x_label: str = "epoch",
-    y_label: str = "score",
 ) -> None:
     """Plots scores against epochs to a PNG, written atomically; creates the folder.
 
-    rows: {series: (x list, y list)}. lines: {name: value}, levels such as chance.
+    rows: {series: (epochs, scores)}.
     """
     from matplotlib.figure import Figure  # half a second, and only needed here
 
@@ -47,11 +43,7 @@ def curve(
     axes = figure.add_subplot()
     for name, (x, y) in rows.items():
         axes.plot(x, y, marker="o", markersize=3, label=name)
-    for index, (name, value) in enumerate((lines or {}).items()):
-        style = ("--", ":", "-.")[index % 3]
-        axes.axhline(value, color="0.35", linestyle=style, linewidth=1.2, label=f"{name} {value:g}")
-    axes.margins(y=0.05)  # again: a line just inside the curves' margin would lie on the frame
-    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.set(xlabel="epoch", ylabel="score")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper")  # beside the axes: it never hides a curve
     with atomic(path) as temporary:

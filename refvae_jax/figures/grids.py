@@ -18,7 +18,6 @@ from refvae_jax.figures.codes import (
     check_kept,
     decode_crossed,
     kept_and_moved,
-    mean_codes,
 )
 from refvae_jax.figures.layout import grid
 
@@ -33,7 +32,7 @@ def swap_grid(model: Drawable, images: np.ndarray, *, kept: str) -> np.ndarray:
     upper left two by two of them empty. Raises UserError unless `kept` is one of several latents.
     """
     check_kept(model, kept)
-    codes, recon = mean_codes(model, images), model.reconstruct(images)
+    codes, recon = model.means(images), model.reconstruct(images)
     size = len(images) + 2
     cells = np.zeros((size, size, *images.shape[1:]), np.uint8)
     cells[0, 2:] = cells[2:, 0] = images
@@ -53,12 +52,12 @@ def interpolation_grid(
     others go from a's to b's over the rows. Upper left is the reconstruction of a, lower right
     that of b; upper right has b's `kept` latent with the rest of a.
 
-    a, b: uint8 [H, W, C]. n: cells a side, at least 2. Returns a picture uint8 [H', W', 3].
+    a, b: uint8 [H, W, C]. n: cells per side, at least 2. Returns a picture uint8 [H', W', 3].
     Raises UserError unless `kept` is one of several latents.
     """
     check_kept(model, kept)
     weight = np.linspace(0.0, 1.0, n)[:, None]
-    means = mean_codes(model, np.stack([a, b]))
+    means = model.means(np.stack([a, b]))
     line = {name: (1 - weight) * m[0] + weight * m[1] for name, m in means.items()}  # [n, D]
     return grid(decode_crossed(model, columns=line, rows=line, kept=kept))
 
@@ -76,7 +75,7 @@ def sample_grid(model: Drawable, latents: Codes, *, rows: int) -> np.ndarray:
 def synthesis_grid(
     model: Drawable, images: np.ndarray, *, moved: str, n: int, seed: int
 ) -> np.ndarray:
-    """Rb-VAE Figure 4, conditional synthesis: one row an image, its `moved` latent drawn anew.
+    """Rb-VAE Figure 4, conditional synthesis: one row per image, its `moved` latent drawn anew.
 
     images: uint8 [N, H, W, C]. The first column is the image, the second its reconstruction, the n
     others keep every latent but `moved`, whose draws from the prior are the same in every row.
@@ -85,15 +84,15 @@ def synthesis_grid(
     """
     check_kept(model, moved)
     drawn = {moved: model.prior_codes(n, seed)[moved]}
-    made = decode_crossed(model, columns=drawn, rows=mean_codes(model, images), kept=moved)
+    generated = decode_crossed(model, columns=drawn, rows=model.means(images), kept=moved)
     recon = model.reconstruct(images)
-    return grid(np.concatenate([images[:, None], recon[:, None], made], axis=1))
+    return grid(np.concatenate([images[:, None], recon[:, None], generated], axis=1))
 
 
 def crossed_sample_grid(
     model: Drawable, *, kept: str, rows: int, columns: int, seed: int
 ) -> np.ndarray:
-    """Rb-VAE Figure 10: samples from the prior, one target a row across many common codes.
+    """Rb-VAE Figure 10: samples from the prior, one target per row across many common codes.
 
     Each column has one draw of the `kept` latent, each row one of the others. Returns a picture
     uint8 [H', W', 3]. Raises UserError unless `kept` is one of several latents.

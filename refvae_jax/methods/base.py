@@ -1,7 +1,7 @@
 """What every method is: a tuple of pure functions. Written down once, here."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -10,6 +10,9 @@ from refvae_jax.distributions import Gaussian
 from refvae_jax.networks.conv.forms import Hardware
 
 MODEL, DISCRIMINATOR = "model", "discriminator"  # The players.
+
+# What is known of the training images: `data/batches.py` says what a batch then holds.
+Supervision = Literal["group", "reference", "unsupervised"]
 
 # Latents in pairs: what a swap usually keeps, and what it exchanges.
 COUNTERPART = {"content": "style", "common": "target"}
@@ -48,7 +51,7 @@ class Method(NamedTuple):
     statistics. Images are float32 in [0, 1], [B, H, W, C].
 
     Attributes:
-      supervision: what a batch holds, one of `data.batches.SUPERVISION`.
+      supervision: what a batch holds, see `data/batches.py`.
       players: those with parameters and a loss of their own.
       init: rng -> variables.
       losses: (variables, batch, rng) -> {player: (scalar, (the player's new mutable,
@@ -59,7 +62,7 @@ class Method(NamedTuple):
       prior: (variables, rng, n) -> {latent: [n, D]}, codes drawn before any image is seen.
     """
 
-    supervision: str
+    supervision: Supervision
     players: tuple[str, ...]
     init: InitFunction
     losses: LossFunction

@@ -77,7 +77,7 @@ def objective(
     return loss, scalars
 
 
-def draw_codes(latents: Latents, rng: PRNGKeyArray) -> Codes:
+def sample_codes(latents: Latents, rng: PRNGKeyArray) -> Codes:
     """Equation 4: both codes from the image's own posteriors, {latent: [B, D]}."""
     rng_content, rng_style = jax.random.split(rng)
     rngs: dict[str, PRNGKeyArray] = {"content": rng_content, "style": rng_style}
@@ -93,7 +93,7 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
     def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         x = batch["image"]
         latents, encoder_statistics = net.train_encode(variables, x)
-        recon, decoder_statistics = net.train_decode(variables, draw_codes(latents, rng))
+        recon, decoder_statistics = net.train_decode(variables, sample_codes(latents, rng))
         value, scalars = objective(x, recon, latents, batch["group"], **constants)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
         return {MODEL: (value, (mutable, scalars))}

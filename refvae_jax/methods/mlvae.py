@@ -52,7 +52,7 @@ def objective(
     return recon_error + style_kl + content_kl, scalars
 
 
-def draw_codes(group_content: Gaussian, style: Gaussian, rng: PRNGKeyArray) -> Codes:
+def sample_codes(group_content: Gaussian, style: Gaussian, rng: PRNGKeyArray) -> Codes:
     """Content from the group's posterior, style from the image's own, {latent: [B, D]}.
 
     As in Algorithm 1 of Bouchacourt et al., every image draws its own sample of the group's
@@ -73,7 +73,7 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         x, group = batch["image"], batch["group"]
         latents, encoder_statistics = net.train_encode(variables, x)
         group_content = distributions.product_of_gaussians(latents["content"], group)
-        codes = draw_codes(group_content, latents["style"], rng)
+        codes = sample_codes(group_content, latents["style"], rng)
         recon, decoder_statistics = net.train_decode(variables, codes)
         value, scalars = objective(x, recon, latents["style"], group_content, group)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}

@@ -85,6 +85,6 @@ def main(argv: list[str]) -> int:
 
     def report() -> None:
         for path in compare(list(dict.fromkeys(options.runs)), options.out):
-            print(f"wrote {path}")
+            LOGGER.info(f"wrote {path}")
 
     return exit_status(report)

@@ -17,10 +17,7 @@ from ml_collections import ConfigDict
 from refvae_jax.console import LOGGER
 from refvae_jax.data.splits import comparable
 from refvae_jax.errors import UserError, exit_status
-from refvae_jax.evaluation import measures
-from refvae_jax.evaluation.ground_truth import ground_truth
-from refvae_jax.evaluation.measures import Evaluated
-from refvae_jax.evaluation.measures.decoder import train_classifiers
+from refvae_jax.evaluation.evaluate import Scorer
 from refvae_jax.evaluation.score import Score, from_json
 from refvae_jax.figures import files
 from refvae_jax.files import append_json_line, read_json_lines
@@ -47,15 +44,10 @@ def score_checkpoints(workdir: Path, path: Path) -> None:
     model, _, parts = open_trained(config, workdir, min(missing))
     splits = comparable(parts)
     splits = splits._replace(test=splits.validation)
-    supervision, seed = model.method.supervision, config.seed
-    truth = ground_truth(supervision, splits)
-    classifiers = train_classifiers(splits.train, seed)
+    scorer = Scorer(model.method.supervision, splits, config.seed)
     for step in sorted(missing):
         there = model.with_variables(checkpoint.load(workdir, step)[0])
-        codes = measures.encode(there, splits)
-        found = measures.all_scores(
-            Evaluated(there, splits, codes, truth, classifiers, supervision, seed)
-        )
+        found = scorer.scores(there)
         epoch = step * config.batch_size / len(parts.train.label)
         rows = {score.name: score.to_json() for score in found}
         append_json_line({"step": step, "epoch": epoch, "scores": rows}, path)
@@ -63,7 +55,7 @@ def score_checkpoints(workdir: Path, path: Path) -> None:
         LOGGER.info(f"step {step}, epoch {epoch:.1f}: {values}")
 
 
-def draw(rows: list[dict[str, Any]], picture: Path) -> None:
+def plot(rows: list[dict[str, Any]], picture: Path) -> None:
     """Plots the shown scores against epochs.
 
     Args:
@@ -79,17 +71,17 @@ def draw(rows: list[dict[str, Any]], picture: Path) -> None:
     files.curve(series, picture)
 
 
-def score_and_draw(workdir: Path) -> None:
+def score_and_plot(workdir: Path) -> None:
     """Brings curve.jsonl and curve.png of a run up to date."""
     if not checkpoint.steps(workdir):
         raise UserError(f"{workdir} has no checkpoints: train there first.")
     path = workdir / "curve.jsonl"
     score_checkpoints(workdir, path)
-    draw(read_json_lines(path), workdir / "figures" / "curve.png")
+    plot(read_json_lines(path), workdir / "figures" / "curve.png")
 
 
 def main(argv: list[str]) -> int:
     """Scores and draws; returns the exit status."""
     parser = argparse.ArgumentParser("refvae curve", description=__doc__.splitlines()[0])
     parser.add_argument("workdir", type=Path, metavar="RUN", help="a run's folder")
-    return exit_status(score_and_draw, parser.parse_args(argv).workdir)
+    return exit_status(score_and_plot, parser.parse_args(argv).workdir)

@@ -15,8 +15,8 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from refvae_jax import config_rules, console
-from refvae_jax.command_line import config_from_file
+from refvae_jax import config_rules
+from refvae_jax.command_line import config_from_file, explain
 from refvae_jax.data.cache import ImageSet, open_split
 from refvae_jax.data.readers import presets
 from refvae_jax.data.readers.source import FOLDER_DATASET
@@ -37,9 +37,12 @@ def data_config(name: str, reference_class: str = "") -> ConfigDict:
     """
     path, _, form = name.partition(":")
     if path.endswith(".py"):
-        if not Path(path).is_file():
-            raise UserError(f"There is no config file {path}. See configs/.")
-        data = config_from_file(path, form).data
+        try:
+            data = config_from_file(path, form).data
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(explain(error)) from error
         if data.name == FOLDER_DATASET:
             raise UserError(
                 "That config is of your own images: name their folder instead of the config."
@@ -113,7 +116,7 @@ def show(name: str, reference_class: str, out: Path) -> None:
     for split, images in parts.items():
         print("\n".join(describe(split, images)))
     save_png(contact_sheet(parts["train"], parts.get("reference")), out)
-    print(f"wrote {out}")
+    LOGGER.info(f"wrote {out}")
 
 
 def main(argv: list[str]) -> int:
@@ -126,5 +129,4 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, default=Path("data.png"), help="the contact sheet")
     options = parser.parse_args(argv)
     logging.set_verbosity(logging.ERROR)
-    console.install()
     return exit_status(show, options.name, options.reference_class, options.out)

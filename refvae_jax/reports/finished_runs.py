@@ -1,6 +1,6 @@
 """Finished runs, read from their folders.
 
-runs = read_runs(["runs/reference_mnist_cpu", "runs/mnist_vae-cpu-s7"])
+runs = read_runs(["runs/reference_mnist_cpu", "runs/reference_mnist_vae-cpu-s7"])
 rows = rows_of(runs, ["vae", "rbvae"])  # Those to be averaged over seeds.
 """
 
@@ -45,7 +45,11 @@ def read_run(folder: Path) -> FinishedRun:
             config=config,
             scores=from_json(results["scores"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except TypeError as error:
+        raise UserError(
+            f"The results of {folder} were written by version 0.1: train the run again."
+        ) from error
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(
             f"The results of {folder} cannot be read ({type(error).__name__}: {error}): score the "
             f"run again with launch.py --mode=eval."

@@ -74,8 +74,8 @@ LAYOUTS = {
         {"": ("content", "style")},
         "chance",
         "Accuracy of the label read from the posterior means, by the paper's probe and by a strong "
-        "one: higher is better from `content`, lower from `style`. Swapped style: a classifier of "
-        "real images judges the content decoded with another image's style. Chance: the majority "
+        "one: higher is better from `content`, lower from `style`. Swapped style: accuracy of a "
+        "classifier of real images on content decoded with another image's style. Chance: the majority "
         "class, of swaps another image's label.",
     ),
     "factors": Layout(
@@ -97,7 +97,7 @@ LAYOUTS = {
 
 def is_known(score: Score) -> bool:
     """Whether a Score has a finite value."""
-    return score.value is not None and math.isfinite(score.value)
+    return math.isfinite(score.value)
 
 
 def shown_scores(run: FinishedRun, layout: Layout) -> list[Score]:

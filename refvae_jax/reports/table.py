@@ -1,7 +1,7 @@
 """The reference paper's Table 1 from the results.json of runs, as Markdown.
 
     python -m refvae_jax table runs/reference_mnist_cpu
-    python -m refvae_jax table runs/mnist_rbvae-cpu-s0 runs/mnist_vae-cpu-s0 --out=table.md
+    python -m refvae_jax table runs/reference_mnist_rbvae-cpu-s0 runs/reference_mnist_vae-cpu-s0 --out=table.md
 
 A RUN is a run's folder, or a folder of runs, of which those that are scored are taken. Every data
 set has a table of its own: errors of continuous factors where it has any, else the accuracy of
@@ -22,6 +22,7 @@ from scipy.special import stdtrit
 from refvae_jax import config as configs
 from refvae_jax.errors import exit_status
 from refvae_jax.evaluation.published import published_scores
+from refvae_jax.files import atomic
 from refvae_jax.reports.finished_runs import FinishedRun, differing, read_runs, rows_of
 from refvae_jax.reports.layouts import (
     FROM_COMMON,
@@ -180,6 +181,7 @@ def main(argv: list[str]) -> int:
         text = markdown(gather(read_runs(options.runs)))
         print(text, end="")
         if options.out:
-            options.out.write_text(text)
+            with atomic(options.out) as temporary:
+                temporary.write_text(text)
 
     return exit_status(report)

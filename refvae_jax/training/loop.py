@@ -78,7 +78,7 @@ def start(
       3. metrics.jsonl and timing.jsonl are cut back to its step;
       4. the batches begin at its step: they are a function of it, nothing is replayed.
     """
-    from clu import parameter_overview  # Imports TensorFlow if installed.
+    from clu import parameter_overview  # Imports TensorFlow, which takes seconds.
 
     method, optimizers, mesh = prepared.method, prepared.optimizers, prepared.mesh
     fresh = functools.partial(initial_state, method, optimizers, config.seed)
@@ -149,9 +149,7 @@ def loop(
             checkpoints.save(current, prepared.record, metrics)
             progress.pause(time.perf_counter() - since)
         if stop:
-            LOGGER.info(
-                f"stopping at step {step} as SIGTERM asked; the same command goes on from there"
-            )
+            LOGGER.info(f"stopped by SIGTERM at step {step}; the same command resumes from there")
             return False
     return True
 

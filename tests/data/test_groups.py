@@ -23,12 +23,6 @@ def test_known_groups_depend_on_the_seed_only():
     assert np.all(more[first >= 0] >= 0)
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1.5, float("nan")])
-def test_bad_fraction(fraction):
-    with pytest.raises(UserError, match="grouped_fraction"):
-        known_groups(np.zeros(5, int), fraction, seed=0)
-
-
 @pytest.mark.parametrize(
     ("group", "message"),
     [

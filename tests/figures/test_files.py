@@ -77,7 +77,7 @@ def test_write_replaces_the_old_file_whole(tmp_path):
 def test_curve_writes_a_picture(tmp_path):
     path = tmp_path / "new" / "curve.png"
     rows = {"content": ([1, 2, 3], [0.5, 0.9, 0.97]), "style": ([1, 3], [0.6, 0.4])}
-    files.curve(rows, path, lines={"chance": 0.1135, "paper": 0.992}, y_label="accuracy")
+    files.curve(rows, path)
     picture = imageio.imread(path)
     assert picture.shape[:2] == (600, 960)
     assert picture[..., :3].std() > 5

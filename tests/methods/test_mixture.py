@@ -152,8 +152,8 @@ def test_every_parameter_of_the_player_receives_gradient(name):
 def codes_in_training(name, mean, content, style, group, rng):
     q = Gaussian(mean, content.logvar)
     if name == "gmvae":
-        return gmvae.draw_codes({"content": q, "style": style}, rng)
-    return mlvae.draw_codes(mlvae.distributions.product_of_gaussians(q, group), style, rng)
+        return gmvae.sample_codes({"content": q, "style": style}, rng)
+    return mlvae.sample_codes(mlvae.distributions.product_of_gaussians(q, group), style, rng)
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def test_series_are_in_the_order_of_the_epochs(monkeypatch, tmp_path):
         {"step": step, "epoch": step / 10, "scores": {made.name: row.to_json()}}
         for step, row in ((20, made._replace(value=0.9)), (10, made._replace(value=0.4)))
     ]
-    curve.draw(rows, tmp_path / "curve.png")
+    curve.plot(rows, tmp_path / "curve.png")
     assert drawn == [{"content/label/strong_accuracy": ([1.0, 2.0], [0.4, 0.9])}]
 
 

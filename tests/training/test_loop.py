@@ -32,7 +32,7 @@ def lines(workdir, name="metrics.jsonl"):
     return [json.loads(line) for line in (workdir / name).read_text().splitlines()]
 
 
-def test_a_run_leaves_what_the_readme_promises(trained):
+def test_a_run_leaves_what_the_docs_promise(trained):
     names = {str(p.relative_to(trained)) for p in trained.rglob("*") if p.is_file()}
     assert {"config.json", "metrics.jsonl", "timing.jsonl", "results.json"} <= names
     pictures = {"swaps", "interpolation", "samples_prior", "samples_aggregate"}
@@ -159,7 +159,7 @@ def test_sigterm_saves_and_exits_0(tmp_path):
 @pytest.mark.slow
 def test_sigterm_after_training_exits_0_with_a_message(tmp_path):
     output = terminate_at(start(tmp_path, 20), "evaluating")
-    assert "goes on from what is saved" in output
+    assert "resumes from the last checkpoint" in output
     assert "Traceback" not in output
     assert checkpoint.steps(tmp_path)[-1] == 20
     assert not (tmp_path / "results.json").exists()

@@ -19,7 +19,6 @@ import numpy as np
 from refvae_jax.data.order import make_rng, place_in_group
 from refvae_jax.errors import UserError
 
-UNITS = ("groups", "members", "balanced")
 HELD_OUT = ("validation", "test")
 _PART = re.compile(r"(groups|members)\[(?:(\d+)%)?:(?:(\d+)%)?\]|(balanced)")
 _DRAW = 0  # The seed of the draw: changing it changes every data set that is divided by it.
@@ -28,7 +27,7 @@ _DRAW = 0  # The seed of the draw: changing it changes every data set that is di
 class Part(NamedTuple):
     """One selection: from the share `start` to the share `stop` of `unit`."""
 
-    unit: str  # One of UNITS.
+    unit: str  # "groups", "members" or "balanced".
     start: float
     stop: float
 

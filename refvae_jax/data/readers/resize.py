@@ -27,7 +27,10 @@ def fit(image: Image.Image, crop: int, resolution: int) -> np.ndarray:
     width, height = image.size
     if crop == PAD:
         if max(image.size) > resolution:
-            raise ValueError(f"{width} x {height} pixels are more than data.resolution")
+            raise ValueError(
+                f"{width} x {height} pixels: set --config.data.resolution to {max(image.size)} or "
+                f"more, or --config.data.crop to the side of a square to resize"
+            )
         canvas = Image.new(image.mode, (resolution, resolution))
         canvas.paste(image, ((resolution - width) // 2, (resolution - height) // 2))
         return np.asarray(canvas).reshape(resolution, resolution, -1)

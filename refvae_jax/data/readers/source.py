@@ -23,7 +23,7 @@ class Source(NamedTuple):
     label: str = "label"  # Path of the feature that is the group or class.
     factors: tuple[str, ...] = ()  # Paths of features to score by, beside those of "factors".
     exclude: tuple[str, ...] = ()  # Labels whose images are left out.
-    hold_out: float = 0.0  # Share of train for each of validation and test that is missing.
+    hold_out: float = 0.0  # Share of train held out for each missing split.
     split_by: str = "members"  # How it is divided, "groups" or "members".
     reference_class: str = ""  # FOLDER_DATASET: the class whose images are the reference.
 

@@ -74,9 +74,8 @@ def _writable(directory: str) -> bool:
 def _prepare(builder: Any, source: Source) -> None:
     try:
         if not _writable(builder.data_dir):
-            raise PermissionError(
-                "the directory is read-only"
-            )  # No errno: not an error of the disk.
+            # Without an errno, as it is not an error of the disk.
+            raise PermissionError("the directory is read-only")
         _check_reachable(builder, source.data_dir)
         builder.download_and_prepare()
     except UserError:  # From one of our builders, more precise than what follows.
@@ -84,6 +83,8 @@ def _prepare(builder: Any, source: Source) -> None:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
             raise
+        if _is_ours(builder) and not isinstance(error, OSError | ValueError):
+            raise  # A mistake in the builder, not in what it reads.
         raise UserError(
             f"Data set '{source.name}' is not in {source.data_dir} and could not be prepared: "
             f"{_advice(builder, source)}, or set TFDS_DATA_DIR or --config.data.dir to a directory "
@@ -95,10 +96,14 @@ def _advice(builder: Any, source: Source) -> str:
     missing = [f"{name} from {url}" for name, url in _archives(builder).items()]
     if missing:
         return f"put {', '.join(missing)} into {source.data_dir}/{MANUAL_DIR} and run this again"
-    if type(builder).__module__.startswith("refvae_jax."):
+    if _is_ours(builder):
         return "run this once where that can be written"
     build = f"tfds build {source.name} --data_dir={source.data_dir}"
     return f"run `{build}` where it can be downloaded"
+
+
+def _is_ours(builder: Any) -> bool:
+    return type(builder).__module__.startswith("refvae_jax.")
 
 
 def _archives(builder: Any) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """What the decoder makes of codes, of exchanged codes and of newly drawn ones.
 
-swap/content/...              content of A with the style of B, judged by what A shows
-swap/style/...                the same picture, judged by what B shows: its style was kept
+swap/content/...              content of A with the style of B, scored by what A shows
+swap/style/...                the same picture, scored by what B shows: its style was kept
 swap/content/style_moved      encoded again, its style is nearer to B's than to A's
 swap/content/pixel_change     its distance from A's reconstruction, B's reconstruction being 1
-resample/content/...          content of A with a style from the prior, judged by what A shows
-resample/style/...            style of A with a content from the prior, judged the same way
+resample/content/...          content of A with a style from the prior, scored by what A shows
+resample/style/...            style of A with a content from the prior, scored the same way
 reconstruction/...            how much of the image the codes keep
 """
 
