@@ -75,7 +75,7 @@ def aggregate_codes(codes: Codes, n: int, seed: int) -> Codes:
     joint = np.concatenate(list(codes.values()), axis=1, dtype=np.float64)  # [N, sum D]
     covariance = np.atleast_2d(np.cov(joint, rowvar=False))
     rng = np.random.default_rng(seed)
-    # A collapsed dimension makes the covariance singular, which eigh can handle and Cholesky cannot.
+    # A collapsed dimension makes the covariance singular: eigh can handle that, Cholesky cannot.
     drawn = rng.multivariate_normal(joint.mean(axis=0), covariance, n, method="eigh")
     ends = np.cumsum([c.shape[1] for c in codes.values()])[:-1]
     parts = np.split(drawn.astype(np.float32), ends, axis=1)

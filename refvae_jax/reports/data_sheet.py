@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from refvae_jax import config_rules
 from refvae_jax.command_line import config_from_file, explain
+from refvae_jax.console import LOGGER
 from refvae_jax.data.cache import ImageSet, open_split
 from refvae_jax.data.readers import presets
 from refvae_jax.data.readers.source import FOLDER_DATASET

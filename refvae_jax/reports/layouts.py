@@ -75,8 +75,8 @@ LAYOUTS = {
         "chance",
         "Accuracy of the label read from the posterior means, by the paper's probe and by a strong "
         "one: higher is better from `content`, lower from `style`. Swapped style: accuracy of a "
-        "classifier of real images on content decoded with another image's style. Chance: the majority "
-        "class, of swaps another image's label.",
+        "classifier of real images on content decoded with another image's style. Chance: the "
+        "majority class, of swaps another image's label.",
     ),
     "factors": Layout(
         factor_column,

@@ -1,7 +1,7 @@
 """The reference paper's Table 1 from the results.json of runs, as Markdown.
 
     python -m refvae_jax table runs/reference_mnist_cpu
-    python -m refvae_jax table runs/reference_mnist_rbvae-cpu-s0 runs/reference_mnist_vae-cpu-s0 --out=table.md
+    python -m refvae_jax table runs/mnist_gmvae-cpu-s0 runs/mnist_mlvae-cpu-s0 --out=table.md
 
 A RUN is a run's folder, or a folder of runs, of which those that are scored are taken. Every data
 set has a table of its own: errors of continuous factors where it has any, else the accuracy of
