@@ -42,7 +42,8 @@ if seed == 7 and start == 0:
     (workdir / "ready").touch()
     time.sleep(30)
 (checkpoints / str(steps)).mkdir(exist_ok=True)
-score = {"value": .1, "chance": .2, "better": "lower"}
+score = {"value": .1, "probe": "mae", "source": "mean", "better": "lower", "chance": .2,
+         "latent": "z", "factor": "red"}
 results = {"method": workdir.name.split("-")[0], "dataset": "toy", "seed": seed, "steps": steps,
            "trained_steps": steps, "config": config.to_dict(), "images_per_second": 1.,
            "scores": {"z/red/mae": score}}
@@ -217,7 +218,7 @@ def test_a_failure_does_not_stop_the_others(bench, capfd):
     assert bench.start() == 1
     assert bench.calls() == ["bad-s666 0", "vae-s0 0"]
     out, error = capfd.readouterr()
-    assert "bad-s666 failed with exit status 2" in out and "| VAE " in out
+    assert "bad-s666 ended with exit status 2" in out and "| VAE " in out
     assert error.strip().endswith("error: failed: bad-s666; see above.")
     bench.write(("c.py", "bad-s666", {"seed": 666}))
     assert bench.start() == 1  # And no table of nothing.

@@ -252,6 +252,6 @@ def test_errors_in_the_test_split_are_reported_before_training(config, split, pr
 
 
 def test_images_of_which_nothing_is_known_are_warned_of(config, monkeypatch, capsys):
-    monkeypatch.setattr(setup, "classes", lambda part: {})
+    monkeypatch.setattr(setup, "categorical_factors", lambda part: {})
     setup.prepare(config, open_splits(config))
     assert "nothing is known of these images to score by" in capsys.readouterr().out
