@@ -18,8 +18,8 @@ from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
 from refvae_jax.inference import Model, posterior_sample
 from refvae_jax.methods import METHODS
-from refvae_jax.methods.base import DataInfo
-from refvae_jax.networks.conv.forms import Hardware, Method
+from refvae_jax.methods.base import DataInfo, Method
+from refvae_jax.networks.conv.forms import Hardware
 from tests.conftest import ROOT
 
 
