@@ -1,5 +1,7 @@
 """What a batch holds for each supervision, and what is wrong with the sets."""
 
+import typing
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from refvae_jax.data.readers.factors_file import no_factors
 from refvae_jax.data.readers.source import Factors
 from refvae_jax.data.splits import Splits
 from refvae_jax.errors import UserError
+from refvae_jax.methods.base import Supervision
 
 
 def images(size, shape=(4, 4, 3), first=0):
@@ -56,7 +59,7 @@ def test_unsupervised_batches_hold_images_only(splits, config):
     assert batch.keys() == {"image"}
 
 
-@pytest.mark.parametrize("supervision", batches.SUPERVISION)
+@pytest.mark.parametrize("supervision", typing.get_args(Supervision))
 def test_example_has_the_form_of_a_batch(splits, config, supervision):
     sets = batches.training_sets(config, supervision, splits)
     (batch, *_) = batches.training_batches(sets, config, 0)
