@@ -28,9 +28,7 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError):
         wanted = re.search(r"No such file or directory: '([^']*)'", message)
         name = wanted.group(1) if wanted else message
-        return (
-            f"There is no config file {name}.{did_you_mean(name, config_files('.'))} See configs/."
-        )
+        return _no_config_file(name)
     if isinstance(error, KeyError | AttributeError):
         words = re.findall(r"[\w.]+", message)
         close = re.search(r'Did you mean "([^"]+)"', message)
@@ -43,6 +41,10 @@ def explain(error: Exception) -> str:
     if "Error whilst parsing config file" in message:
         return "The config file cannot be read: " + message.strip().splitlines()[-1]
     return message.strip()
+
+
+def _no_config_file(name: str) -> str:
+    return f"There is no config file {name}.{did_you_mean(name, config_files('.'))} See configs/."
 
 
 def from_command_line(argv: list[str], flag: flags.FlagHolder) -> ConfigDict:
@@ -69,8 +71,10 @@ def config_from_file(path: str | Path, form: str) -> ConfigDict:
     """The ConfigDict of a config file in one of its forms, "" for none.
 
     Raises:
-      UserError: the file makes no config.
+      UserError: there is no such file, or it makes no config.
     """
+    if not Path(path).is_file():
+        raise UserError(_no_config_file(str(path)))
     get_config = runpy.run_path(str(path)).get("get_config")
     if get_config is None:
         raise UserError(f"{Path(path).name} defines no get_config().")

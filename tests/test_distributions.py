@@ -24,6 +24,7 @@ def test_log_prob_is_scipys():
     np.testing.assert_allclose(distributions.log_prob(q, z), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_kl_to_standard_normal_is_the_monte_carlo_mean():
     q = make_gaussian(2, batch=3)
     draws = np.stack([distributions.sample(jax.random.key(i), q) for i in range(4_000)])
@@ -35,6 +36,7 @@ def test_kl_to_standard_normal_is_the_monte_carlo_mean():
     np.testing.assert_allclose(distributions.kl_to_standard_normal(standard), 0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_sample_has_the_moments_and_the_gradient_of_the_reparameterisation():
     q = Gaussian(jnp.full((20_000, 1), 2.0), jnp.full((20_000, 1), np.log(0.25)))
     z = np.asarray(distributions.sample(jax.random.key(0), q))
@@ -73,6 +75,7 @@ def test_product_of_gaussians_is_the_normalised_product_of_densities(group):
             np.testing.assert_allclose(np.exp(got.logvar[i, d]), variance, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_product_of_gaussians_survives_extreme_variances():
     q = Gaussian(jnp.array([[1.0, 1.0], [3.0, 3.0]]), jnp.array([[-60.0, 60.0], [-60.0, 60.0]]))
     got = distributions.product_of_gaussians(q, jnp.array([0, 0]))

@@ -50,6 +50,7 @@ refvae_jax.load(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("level", "warned"), [("WARNING", True), ("ERROR", False)])
 def test_warnings_need_no_handler_and_can_be_silenced(workdir, level, warned):
     (workdir / "checkpoints" / "20" / "record" / "metadata").write_text("{}")
@@ -98,6 +99,7 @@ def as_0_1_wrote_it(monkeypatch, config):
     monkeypatch.setattr(inference.checkpoint, "load", lambda workdir, step: (old, record, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", ["gmvae", "mlvae", "rbvae", "vae", "betavae"])
 def test_a_checkpoint_of_version_0_1_loads(monkeypatch, config, name):
@@ -159,6 +161,7 @@ def test_resample_draws_one_latent_by_seed(model, images):
     assert np.any(drawn != model.resample(images[:3], "style", 4, seed=2))
 
 
+@pytest.mark.slow
 def test_sample_by_seed(model):
     drawn = model.sample(3, seed=1)
     assert drawn.shape == (3, 32, 32, 1) and drawn.dtype == np.uint8
@@ -190,18 +193,6 @@ def test_posterior_sample_has_the_posteriors_moments_and_noise_of_its_own():
     assert abs(z.mean() - 3) < 0.06 and abs(z.std() - 2) < 0.05
     assert abs(np.corrcoef(z[:, 0], other[:, 0])[0, 1]) < 0.03
     np.testing.assert_array_equal(z, inference.posterior_sample(q, 0, "content"))
-
-
-def test_batches_are_padded_and_cut():
-    seen = []
-
-    def double(x):
-        seen.append(len(x))
-        return 2 * x
-
-    got = inference.apply_batched(double, np.arange(300.0))
-    np.testing.assert_array_equal(got, 2 * np.arange(300.0))
-    assert seen == [256, 256]
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ def test_other_modes_refuse_another_config_too(workdir, config, mode):
         run.run(config, workdir, mode)
 
 
+@pytest.mark.slow
 def test_batch_that_does_not_divide_among_the_devices(launch, tmp_path):
     env = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}
     result = launch(QUICK, f"--workdir={tmp_path}/run", env=env)
@@ -86,6 +87,7 @@ def test_memory_is_kept_only_on_a_cpu_and_before_the_backend_starts(
     assert calls == expected
 
 
+@pytest.mark.slow
 def test_workdir_in_use_is_refused(tmp_path):
     code = (
         "import sys; from pathlib import Path; from refvae_jax import run\n"
@@ -106,6 +108,7 @@ def test_workdir_in_use_is_refused(tmp_path):
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["train", "eval"])
 def test_a_place_where_no_workdir_can_be_is_one_sentence(launch, mode):
     result = launch(QUICK, "--workdir=/proc/nowhere", f"--mode={mode}")
@@ -197,6 +200,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_disk_full_in_a_save_keeps_what_was_saved(tmp_path):
     """A limit on the size of files stands in for the full disk."""
     from refvae_jax.training import checkpoint

@@ -200,6 +200,7 @@ def test_a_value_that_is_not_allowed_is_reported_before_the_first_is_trained(tmp
     assert "Run last: config.method.name is 'vaee'" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sweep_may_be_started_anywhere_and_starts_no_backend(tmp_path):
     """On a TPU only one process may have the backend: that of the run."""
     path = sweep_file.ROOT / "configs" / "sweeps" / "reference_mnist_cpu.py"
@@ -251,7 +252,7 @@ def test_a_signal_lets_the_run_save_and_the_same_command_goes_on(bench, capfd, n
     sender.join()
     assert bench.calls() == ["vae-s0 0", "vae-s7 0"]
     assert (bench.out / "vae-s7" / "checkpoints" / "5").exists()
-    assert "the same command goes on" in capfd.readouterr().out
+    assert "the same command resumes" in capfd.readouterr().out
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
     assert bench.start() == 0
     assert bench.calls() == ["vae-s7 5", "vae-s1 0"]

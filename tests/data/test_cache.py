@@ -31,6 +31,7 @@ def leftovers(config):
     return list(cache._cache_root(config.cache_dir).glob(".building-*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_cache_equals_a_direct_read_padded_around_the_centre(config, split):
     images = open_split(config, split)
@@ -89,6 +90,7 @@ def test_same_expression_is_shared_between_splits(config, builds):
     assert len(builds) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["image.npy", "label.npy", "categories.npy", "meta.json"])
 @pytest.mark.parametrize("harm", ["truncate", "empty", "remove"])
 def test_damaged_cache_is_rebuilt(config, builds, name, harm):

@@ -29,6 +29,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 def test_results_have_the_contracts_form(trained):
     results = json.loads((trained / "results.json").read_text())
     assert results["method"] == "gmvae" and results["dataset"] == "digits5k"

@@ -108,6 +108,7 @@ def test_interpolation_frames_leave_the_cells_without_a_walk_empty():
     assert (cells[1, 1] == BACKGROUND).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 9])
 def test_draw_figures_writes_all_files(tmp_path, n):
     model, images = HalvesModel(), random_images(n)

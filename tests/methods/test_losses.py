@@ -5,6 +5,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy import stats
 
 from refvae_jax import distributions
@@ -51,6 +52,7 @@ def test_repulsion_counts_each_pair_of_groups_once():
     np.testing.assert_allclose(got, np.mean(pairs), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_repulsion_of_coinciding_groups_is_finite_and_pushes_apart():
     first = jnp.array([True, True])
     assert np.isclose(losses.repulsion(jnp.ones((2, 3)), first, 0.1), 10)

@@ -11,6 +11,7 @@ from tests.small_methods import BATCH, INFO, make_batch, make_config, make_metho
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
+@pytest.mark.slow
 def test_mathieu_draws_targets_among_those_of_recent_images():
     method = make_method("mathieu")
     batch, variables = make_batch("reference"), variables_of(method)

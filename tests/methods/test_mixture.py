@@ -66,6 +66,7 @@ def equation_5(group, x, recon, mu_c, lv_c, mu_s, lv_s, k, w_rep, w_cent, delta)
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS.keys())
 def test_gmvae_objective_is_equation_5(group):
     values = arrays(0)
@@ -93,6 +94,7 @@ def test_mlvae_objective_counts_each_groups_content_once(group):
     np.testing.assert_allclose(loss, expected / BATCH, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_attraction_moves_the_whole_group_through_its_mean():
     """Image 0's content is pulled to mu_G, so its gradient in mu_G must reach images 1 and 2."""
     x, recon, mu_c, lv_c, mu_s, lv_s = (jnp.asarray(v, jnp.float32) for v in arrays(2))
@@ -135,6 +137,7 @@ def small(name):
     return method, variables, batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_every_parameter_of_the_player_receives_gradient(name):
     method, variables, batch = small(name)
@@ -184,6 +187,7 @@ def test_whose_posterior_an_images_content_is_drawn_from(name):
     assert abs(np.corrcoef(z[:, 0, 0], [d["content"][0, 0] for d in draws])[0, 1]) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_loss_in_training_depends_on_the_partner_as_the_equations_say(name):
     """The whole loss, networks included: moving a partner into another group changes it."""
@@ -196,6 +200,7 @@ def test_loss_in_training_depends_on_the_partner_as_the_equations_say(name):
     np.testing.assert_allclose(together, renamed, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gmvae", "mlvae"])
 def test_batch_statistics_move_a_tenth_of_the_way(name):
     method, variables, batch = small(name)

@@ -32,6 +32,7 @@ def changed(old, new):
     return answers.pop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MOSTLY_SLOW)
 def test_each_loss_moves_all_parameters_of_its_player_and_of_no_other(name):
     method = make_method(name)
@@ -55,6 +56,7 @@ def test_each_loss_moves_all_parameters_of_its_player_and_of_no_other(name):
         assert scalars[f"grad_norm/{moving}"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["svae", "factorvae"])
 def test_players_that_move_together_follow_their_own_losses_only(name):
     method, rate = make_method(name), 1e-2
@@ -110,6 +112,7 @@ def test_players_share_their_forward_pass(name):
     assert operations(("discriminator", "model")) < 0.87 * alone
 
 
+@pytest.mark.slow
 def test_equation_3_against_numpy():
     rng = np.random.default_rng(0)
     lam, n, m = 0.2, 5, 3
@@ -165,6 +168,7 @@ def test_permuting_keeps_the_marginals_and_removes_dependence():
     assert abs(np.corrcoef(permuted.T)[0, 1]) < 5 / np.sqrt(4000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count", "words"), [("factorvae", 5, "so that they are even"), ("betatcvae", 1, "two")]
 )
@@ -175,6 +179,7 @@ def test_a_batch_that_a_loss_cannot_use(name, count, words):
         jax.eval_shape(method.losses, variables_of(method), batch, jax.random.key(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MOSTLY_SLOW)
 def test_images_are_in_range_and_codes_as_the_config_says(name):
     method, config = make_method(name), make_config(name)
@@ -219,12 +224,14 @@ def test_a_discriminator_that_takes_all_for_the_encoders_is_right_there_only(nam
         assert found and found == {n: float(n.endswith(right)) for n in found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["srbvae", "rbvae"])
 def test_e_ref_starts_at_zero(name):
     params = quick_jit(make_method(name).init)(jax.random.key(0))["params"]["model"]
     np.testing.assert_array_equal(params["e_ref"], np.zeros(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["factorvae", "mathieu"])
 def test_the_discriminators_gradient_is_of_all_its_inputs(name):
     """The slope of the last bias: sigmoid(d) of what is made, less sigmoid(-d) of what is real."""

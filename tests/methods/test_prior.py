@@ -23,6 +23,7 @@ def test_the_prior_is_standard_normal_and_its_latents_are_independent():
     check_standard_normal(z)
 
 
+@pytest.mark.slow
 def test_mathieu_draws_targets_from_its_bank_alone():
     method = make_method("mathieu")
     variables = quick_jit(method.init)(jax.random.key(0))

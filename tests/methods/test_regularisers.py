@@ -80,6 +80,7 @@ def test_stratified_weights_estimate_the_aggregate_without_bias():
     assert np.abs(wrong / truth - 1).max() > 0.1, "1/N in a column must not pass this test"
 
 
+@pytest.mark.slow
 def test_total_correlation_terms_use_those_weights():
     z, mean, std = small_posterior()
     rows = slice(0, BATCH)
@@ -95,6 +96,7 @@ def test_total_correlation_terms_use_those_weights():
     np.testing.assert_allclose(got, [e.mean() for e in expected], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_total_correlation_of_a_correlated_gaussian():
     rho, batch, std = 0.8, 1024, 0.3
     truth = -0.5 * np.log(1 - rho**2)

@@ -42,6 +42,7 @@ def parameters(name):
     return jax.tree.map(lambda a: np.asarray(a, np.float32), variables)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "latent_error"),
     [(name, "squared") for name in NAMES] + [(name, "likelihood") for name in ("svae", "srbvae")],
@@ -98,6 +99,7 @@ def test_which_parts_of_the_model_each_term_reaches(name, how):
     assert reached == want
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MOSTLY_SLOW)
 def test_gradients_are_those_of_finite_differences(name):
     """Of what makes the codes: a term that is cut off from them changes no value, only these."""

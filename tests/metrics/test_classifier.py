@@ -13,6 +13,7 @@ def halves(n, rng):
     return codes, (codes[:, 0] > 0).astype(np.int32)
 
 
+@pytest.mark.slow
 def test_layers_start_as_in_pytorch():
     network = classifier.Classifier(10)
     state = classifier.init(network, classifier.make_rng(0), np.zeros((1, 16), np.float32))
@@ -24,6 +25,7 @@ def test_layers_start_as_in_pytorch():
         assert np.std(layer["kernel"]) == pytest.approx(bound / math.sqrt(3), rel=0.05)
 
 
+@pytest.mark.slow
 def test_one_step_of_one_batch():
     """128 codes are one step: Adam's first moves by the rate, batch norm's moments by a tenth."""
     codes, labels = halves(128, np.random.default_rng(0))
@@ -40,6 +42,7 @@ def test_one_step_of_one_batch():
     np.testing.assert_allclose(moments["var"], 0.9 + 0.1 * hidden.var(axis=0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_network_is_the_papers():
     """At test time: batch norm by its running moments (0 and 1 at first), leaky ReLU of .2."""
     network = classifier.Classifier(3)

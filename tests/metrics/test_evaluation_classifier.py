@@ -91,6 +91,7 @@ def test_any_count_gives_the_same_predictions(digits, classifier, count):
     np.testing.assert_array_equal(predicted, classifier(images)[:count])
 
 
+@pytest.mark.slow
 def test_colour_images_of_any_shape(few_steps):
     images, labels = bars(500, seed=0)
     test_images, test_labels = bars(200, seed=1)
@@ -108,6 +109,7 @@ def test_labels_without_relation_to_the_images_are_not_read(few_steps):
     assert accuracy < 0.6
 
 
+@pytest.mark.slow
 def test_fewer_images_than_a_batch(few_steps):
     images, labels = bars(20, seed=0)
     classifier = train_classifier(images, labels, num_classes=3, seed=0)
@@ -154,6 +156,7 @@ def test_any_count_gives_the_same_factors(regressor, count):
     np.testing.assert_array_equal(predicted, regressor(images)[:count])
 
 
+@pytest.mark.slow
 def test_constant_and_unrelated_factors_are_their_mean(few_steps):
     images, factors = rectangles(500, seed=0)
     factors[:, 0] = 7.5
@@ -168,6 +171,7 @@ def test_constant_and_unrelated_factors_are_their_mean(few_steps):
     assert np.all(error < 1.5 * chance)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_factors_and_their_units_do_not(few_steps):
     images, factors = rectangles(200, seed=0)
     first, again, other = (
@@ -217,6 +221,7 @@ def test_wrong_input_is_refused(classifier):
         classifier(images)
 
 
+@pytest.mark.slow
 def test_several_classes_at_once(monkeypatch):
     """Which channel is bright, which half is, and another that is in no picture."""
     monkeypatch.setattr(image_network, "MIN_STEPS", 80)

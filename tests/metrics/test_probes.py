@@ -55,6 +55,7 @@ def flipped(draw, p):
     return noisy
 
 
+@pytest.mark.slow
 def test_separated_clusters_are_read_by_the_strong_probe():
     assert strong_accuracy(*parts(clusters), num_classes=10, seed=0) >= 0.99
 
@@ -70,6 +71,7 @@ def test_the_paper_probe_is_weak_on_few_codes():
     assert 0.1 < paper_accuracy(fit, test, num_classes=10, seed=0) < 0.9
 
 
+@pytest.mark.slow
 def test_random_codes_give_chance():
     def unrelated(n, rng):
         return rng.normal(size=(n, 2)).astype(np.float32), rng.integers(0, 2, n).astype(np.int32)
@@ -146,6 +148,7 @@ def test_a_constant_dimension_does_no_harm():
     assert strong_accuracy(*data, **BINARY) >= 0.98
 
 
+@pytest.mark.slow
 def test_the_seed_decides():
     fit, validation, test = parts(flipped(xor, 0.2))
     first, again, other = (paper_accuracy(fit, test, num_classes=2, seed=s) for s in (0, 0, 1))
@@ -155,6 +158,7 @@ def test_the_seed_decides():
     assert strong_accuracy(fit, validation, test, **BINARY) == first.accuracy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [halves, flipped(rings, 0.2)])
 def test_the_choice_never_sees_the_test_labels(draw):
     fit, validation, test = parts(draw)
@@ -193,6 +197,7 @@ def test_the_paper_probe_takes_its_constants(monkeypatch):
     assert classifier.BATCH_SIZE == 128
 
 
+@pytest.mark.slow
 def test_a_few_codes_of_one_class():
     few = Codes(np.ones((3, 2), np.float32), np.array([1, 1, 1], np.int32))
     test = Codes(np.ones((4, 2), np.float32), np.array([1, 1, 1, 0], np.int32))

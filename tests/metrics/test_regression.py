@@ -94,6 +94,7 @@ def test_r2_of_test_factors_that_moved_is_still_zero_at_chance():
     np.testing.assert_allclose(linear_errors(fit, moved).r2, 0, atol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [circle, hidden_products])
 def test_a_code_that_is_not_linear_is_read_by_the_strong_regressor_only(draw):
     data = parts(draw)

@@ -74,6 +74,7 @@ IN_USE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", IN_USE, ids=str)
 def test_layers_in_use_equal_plain(float64, case):
     kind, size, channels, features, k, stride, padding = case
@@ -97,6 +98,7 @@ GEOMETRIES = [  # height, width, k, stride, padding
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 @pytest.mark.parametrize(("kind", "chosen"), FORMS, ids=str)
 def test_forms_equal_plain(float64, kind, chosen, geometry):

@@ -44,6 +44,7 @@ def test_several_cpu_devices_take_the_same_forms_without_strips():
         assert one == four
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hardware", [CPU, Hardware("tpu", 4)], ids=str)
 def test_a_layer_is_traced_for_the_hardware_it_is_given(hardware):
     """Not for this process's own: the program of another machine can be lowered here."""

@@ -58,6 +58,7 @@ def plain_trunk(p, x, normalise=True):
     return x.reshape(len(x), -1)
 
 
+@pytest.mark.slow
 def test_encoder_and_decoder_are_the_blocks_of_progressive_gans():
     encoder, x = progressive.Encoder((4, 6), {"z": 3}, CPU), random(2, 8, 8, 3)
     p = perturbed(encoder.init(jax.random.key(0), x)["params"])
@@ -74,6 +75,7 @@ def test_encoder_and_decoder_are_the_blocks_of_progressive_gans():
     )
 
 
+@pytest.mark.slow
 def test_a_discriminator_has_no_pixel_norm_and_leaky_layers():
     discriminator = discriminators.Discriminator(
         (4, 6), features=8, block_dropout=0.3, hardware=CPU
@@ -91,6 +93,7 @@ def test_a_discriminator_has_no_pixel_norm_and_leaky_layers():
     )
 
 
+@pytest.mark.slow
 def test_factorvaes_discriminator_is_six_leaky_layers_of_1000():
     discriminator, z = discriminators.LatentDiscriminator(), random(4, 3) - 0.5
     p = discriminator.init(jax.random.key(0), z)["params"]
@@ -108,6 +111,7 @@ def plain_norm(p, statistics, x):
     return np.maximum(centred * p["scale"] + p["bias"], 0)
 
 
+@pytest.mark.slow
 def test_strided_networks_are_table_2s_at_test_time():
     encoder, x = strided.Encoder((4, 6), {"content": 3}, CPU), random(2, 8, 8, 1)
     v = perturbed(encoder.init(jax.random.key(0), x, train=False), seed=1)
@@ -133,6 +137,7 @@ def test_strided_networks_are_table_2s_at_test_time():
     np.testing.assert_allclose(decoder.apply(v, codes, train=False), want, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "inputs"),
     [

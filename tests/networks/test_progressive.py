@@ -96,6 +96,7 @@ def test_block_dropout_hides_whole_blocks_at_the_stated_rate():
     np.testing.assert_allclose(lost, rate / 2, atol=5 * np.sqrt(rate / 2 / n))
 
 
+@pytest.mark.slow
 def test_a_hidden_block_hides_all_of_the_image_or_all_of_the_code():
     discriminator = discriminators.Discriminator(
         (4, 6), features=8, block_dropout=1.0, hardware=CPU

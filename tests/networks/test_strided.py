@@ -64,6 +64,7 @@ def test_table_2(shape, widths, latent, start, up, encoder_count, decoder_count)
     assert count(decoder_variables) == decoder_count
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_in_bfloat16_and_answers_in_float32():
     encoder = Encoder((4, 8), {"content": 3, "style": 2}, CPU, jnp.bfloat16)
     x = jnp.asarray(np.random.default_rng(0).uniform(size=(4, 16, 16, 1)), jnp.float32)

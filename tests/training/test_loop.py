@@ -63,6 +63,7 @@ def test_a_finished_run_has_nothing_left_to_train(trained, workdir, config):
     same_arrays(trained, workdir)
 
 
+@pytest.mark.slow
 def test_a_damaged_newest_checkpoint_costs_steps_but_not_the_result(trained, workdir, config):
     file = max((workdir / "checkpoints" / "20").rglob("*"), key=lambda p: p.stat().st_size)
     content = bytearray(file.read_bytes())
@@ -165,6 +166,7 @@ def test_sigterm_after_training_exits_0_with_a_message(tmp_path):
     assert not (tmp_path / "results.json").exists()
 
 
+@pytest.mark.slow
 def test_nonfinite_loss_stops_with_the_step_and_keeps_the_last_good(config, tmp_path, monkeypatch):
     def explode(config, learning_rate):
         return lambda step: jax.numpy.where(step < 12, learning_rate, jax.numpy.inf)
@@ -191,6 +193,7 @@ def test_learning_rate_schedules(config):
     np.testing.assert_allclose([rate(0), rate(100), rate(200)], [1e-3, 5e-4, 0], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_optimizer_is_adam_with_the_configs_constants(config):
     config.optimizer.b1 = 0.5
     prepared = setup.prepare(config, open_splits(config))

@@ -116,6 +116,7 @@ def test_distributed_arguments():
         processes.distributed_arguments(by_hand | {"JAX_PROCESS_ID": "2"})
 
 
+@pytest.mark.slow
 def test_a_slurm_job_without_srun(launch, tmp_path):
     result = launch(CONFIG, f"--workdir={tmp_path}", env={"SLURM_NTASKS": "4", "SLURM_JOB_ID": "5"})
     assert result.returncode == 2, result.stderr

@@ -63,6 +63,7 @@ def test_a_method_gets_the_number_of_training_images(config, monkeypatch):
     assert [info[:2] for info in seen] == [((32, 32, 1), 512)]
 
 
+@pytest.mark.slow
 def test_the_record_knows_the_reference_images():
     config = reference_mnist_rbvae.get_config("smoke")
     record = setup.prepare(config, open_splits(config)).record

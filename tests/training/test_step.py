@@ -58,6 +58,7 @@ def test_each_player_descends_its_own_loss_from_the_same_old_state(toy):
     assert scalars["noise"] == scalars["discriminator_noise"], "players share one rng"
 
 
+@pytest.mark.slow
 def test_noise_is_a_function_of_seed_and_step(toy):
     def noises(seed, start):
         update, current, drawn = make_update(toy.method, toy.optimizers, seed), start, []
@@ -97,6 +98,7 @@ def test_any_players_nonfinite_loss_or_gradient_is_remembered(toy, player, what)
     assert update(toy.state, {})[0].nonfinite_step == 1
 
 
+@pytest.mark.slow
 def test_replicas_average_gradients_statistics_and_scalars(toy):
     def losses(variables, batch, rng):
         a, m, x = variables["params"]["model"], variables["mutable"]["model"], batch["x"]

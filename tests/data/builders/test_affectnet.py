@@ -66,6 +66,7 @@ def centroid(weight):
     return np.array([(columns * weight).sum(), (rows * weight).sum()]) / weight.sum()
 
 
+@pytest.mark.slow
 def test_eyes_and_mouth_of_all_faces_are_at_the_same_place(prepared):
     images = np.concatenate([part.image for part in prepared[1].values()]).astype(int)
     shape = drawn_faces.template()
@@ -97,6 +98,7 @@ def test_sizes_and_no_image_in_two_splits(prepared):
     assert len(np.unique(images.reshape(len(images), -1), axis=0)) == len(images) == 103
 
 
+@pytest.mark.slow
 def test_one_folder_another_order_and_no_first_line_give_the_same(prepared, copy):
     folder, files, rows = copy
     shutil.rmtree(files / drawn_faces.LISTS)
@@ -175,6 +177,7 @@ def test_a_list_or_the_images_missing(copy):
     assert "holds no training.csv" in fails(folder)
 
 
+@pytest.mark.slow
 def test_few_absent_images_are_named_many_are_an_error(copy, capsys):
     folder, files, rows = copy
     (files / drawn_faces.IMAGES / rows["validation"][-1][0]).write_bytes(b"no image")

