@@ -39,14 +39,13 @@ def prepare(settings):
     from refvae_jax.training import devices, setup
 
     config = ConfigDict(settings["config"])
-    mesh = devices.make_mesh()
-    prepared = setup.prepare(config, open_splits(config), mesh)
+    prepared = setup.prepare(config, open_splits(config))
     config.num_train_steps = NO_END
     batches = training_batches(prepared.training_sets, config, first_step=0)
 
     def run(num_batches):
         for _ in range(num_batches):
-            jax.block_until_ready(devices.put_batch(next(batches), mesh))
+            jax.block_until_ready(devices.put_batch(next(batches), prepared.mesh))
 
     info = {name: prepared.record[name] for name in ("image_shape", "num_train_images")}
     return run, info
