@@ -163,6 +163,14 @@ def defaults() -> ml_collections.ConfigDict:
     return config.lock()
 
 
+def with_defaults(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """A copy of a config in which each field of FIELDS that it lacks has its default."""
+    whole = defaults().to_dict()
+    for name, value in config.to_dict().items():
+        whole[name] = whole.get(name, {}) | value if isinstance(value, dict) else value
+    return ml_collections.ConfigDict(whole)
+
+
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises UserError, in one sentence, for the first field whose value is not allowed."""
     flat = flatten(config)

@@ -118,6 +118,8 @@ def check_same_run(config: ConfigDict, workdir: Path) -> None:
     path = workdir / "config.json"
     # Without a checkpoint nothing is lost by another config: the first may have been a typo.
     if path.exists() and checkpoint.steps(workdir):
-        warning = configs.same_run(configs.read(path), config, workdir)
+        # A field that is newer than the run had its default.
+        old = config_rules.with_defaults(configs.read(path))
+        warning = configs.same_run(old, config, workdir)
         if warning:
             LOGGER.warning(warning)

@@ -11,7 +11,8 @@ from refvae_jax.methods import METHODS, reference_networks
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.conv.forms import Hardware
 
-NAMES = [name for name in METHODS if name not in ("gmvae", "mlvae")]
+MIXTURE = ("gmvae", "mlvae")  # Tested in tests/methods/test_mixture.py.
+NAMES = [name for name in METHODS if name not in MIXTURE]
 # For tests whose time is that of compiling: two methods are enough for the quick loop.
 MOSTLY_SLOW = [
     name if name in ("vae", "svae") else pytest.param(name, marks=pytest.mark.slow)

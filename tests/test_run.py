@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from refvae_jax import config as configs
 from refvae_jax import run
 from refvae_jax.errors import UserError, explain_disk_errors
 
@@ -45,6 +46,18 @@ def test_workdir_of_another_config_is_refused_with_the_difference(workdir, confi
     with pytest.raises(UserError, match=r"config\.method\.k was 2\.0, is 3\.0"):
         run.run(config, workdir)
     assert (workdir / "config.json").read_bytes() == before
+
+
+def test_a_field_that_is_newer_than_the_run_had_its_default(config, tmp_path, monkeypatch):
+    old = config.copy_and_resolve_references()
+    with old.unlocked():
+        del old.method["w_kl"], old["latents"]
+    configs.write(old, tmp_path / "config.json")
+    monkeypatch.setattr(run.checkpoint, "steps", lambda workdir: [10])
+    run.check_same_run(config, tmp_path)
+    config.method.w_kl = 0.5
+    with pytest.raises(UserError, match=r"config\.method\.w_kl was 0\.0001, is 0\.5"):
+        run.check_same_run(config, tmp_path)
 
 
 def test_a_bad_first_try_does_not_claim_the_workdir(tmp_path, config):

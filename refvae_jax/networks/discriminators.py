@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from refvae_jax.networks.conv.forms import Hardware
@@ -45,7 +46,7 @@ class Discriminator(nn.Module):
     features: int
     block_dropout: float
     hardware: Hardware
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

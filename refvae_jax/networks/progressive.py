@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from refvae_jax.distributions import Gaussian
@@ -89,7 +90,7 @@ class Trunk(nn.Module):
     widths: Sequence[int]
     hardware: Hardware
     normalise: bool = True
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B F"]:
@@ -117,7 +118,7 @@ class Encoder(nn.Module):
     widths: Sequence[int]
     latents: Mapping[str, int]
     hardware: Hardware
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -147,7 +148,7 @@ class Decoder(nn.Module):
     widths: Sequence[int]
     channels: int
     hardware: Hardware
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, codes: Mapping[str, Float[Array, "B D"]]) -> Float[Array, "B H W C"]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from refvae_jax.distributions import Gaussian
@@ -17,7 +18,7 @@ from refvae_jax.networks.conv.layers import Conv, ConvTranspose
 DECODER_START = 8  # Height and width of the decoder's first feature map, as in the paper.
 
 
-def _batch_norm(train: bool, dtype: jnp.dtype) -> nn.BatchNorm:
+def _batch_norm(train: bool, dtype: DTypeLike) -> nn.BatchNorm:
     # PyTorch's constants: flax's own momentum of 0.99 leaves the running statistics of a short run
     # far behind its weights. (PyTorch's running variance is unbiased, flax's is not; here that is
     # at most one part in a thousand.)
@@ -43,7 +44,7 @@ class Encoder(nn.Module):
     widths: Sequence[int]
     latents: Mapping[str, int]
     hardware: Hardware
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> dict[str, Gaussian]:
@@ -75,7 +76,7 @@ class Decoder(nn.Module):
     widths: Sequence[int]
     channels: int
     hardware: Hardware
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(

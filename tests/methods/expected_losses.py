@@ -3,6 +3,8 @@
 The networks are the package's; the draws repeat its calls of jax.random; the rest is written anew.
 """
 
+import functools
+
 import jax
 import numpy as np
 from scipy import stats
@@ -224,6 +226,10 @@ def expected_mathieu(params, batch):
 
 
 EXPECTED = {
+    **{
+        name: functools.partial(expected_vae, name)
+        for name in ("vae", "betavae", "betatcvae", "dipvae1", "dipvae2")
+    },
     "factorvae": expected_factorvae,
     "svae": expected_svae,
     "rbvae": expected_rbvae,
