@@ -134,5 +134,5 @@ def test_a_replica_has_the_images_that_its_loss_needs(launch, tmp_path):
     two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     result = launch("--config=configs/reference_mnist_factorvae.py:smoke", *flags, env=two)
     assert result.returncode == 2, result.stderr
-    assert "factorvae compares one half" in result.stderr and "has 3 (a device" in result.stderr
+    assert "factorvae compares one half" in result.stderr and "has 3 (per device" in result.stderr
     assert "Traceback" not in result.stderr
