@@ -153,7 +153,7 @@ def terminate_at(process, words):
 
 @pytest.mark.slow
 def test_sigterm_saves_and_exits_0(tmp_path):
-    assert "stopping at step" in terminate_at(start(tmp_path, 10_000), "first step")
+    assert "stopped by SIGTERM at step" in terminate_at(start(tmp_path, 10_000), "first step")
     assert 1 <= checkpoint.steps(tmp_path)[-1] < 10_000
 
 
