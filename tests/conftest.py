@@ -19,6 +19,13 @@ def pytest_configure():
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that need a trained run are slow: training, scoring and drawing it takes a minute."""
+    for item in items:
+        if "trained" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_caches(tmp_path_factory):
     """Decoded data, prepared data and compiled programs of the tests, apart from the user's.

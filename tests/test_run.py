@@ -25,7 +25,9 @@ QUICK = "--config=configs/quickstart.py:smoke"
         ([QUICK, "--config.batch_size=many"], "--config.batch_size=many"),
         pytest.param([QUICK, "--config.batch_size=5000"], "5000", marks=pytest.mark.slow),
         ([QUICK, "--config.method.name=gmva"], "Did you mean 'gmvae'?"),
-        pytest.param([QUICK, "--config.data.name=mnst"], "Did you mean 'mnist'?", marks=pytest.mark.slow),
+        pytest.param(
+            [QUICK, "--config.data.name=mnst"], "Did you mean 'mnist'?", marks=pytest.mark.slow
+        ),
         ([QUICK, "--config.data.grouped_fraction=1.5"], "from 0 to 1"),
         ([QUICK, "--mode=fly"], "mode"),
         ([QUICK, "train"], "Unexpected argument 'train'"),

@@ -40,6 +40,7 @@ def test_mathieu_is_not_replicated():
         METHODS["mathieu"](config, INFO)
 
 
+@pytest.mark.slow
 def test_mathieus_target_is_its_mean_without_variance():
     method = make_method("mathieu")
     q = method.encode(variables_of(method), make_batch("reference")["unlabelled"]["image"])

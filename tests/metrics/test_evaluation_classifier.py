@@ -99,6 +99,7 @@ def test_colour_images_of_any_shape(few_steps):
     assert np.mean(classifier(test_images) == test_labels) >= 0.95
 
 
+@pytest.mark.slow
 def test_labels_without_relation_to_the_images_are_not_read(few_steps):
     images, labels = bars(500, seed=0)
     labels = np.random.default_rng(2).permutation(labels)

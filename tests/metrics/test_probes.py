@@ -66,6 +66,7 @@ def test_separated_clusters_are_read_by_the_paper_probe_given_50_000_codes():
     assert paper_accuracy(fit, test, num_classes=10, seed=0) >= 0.99
 
 
+@pytest.mark.slow
 def test_the_paper_probe_is_weak_on_few_codes():
     fit, _, test = parts(clusters)
     assert 0.1 < paper_accuracy(fit, test, num_classes=10, seed=0) < 0.9
@@ -84,6 +85,7 @@ def test_random_codes_give_chance():
         assert abs(accuracy - 0.5) < 4 * standard_error(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [0.1, 0.3])
 def test_flipped_labels_give_the_bayes_accuracy(p):
     accuracy = strong_accuracy(*parts(flipped(halves, p)), **BINARY)

@@ -141,6 +141,7 @@ def test_reference_class(root, data):
     assert "Did you mean 'neutral'" in fails(data, "reference")
 
 
+@pytest.mark.slow
 def test_crop_takes_the_centre_and_tensorflow_does_the_same(data):
     import tensorflow as tf
 
