@@ -1,7 +1,7 @@
 """The file of a sweep: which runs it lists, and the config of each.
 
 entries = load("configs/sweeps/reference_mnist_cpu.py")     # [SweepEntry]
-config_by_name = make_configs(select(entries, "rbvae"))               # {name: ConfigDict}
+config_by_name = make_configs(select(entries, "rbvae"))   # {name: ConfigDict}
 """
 
 import runpy

@@ -68,19 +68,28 @@ def indexed_batches(
             rows[name] = drawn[mine]
         return [array.take(rows[name], axis=0) for (name, _), array in pairs]
 
-    tf = import_tensorflow()
-    types = [tf.as_dtype(array.dtype) for _, array in pairs]
+    batches = _prefetched(gather, [array.dtype for _, array in pairs], first_step, num_steps)
+    found = (_nested(keys, flat) for flat in batches)
+    _open.add(found)
+    return found
 
+
+def _prefetched(
+    gather: Callable[[np.ndarray], list[np.ndarray]],
+    dtypes: list[np.dtype],
+    first_step: int,
+    num_steps: int,
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """gather(step) of each step in order, computed by tf.data ahead of its use."""
+    tf = import_tensorflow()
+    types = [tf.as_dtype(dtype) for dtype in dtypes]
     # Two parallel calls hide the disk while the cache is not in memory yet; more gain nothing.
-    steps = tf.data.Dataset.range(first_step, num_steps)
-    batches = steps.map(
+    batches = tf.data.Dataset.range(first_step, num_steps).map(
         lambda step: tuple(tf.numpy_function(gather, [step], types)),
         num_parallel_calls=2,
         deterministic=True,
     )
-    found = (_nested(keys, flat) for flat in batches.prefetch(4).as_numpy_iterator())
-    _open.add(found)
-    return found
+    return batches.prefetch(4).as_numpy_iterator()
 
 
 def _check_sizes(sizes: Mapping[str, int], batch_size: int, process_count: int) -> None:

@@ -134,16 +134,15 @@ def ground_truth(supervision: str, splits: Splits) -> GroundTruth:
     train, learned, test = splits.train, splits.probe_train, splits.test
     mean_image = train.image.mean(axis=0, dtype=np.float64) / 255
     names, values, mae = test.factors.continuous_names, test.factors.continuous, {}
-    another = {n: agreement_of_two(column) for n, (column, _) in categorical_factors(test).items()}
+    columns = {name: column for name, (column, _) in categorical_factors(test).items()}
+    another = {name: agreement_of_two(column) for name, column in columns.items()}
     if names:
         errors = regression.constant_errors(learned.factors.continuous, values)
         mae = regression.with_average(names, errors)
         another |= regression.with_average(names, difference_of_two(values))
     of_learned = {name: column for name, (column, _) in categorical_factors(learned).items()}
-    accuracy = {
-        n: chance(of_learned[n], column) for n, (column, _) in categorical_factors(test).items()
-    }
-    recall = {n: 1 / len(np.unique(column)) for n, (column, _) in categorical_factors(test).items()}
+    accuracy = {name: chance(of_learned[name], column) for name, column in columns.items()}
+    recall = {name: 1 / len(np.unique(column)) for name, column in columns.items()}
     mse = swaps.squared_distance(test.image, np.broadcast_to(255 * mean_image, test.image.shape))
     mse /= test.image.size * 255**2
     expected = expected_latents(supervision, splits)

@@ -53,9 +53,8 @@ def _mallopt(settings: Mapping[int, int]) -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl, for one.
         return False
-    taken = [
-        mallopt(name, value) for name, value in settings.items()
-    ]  # Set all, even if one fails.
+    # Set all, even if one fails.
+    taken = [mallopt(name, value) for name, value in settings.items()]
     return all(taken)
 
 

@@ -27,6 +27,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError
+from refvae_jax.training import processes
 from refvae_jax.training.state import TrainState, variables_of
 
 MANIFEST = "MANIFEST.json"
@@ -45,10 +46,8 @@ def _digest(path: Path) -> str:
 
 def _digests(folder: Path) -> dict[str, str]:
     """{relative path: digest} of every file below the folder but the manifest itself."""
-    later = (
-        folder / MANIFEST,
-        folder / "commit_success.txt",
-    )  # Not there yet when the manifest is written.
+    # Not there yet when the manifest is written.
+    later = (folder / MANIFEST, folder / "commit_success.txt")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in later)
     return {str(path.relative_to(folder)): _digest(path) for path in files}
 
@@ -123,7 +122,7 @@ class Checkpoints:
     def _write_manifest(self) -> None:
         # Called when all files of a save are written and the folder is not yet renamed into
         # place: the rename then commits the data and their digests together.
-        if jax.process_index() == 0:
+        if processes.is_main():
             (folder,) = self._folder.glob("*orbax-checkpoint-tmp*")
             (folder / MANIFEST).write_text(json.dumps(_digests(folder)))
 

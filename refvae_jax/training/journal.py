@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from refvae_jax.files import append_json_line, atomic
+from refvae_jax.training import processes
 
 
 def _step_of(line: str) -> float:
@@ -39,7 +38,7 @@ class Journal:
 
     def __init__(self, workdir: str | Path) -> None:
         self._workdir = Path(workdir)
-        self._main = jax.process_index() == 0
+        self._main = processes.is_main()
         self._board: Any = None
 
     def cut_back(self, step: int) -> None:

@@ -108,6 +108,6 @@ def compile_step(
     how = config.parallel.map
     update = devices.map_update(method, optimizers, config.seed, mesh, how)
     step_fn = update.lower(current, devices.put_batch(batch, mesh)).compile()
-    if mesh.devices.flat[0].platform == "cpu":
+    if devices.hardware_of(mesh).platform == "cpu":
         return_large(step_fn.memory_analysis().temp_size_in_bytes)
     return step_fn

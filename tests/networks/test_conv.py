@@ -9,6 +9,7 @@ from refvae_jax.networks.conv import layers as convs
 from refvae_jax.networks.conv import products as products_module
 from refvae_jax.networks.conv.forms import Form, form
 from refvae_jax.networks.conv.layers import Conv, ConvDoubled, ConvTranspose, conv, conv_transpose
+from tests.layers_in_use import IN_USE
 from tests.small_methods import CPU
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -55,23 +56,6 @@ def assert_equals_plain(kind, x, kernel, stride, padding, chosen):
         assert a.shape == e.shape, name
         assert a.dtype == e.dtype == jnp.float64, name
         np.testing.assert_allclose(a, e, atol=1e-12 * np.abs(e).max(), rtol=1e-9, err_msg=name)
-
-
-# kind, height and width, C, O, k, stride, padding: a quarter of the widths in use, but where the
-# width decides the form.
-IN_USE = [
-    ("conv", 32, 1, 8, 5, 2, 2),
-    ("conv", 16, 8, 16, 5, 2, 2),
-    ("conv", 8, 16, 32, 5, 2, 2),
-    ("conv", 4, 32, 64, 5, 2, 2),
-    ("conv", 64, 3, 16, 5, 2, 2),
-    ("conv", 8, 129, 4, 5, 2, 2),
-    ("conv", 32, 16, 1, 5, 1, 2),
-    ("conv_transpose", 8, 64, 32, 4, 2, 1),
-    ("conv_transpose", 16, 32, 16, 4, 2, 1),
-    ("conv_doubled", 4, 8, 8, 3, 1, 1),
-    ("conv_doubled", 16, 4, 2, 3, 1, 1),
-]
 
 
 @pytest.mark.slow

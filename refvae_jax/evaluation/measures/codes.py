@@ -73,11 +73,8 @@ def class_accuracies(
     learned, validation, test = map(Codes, codes, labels)
     num_classes = len(names)
     if supervision == "group":
-        yield (
-            "paper_accuracy",
-            "",
-            paper_accuracy(learned, test, num_classes=num_classes, seed=seed),
-        )
+        weak = paper_accuracy(learned, test, num_classes=num_classes, seed=seed)
+        yield "paper_accuracy", "", weak
     else:
         linear = linear_accuracy(learned, test, num_classes=num_classes)
         yield "linear_accuracy", "", linear.accuracy
