@@ -114,6 +114,9 @@ FIELDS = (
           "srbvae, svae: the paper stops nothing, see srbvae.py"),
     Field("method.block_dropout", 0.3, SHARE,
           "srbvae, svae: chance that a discriminator misses an example's image or code; chosen"),
+    Field("method.w_independence", 0.0, WEIGHT, "gmvae, mlvae, rbvae, srbvae: of the dependence of "
+          "style on the group, or of common on the set; ours, see methods/independence.py"),
+    Field("method.independence_from", 0.5, SHARE, "share of num_train_steps before it counts"),
     Field("method.beta", 4.0, WEIGHT, "betavae, betatcvae: of the KL or the total correlation"),
     Field("method.gamma", 10.0, WEIGHT, "factorvae: of the total correlation"),
     Field("method.w_off_diagonal", 10.0, WEIGHT, "dipvae1, dipvae2: of the squared covariances"),

@@ -4,6 +4,8 @@ group         {"image", "group"}                                    train, its l
 reference     {"unlabelled": {"image"}, "reference": {"image"}}     train, reference
 unsupervised  {"image"}                                             train
 
+To each `training/step.py` adds "step", the number of updates made.
+
 sets = training_sets(config, "reference", splits)
 batches = training_batches(sets, config, first_step=0)
 """

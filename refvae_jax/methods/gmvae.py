@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from refvae_jax import distributions
-from refvae_jax.methods import losses, mixture_networks
+from refvae_jax.methods import independence, losses, mixture_networks
 from refvae_jax.methods.base import (
     MODEL,
     Batch,
@@ -85,18 +85,20 @@ def sample_codes(latents: Latents, rng: PRNGKeyArray) -> Codes:
 
 
 def make_method(config: Config, data_info: DataInfo) -> Method:
-    """Makes the Method; `config.method` gives k, w_rep, w_cent, delta."""
+    """Makes the Method; `config.method` gives k, w_rep, w_cent, delta and the independence term."""
     net = mixture_networks.make_networks(config, data_info)
     method = config.method
     constants = {n: method[n] for n in ("k", "w_rep", "w_cent", "delta")}
+    independence_term = independence.make_term(config, "style")
 
     def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         x = batch["image"]
         latents, encoder_statistics = net.train_encode(variables, x)
         recon, decoder_statistics = net.train_decode(variables, sample_codes(latents, rng))
         value, scalars = objective(x, recon, latents, batch["group"], **constants)
+        extra, extra_scalars = independence_term(latents["style"], batch["group"], batch)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
-        return {MODEL: (value, (mutable, scalars))}
+        return {MODEL: (value + extra, (mutable, scalars | extra_scalars))}
 
     players = (MODEL,)
     return Method("group", players, net.init, losses_of, net.encode, net.decode, net.prior)

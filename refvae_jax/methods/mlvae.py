@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from refvae_jax import distributions
 from refvae_jax.distributions import Gaussian
-from refvae_jax.methods import losses, mixture_networks
+from refvae_jax.methods import independence, losses, mixture_networks
 from refvae_jax.methods.base import (
     MODEL,
     Batch,
@@ -66,8 +66,9 @@ def sample_codes(group_content: Gaussian, style: Gaussian, rng: PRNGKeyArray) ->
 
 
 def make_method(config: Config, data_info: DataInfo) -> Method:
-    """Makes the Method; it has no constants of its own."""
+    """Makes the Method; `config.method` gives the independence term, nothing else."""
     net = mixture_networks.make_networks(config, data_info)
+    independence_term = independence.make_term(config, "style")
 
     def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         x, group = batch["image"], batch["group"]
@@ -76,8 +77,9 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         codes = sample_codes(group_content, latents["style"], rng)
         recon, decoder_statistics = net.train_decode(variables, codes)
         value, scalars = objective(x, recon, latents["style"], group_content, group)
+        extra, extra_scalars = independence_term(latents["style"], group, batch)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
-        return {MODEL: (value, (mutable, scalars))}
+        return {MODEL: (value + extra, (mutable, scalars | extra_scalars))}
 
     players = (MODEL,)
     return Method("group", players, net.init, losses_of, net.encode, net.decode, net.prior)

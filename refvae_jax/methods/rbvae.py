@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from refvae_jax import distributions
-from refvae_jax.methods import losses, reference_networks
+from refvae_jax.methods import independence, losses, reference_networks
 from refvae_jax.methods.base import (
     MODEL,
     Batch,
@@ -84,9 +84,10 @@ def rows(tree: Tree, start: int, stop: int | None) -> Tree:
 
 
 def make_method(config: Config, data_info: DataInfo) -> Method:
-    """Makes the Method; `config.method.scale` is lambda."""
+    """Makes the Method; `config.method` gives scale, that is lambda, and the independence term."""
     net = reference_networks.make_networks(config, data_info, LATENTS)
     scale = config.method.scale
+    independence_term = independence.make_term(config, "common")
 
     def init(rng: PRNGKeyArray) -> Variables:
         return {
@@ -106,7 +107,9 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         unlabelled = (xu, recon[:n], {"common": rows(q["common"], 0, n), "target": q["target"]})
         reference = (xr, recon[n:], {"common": rows(q["common"], n, len(x))})
         value, scalars = objective(unlabelled, reference, scale=scale)
-        return {MODEL: (value, ({}, scalars))}
+        labels = independence.set_labels(n, len(xr))
+        extra, extra_scalars = independence_term(q["common"], labels, batch)
+        return {MODEL: (value + extra, ({}, scalars | extra_scalars))}
 
     players = (MODEL,)
     return Method("reference", players, init, losses_of, **net.method_functions)

@@ -36,7 +36,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from refvae_jax import distributions
 from refvae_jax.distributions import Gaussian
-from refvae_jax.methods import losses, reference_networks, symmetric_kl
+from refvae_jax.methods import independence, losses, reference_networks, symmetric_kl
 from refvae_jax.methods.base import (
     DISCRIMINATOR,
     MODEL,
@@ -98,6 +98,7 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
     players = (DISCRIMINATOR, MODEL)
     losses_of = symmetric_kl.make_losses(
         parts,
+        independence.make_term(config, "common"),
         w_image=method.w_image,
         w_latent=method.w_latent,
         stopped=method.reconstruction_gradient == "stopped",

@@ -1,6 +1,6 @@
 """The losses of sRb-VAE as functions of its parts; `srbvae.py` has the equations and the method.
 
-losses_of = make_losses(parts, w_image=.., w_latent=.., stopped=False)    # as a Method has them
+losses_of = make_losses(parts, term, w_image=.., w_latent=.., stopped=False)  # as of a Method
 
 The parts are arguments, so that the gradients can be compared with those of the symmetric KL where
 the optimal discriminators are known.
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from refvae_jax import distributions
 from refvae_jax.distributions import Gaussian
-from refvae_jax.methods import losses
+from refvae_jax.methods import independence, losses
 from refvae_jax.methods.base import (
     DISCRIMINATOR,
     MODEL,
@@ -215,8 +215,21 @@ def model_objective(
     return loss, scalars
 
 
-def make_losses(parts: Parts, *, w_image: float, w_latent: float, stopped: bool) -> LossFunction:
-    """The `losses` of a Method: both players get the same draws and the same logits."""
+def make_losses(
+    parts: Parts,
+    independence_term: independence.Term,
+    *,
+    w_image: float,
+    w_latent: float,
+    stopped: bool,
+) -> LossFunction:
+    """The `losses` of a Method: both players get the same draws and the same logits.
+
+    Args:
+      parts: q, G, d_u and d_r.
+      independence_term: of the common latent of both sets' images; the model pays it.
+      w_image, w_latent, stopped: of `model_objective` and `sample_step`.
+    """
 
     def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         rng_step, rng_discriminator = jax.random.split(rng)
@@ -225,9 +238,16 @@ def make_losses(parts: Parts, *, w_image: float, w_latent: float, stopped: bool)
         d = all_logits(parts, params[DISCRIMINATOR], draws, rng_discriminator)
         discriminator_loss, discriminator_scalars = discriminator_objective(d)
         model_loss, scalars = model_objective(parts, draws, d, w_image=w_image, w_latent=w_latent)
+        common = jax.tree.map(
+            lambda *pair: jnp.concatenate(pair),
+            draws.posterior_u["common"],
+            draws.posterior_r["common"],
+        )
+        labels = independence.set_labels(len(draws.real_u[0]), len(draws.real_r[0]))
+        extra, extra_scalars = independence_term(common, labels, batch)
         return {
             DISCRIMINATOR: (discriminator_loss, ({}, discriminator_scalars)),
-            MODEL: (model_loss, ({}, scalars)),
+            MODEL: (model_loss + extra, ({}, scalars | extra_scalars)),
         }
 
     return losses_of

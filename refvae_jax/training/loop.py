@@ -22,10 +22,10 @@ from refvae_jax.errors import UserError
 from refvae_jax.training import checkpoint, devices, processes
 from refvae_jax.training.checkpoint import Checkpoints
 from refvae_jax.training.journal import Journal
-from refvae_jax.training.saturation import SaturationWatch
 from refvae_jax.training.setup import Prepared, compile_step, initial_state, prepare
 from refvae_jax.training.state import TrainState, variables_of
 from refvae_jax.training.validation import make_validate
+from refvae_jax.training.watches import LabelWatch, SaturationWatch
 
 
 def train(config: ConfigDict, workdir: str | Path, splits: Splits) -> bool:
@@ -116,7 +116,7 @@ def loop(
     if first:
         LOGGER.info(f"resuming at step {first}")
     progress = Progress(first, num_steps, config.batch_size)
-    saturation = SaturationWatch()
+    watches = (SaturationWatch(), LabelWatch())
     for step in range(first + 1, num_steps + 1):
         asked_for_data = time.perf_counter()
         batch = devices.put_batch(next(batches), prepared.mesh)
@@ -137,7 +137,8 @@ def loop(
             row = {name: float(value) for name, value in jax.device_get(scalars).items()}
             speed = progress.report(step)
             LOGGER.info(progress_line(step, num_steps, row, speed))
-            saturation.look(step, row)
+            for watch in watches:
+                watch.look(step, row)
             journal.write(step, row, speed)
         if save:
             since = time.perf_counter()

@@ -71,7 +71,8 @@ def make_update(
         rng = jax.random.fold_in(jax.random.key(seed), state.step)
         if axis_name is not None:
             rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))
-        found = gradients(method, variables_of(state), to_unit_range(batch), rng)
+        seen = to_unit_range(batch) | {"step": state.step}
+        found = gradients(method, variables_of(state), seen, rng)
         found = {player: average(parts) for player, parts in found.items()}
         params, mutable, opt_state = {}, {}, {}
         logged: dict[str, jax.Array] = {}

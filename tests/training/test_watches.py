@@ -1,8 +1,8 @@
-"""The warning about a discriminator that has won."""
+"""The warnings about a discriminator that has won, and about labels that say nothing."""
 
 import pytest
 
-from refvae_jax.training.saturation import LINES, SaturationWatch
+from refvae_jax.training.watches import LINES, LabelWatch, SaturationWatch
 
 WON = {
     "discriminator/accuracy/unlabelled/encoder": 1.0,
@@ -15,8 +15,8 @@ OPEN = WON | {"discriminator/accuracy/unlabelled/encoder": 0.9}
 def warnings(capsys):
     """warnings(rows): the lines printed when these rows are logged at steps 100, 200, ..."""
 
-    def feed(rows):
-        watch = SaturationWatch()
+    def feed(rows, watch=None):
+        watch = watch or SaturationWatch()
         for i, row in enumerate(rows):
             watch.look(100 * (i + 1), row | {"loss/model": 1.0})
         return capsys.readouterr().out.splitlines()
@@ -37,3 +37,13 @@ def test_one_good_line_of_the_model_starts_the_count_again(warnings):
 
 def test_a_method_without_a_discriminator_is_never_warned(warnings):
     assert warnings([{}] * (2 * LINES)) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "words", "advice"), [(0.0, "no two", "group_chunk=2"), (1.0, "all", "batch_size")]
+)
+def test_labels_that_say_nothing_are_warned_of_once(warnings, share, words, advice):
+    (line,) = warnings(
+        [{"style/equal_labels": 0.1}] + [{"style/equal_labels": share}] * 3, LabelWatch()
+    )
+    assert f"step 200: in this batch {words} images" in line and advice in line
