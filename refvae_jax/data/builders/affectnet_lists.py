@@ -118,7 +118,7 @@ def _read_cells(
     if missing:
         raise UserError(
             f"{path} has no column '{missing[0]}': its first line must name the columns, including "
-            f"{', '.join(columns)}."
+            f"{', '.join(columns)}, with commas between them."
         )
     places = [header.index(name) for name in columns]
     for where, cells in itertools.chain([first_line] if headless else [], lines):
