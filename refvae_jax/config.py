@@ -106,10 +106,17 @@ def same_run(old_config: ConfigDict, new_config: ConfigDict, workdir: str | Path
     return "; ".join(f"{c}: {WARN_FIELDS[n]}" for n, c in zip(names, changes, strict=True))
 
 
-def other_folder(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether two flat configs are of the user's own images in different folders.
+def own_folder(flat: Mapping[str, Any]) -> Path | None:
+    """The folder of the user's own images that a flat config is of; None if it is of another set.
 
     For other sets data.dir only says where they are; for these it is their only name.
     """
-    folders = {Path(flat.get("data.dir", "")).expanduser().resolve() for flat in (old, new)}
-    return new.get("data.name") == FOLDER_DATASET and len(folders) > 1
+    if flat.get("data.name") != FOLDER_DATASET:
+        return None
+    return Path(flat.get("data.dir", "")).expanduser().resolve()
+
+
+def other_folder(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two flat configs are of the user's own images in different folders."""
+    folders = own_folder(old), own_folder(new)
+    return None not in folders and folders[0] != folders[1]

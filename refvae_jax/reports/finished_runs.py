@@ -30,6 +30,12 @@ class FinishedRun(NamedTuple):
     config: dict[str, Any]  # {"data.name": value, ...} that it was scored with.
     scores: list[Score]
 
+    @property
+    def data(self) -> str:
+        """The data set's name; behind `folder` also which folder."""
+        folder = configs.own_folder(self.config)
+        return f"{self.dataset} {folder}" if folder else self.dataset
+
 
 def read_run(folder: Path) -> FinishedRun:
     """The FinishedRun of a folder that has a results.json."""
@@ -115,7 +121,7 @@ def rows_of(
         members = rows.setdefault((run.method, labels[run.folder], run.steps), [])
         for twin in (other for other in members if other.seed == run.seed):
             raise UserError(
-                f"{twin.folder} and {run.folder} are both {run.method} on {run.dataset} after "
+                f"{twin.folder} and {run.folder} are both {run.method} on {run.data} after "
                 f"{run.steps:,} steps with seed {run.seed}: name one of them."
             )
         members.append(run)

@@ -29,7 +29,7 @@ class Row(NamedTuple):
 class Table(NamedTuple):
     """A table before it is text."""
 
-    dataset: str
+    dataset: str  # `folder DIR` of the user's own images.
     columns: list[str]  # Headings.
     blocks: dict[str, list[Row]]
     chance: Row

@@ -4,11 +4,12 @@
     python -m refvae_jax table runs/mnist_gmvae-cpu-s0 runs/mnist_mlvae-cpu-s0 --out=table.md
 
 A RUN is a run's folder, or a folder of runs, of which those that are scored are taken. Every data
-set has a table of its own: errors of continuous factors where it has any, else the accuracy of
-each class; runs of the group setting have one of content and style. A row is a method after a
-number of steps, averaged over seeds; runs of a method that differ in further settings have rows of
-their own, which name them. The best of `target` and of lone `z` is bold in each column; below them
-is what `common` knows, and at the end what is scored by knowing nothing.
+set, and every folder of your own images, has a table of its own: errors of continuous factors where
+it has any, else the accuracy of each class; runs of the group setting have one of content and
+style. A row is a method after a number of steps, averaged over seeds; runs of a method that differ
+in further settings have rows of their own, which name them. The best of `target` and of lone `z` is
+bold in each column, unless runs were scored on different images; below them is what `common` knows,
+and at the end what is scored by knowing nothing.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from scipy.special import stdtrit
 from refvae_jax import config as configs
 from refvae_jax.errors import exit_status
 from refvae_jax.evaluation.published import published_scores
+from refvae_jax.evaluation.score import Score
 from refvae_jax.files import atomic
 from refvae_jax.reports.finished_runs import FinishedRun, differing, read_runs, rows_of
 from refvae_jax.reports.layouts import (
@@ -71,17 +73,17 @@ def make_row(
     return Row(TITLES.get(method, method) + label, runs[0].steps, len(runs), cells, paper)
 
 
-def mark_best(rows: list[Row], better: Sequence[str]) -> list[Row]:
+def mark_best(rows: list[Row], better: Sequence[str | None]) -> list[Row]:
     """Marks the best mean of each column of several rows, and those printed the same.
 
     Args:
       rows: [Row].
-      better: "lower" or "higher", for each column.
+      better: "lower" or "higher", for each column; None if its cells cannot be compared.
     """
     cells = [list(row.cells) for row in rows]
     for column, direction in enumerate(better):
         known = [(row, cell) for row in cells if (cell := row[column]) is not None]
-        if len(known) < 2:
+        if len(known) < 2 or direction is None:
             continue
         means = [cell.mean for _, cell in known]
         best = shown(min(means) if direction == "lower" else max(means))
@@ -96,19 +98,31 @@ def uses(run: FinishedRun, field: str) -> bool:
     return section != "latents" or any(score.latent == latent for score in run.scores)
 
 
-def other_settings(runs: Sequence[FinishedRun]) -> list[str]:
-    """[A warning for each field of images and sizes in which the runs of a table differ]."""
-    warnings = []
+def other_settings(runs: Sequence[FinishedRun]) -> dict[str, str]:
+    """{field: a warning} for the fields of images and sizes in which the runs of a table differ."""
+    warnings = {}
     for field in differing(runs, SETTINGS_MAY_DIFFER):
         users = [run for run in runs if uses(run, field)]
         others = [r for r in users if r.config.get(field) != users[0].config.get(field)]
         if others and field.startswith(("data.", "network.", "latents.")):
             one, two = users[0], others[0]
-            warnings.append(
+            warnings[field] = (
                 f"Warning: config.{field} is {one.config.get(field)!r} in {one.folder} and "
                 f"{two.config.get(field)!r} in {two.folder}: do not compare their rows."
             )
     return warnings
+
+
+def chance_of(column: str, scores: Sequence[tuple[FinishedRun, Score]]) -> tuple[Cell | None, str]:
+    """(The Cell of what knows nothing, ""), or (None, a warning) where it is not one number."""
+    levels = {run.folder: score.chance for run, score in scores}
+    low, high = (extreme(levels, key=levels.__getitem__) for extreme in (min, max))
+    if levels[high] - levels[low] <= SAME_CHANCE:
+        return Cell(levels[low], None), ""
+    return None, (
+        f"Warning: chance of {column} is {shown(levels[low])} in {low} and "
+        f"{shown(levels[high])} in {high}: they were scored on other data."
+    )
 
 
 def make_table(runs: Sequence[FinishedRun], layout: Layout) -> Table:
@@ -122,23 +136,19 @@ def make_table(runs: Sequence[FinishedRun], layout: Layout) -> Table:
         ]
         blocks[heading] = [row for row in rows if any(row.cells)]
     every = [latent for latents in layout.blocks.values() for latent in latents]
-    chance: list[Cell | None] = []
-    notes, better = [layout.meaning], []
+    settings = other_settings(runs)
+    other_images = any(field.startswith("data.") for field in settings)
+    chance, better, notes = [], [], [layout.meaning]
     for column in columns:
-        scores = {run.folder: find(run, layout, every, column) for run in runs}
-        levels = {folder: score.chance for folder, score in scores.items() if score}
-        low, high = (extreme(levels, key=levels.__getitem__) for extreme in (min, max))
-        if levels[high] - levels[low] > SAME_CHANCE:
-            notes.append(
-                f"Warning: chance of {column} is {shown(levels[low])} in {low} and "
-                f"{shown(levels[high])} in {high}: they were scored on other data."
-            )
-        chance.append(Cell(levels[low], None))
-        better.append(next(score.better for score in scores.values() if score))
+        scores = [(run, score) for run in runs if (score := find(run, layout, every, column))]
+        cell, warning = chance_of(column, scores)
+        chance.append(cell)
+        better.append(None if other_images or warning else scores[0][1].better)
+        notes += [warning] * bool(warning)
     blocks[""] = mark_best(blocks[""], better)
-    notes += other_settings(runs)
+    notes += settings.values()
     last = Row(layout.chance, None, None, chance, [None] * len(columns))
-    table = Table(runs[0].dataset, columns, blocks, last, notes)
+    table = Table(runs[0].data, columns, blocks, last, notes)
     return table._replace(notes=notes + remarks(table))
 
 
@@ -159,14 +169,14 @@ def remarks(table: Table) -> list[str]:
 
 
 def gather(runs: Sequence[FinishedRun]) -> list[Table]:
-    """The [Table] of runs, one for each data set and Layout, in the order of the runs.
+    """The [Table] of runs, one for each FinishedRun.data and Layout, in the order of the runs.
 
     Raises:
       UserError: runs that differ in nothing, or a run that has no score of a table.
     """
     sections: dict[tuple[str, str], list[FinishedRun]] = {}
     for run in runs:
-        sections.setdefault((run.dataset, layout_of(run)), []).append(run)
+        sections.setdefault((run.data, layout_of(run)), []).append(run)
     return [make_table(members, LAYOUTS[name]) for (_, name), members in sections.items()]
 
 

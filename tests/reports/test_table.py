@@ -288,10 +288,14 @@ def test_a_score_that_one_seed_lacks_leaves_the_cell_empty(make_run, missing, la
 
 def test_other_chance_is_warned_of(make_run):
     make_run("a", "vae", errors("z", [0.1] * 5))
-    folder = make_run("b", "svae", errors("z", [0.1] * 5, chance=0.2001))
+    folder = make_run("b", "svae", errors("z", [0.15] * 5, chance=0.2001))
     assert "Warning" not in text_of(folder.parent)
+    assert row_of(text_of(folder.parent), "VAE")[3] == "**.100**"
     folder = make_run("c", "rbvae", errors("target", [0.1] * 5, chance=0.25))
-    assert "Warning: chance of red is .200 in" in text_of(folder.parent)
+    text = text_of(folder.parent)
+    assert "Warning: chance of red is .200 in" in text
+    # Neither a best nor a chance for all.
+    assert "**" not in text and row_of(text, "constant predictor")[3:] == [""] * 6
 
 
 def test_other_settings_are_warned_of(make_run):
@@ -305,7 +309,7 @@ def test_other_settings_are_warned_of(make_run):
     third = make_run("c", "rbvae", scores, data={"dir": "c", "resolution": 16}, **same)
     text = text_of(first.parent)
     assert f"Warning: config.data.resolution is 32 in {first} and 16 in {third}" in text
-    assert text.count("Warning") == 1
+    assert text.count("Warning") == 1 and "**" not in text
 
 
 def test_supervision_and_unused_fields_are_no_other_settings(make_run):
@@ -333,11 +337,24 @@ def test_a_latent_that_a_method_does_not_have_is_no_other_setting(make_run):
     assert f"config.latents.common is 16 in {one} and 8 in {two}" in text_of(folder.parent)
 
 
-def test_other_folders_of_own_images_are_warned_of(make_run):
-    scores = errors("z", [0.1] * 5)
-    cats = make_run("b", "vae", scores, dataset="folder", data={"dir": "/cats", "name": "folder"})
-    make_run("c", "svae", scores, dataset="folder", data={"dir": "/dogs", "name": "folder"})
-    assert "Warning: config.data.dir is '/cats'" in text_of(cats.parent)
+def test_every_folder_of_own_images_has_a_table(make_run, monkeypatch, tmp_path):
+    def own(name, method, value, chance, folder):
+        data = {"dir": folder, "name": "folder"}
+        scores = accuracies("ab", "z", [value, value])
+        scores = [score._replace(chance=chance) for score in scores]
+        return make_run(name, method, scores, dataset="folder", data=data)
+
+    monkeypatch.chdir(tmp_path)
+    own("a", "vae", 0.4, 0.25, "cats")
+    own("b", "svae", 0.6, 1 / 3, "/dogs")
+    runs = own("c", "betavae", 0.5, 0.25, str(tmp_path / "cats")).parent  # The same as a's.
+    cats, dogs = text_of(runs).split("## ")[1:]
+    assert cats.startswith(f"folder {tmp_path / 'cats'}\n") and dogs.startswith("folder /dogs\n")
+    assert [row[0] for row in lines_of(cats)[2:]] == ["VAE", "beta-VAE", "chance"]
+    assert row_of(cats, "beta-VAE")[3] == "**.500**" and "**" not in dogs
+    assert row_of(cats, "chance")[3:] == [".250"] * 3
+    assert row_of(dogs, "chance")[3:] == [".333"] * 3
+    assert "Warning" not in cats + dogs
 
 
 def test_a_run_named_twice_counts_once(make_run):
