@@ -6,8 +6,10 @@ import traceback
 from pathlib import Path
 
 from absl import flags
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_flags
 
+from refvae_jax import config_rules
+from refvae_jax.console import LOGGER
 from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, did_you_mean
 
@@ -50,6 +52,8 @@ def _no_config_file(name: str) -> str:
 def from_command_line(argv: list[str], flag: flags.FlagHolder) -> ConfigDict:
     """Parses all flags; returns the config that `flag`, made by DEFINE_config_file, holds.
 
+    Widths of the networks that no flag sets follow the resolution, and are printed.
+
     Raises:
       UserError: one sentence for the first error on the command line.
     """
@@ -64,6 +68,12 @@ def from_command_line(argv: list[str], flag: flags.FlagHolder) -> ConfigDict:
         raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
     if config is None:
         raise UserError("Which config? For example --config=configs/quickstart.py")
+    overrides = config_flags.get_override_values(flags.FLAGS[flag.name])
+    for field in config_rules.follow_resolution(config, overrides):
+        LOGGER.info(
+            f"for images of {config.data.resolution} pixels config.{field} is now "
+            f"{config.network[field.split('.')[1]]}"
+        )
     return config
 
 

@@ -2,21 +2,23 @@
 
 config = defaults()      # a locked ConfigDict
 check(config)            # UserError for the first field whose value is not allowed
+follow_resolution(config, {"data.resolution"})  # widths that nobody set
 
 A field is set from the command line as `--config.batch_size=128`, `--config.method.k=3`,
 `--config.network.encoder_widths="(8, 16)"`. A new constant is one line of FIELDS.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import ml_collections
 
 from refvae_jax.config import flatten
 from refvae_jax.errors import UserError, did_you_mean
-from refvae_jax.methods import METHODS
+from refvae_jax.methods import METHODS, sizes_of
 from refvae_jax.methods.srbvae import LATENT_ERRORS
+from refvae_jax.networks.sizes import WIDTH_FIELDS
 from refvae_jax.training.devices import MAPS
 
 
@@ -131,6 +133,7 @@ FIELDS = (
     Field("latents.z", 32, WIDTHS, "the methods of one latent; chosen"),
     # network: of gmvae and mlvae the mixture paper's Table 2, networks/strided.py; of the others
     # the reference paper's, networks/progressive.py.
+    # Where only the resolution or the method is set, their number follows: follow_resolution.
     Field("network.encoder_widths", (32, 64, 128, 256), WIDTHS, "of the 5x5 convolutions of stride "
           "2; or of the 1x1 convolution and then of the blocks that halve the image"),
     Field("network.decoder_start_width", 128, WIDTHS, "of the smallest map (Table 2: per latent)"),
@@ -174,9 +177,45 @@ def with_defaults(config: ml_collections.ConfigDict) -> ml_collections.ConfigDic
     return ml_collections.ConfigDict(whole)
 
 
+def follow_resolution(config: ml_collections.ConfigDict, overrides: Collection[str]) -> list[str]:
+    """Gives networks whose widths nobody set as many as the resolution and the method take.
+
+    Widths of a config file are for the resolution and the method of that file, so they count as set
+    unless one of these two is overridden, or they are the defaults.
+
+    Args:
+      config: is changed.
+      overrides: dotted names of the fields that were set after the config file.
+
+    Returns:
+      The names of the fields that changed; none if there are no widths for that resolution.
+    """
+    made, resolution = sizes_of(config.method.name), config.data.resolution
+    widths = [tuple(config.network[name]) for name in WIDTH_FIELDS]
+    if not widths[0] or made.enough_for(resolution) != resolution:
+        return []  # `check` says so.
+    schema = {field.name: field.default for field in FIELDS}
+    file_is_for_another = not {"data.resolution", "method.name"}.isdisjoint(overrides)
+    changed = []
+    for name, old, new in zip(
+        WIDTH_FIELDS, widths, made.widths_for(resolution, *widths), strict=True
+    ):
+        field = f"network.{name}"
+        is_free = file_is_for_another or old == schema[field]
+        if new != old and is_free and field not in overrides:
+            config.network[name] = new
+            changed.append(field)
+    return changed
+
+
 def check(config: ml_collections.ConfigDict) -> None:
-    """Raises UserError, in one sentence, for the first field whose value is not allowed."""
+    """Raises UserError, in one sentence, for the first field whose value is not allowed.
+
+    Also if the networks make no images of that resolution, or have too many or too few widths.
+    """
     flat = flatten(config)
     for field in FIELDS:
         if field.rule is not None:
             field.rule.check(field.name, flat[field.name])
+    widths = (config.network[name] for name in WIDTH_FIELDS)
+    sizes_of(config.method.name).check(config.data.resolution, *widths)

@@ -89,6 +89,7 @@ def config_of(entry: SweepEntry) -> ml_collections.ConfigDict:
             hint = did_you_mean(field, fields)
             raise UserError(f"The config has no field {field!r}.{hint}")
         config.update_from_flattened_dict(entry.overrides)
+        config_rules.follow_resolution(config, entry.overrides)
         config_rules.check(config)
     except UserError as error:
         raise UserError(f"Run {entry.name}: {error}") from error

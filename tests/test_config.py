@@ -2,12 +2,17 @@
 
 import re
 
+import jax
+import jax.numpy as jnp
 import pytest
 
-from configs import default, quickstart
+from configs import default, quickstart, quickstart_reference
 from refvae_jax import command_line, config_rules
 from refvae_jax import config as configs
 from refvae_jax.errors import UserError
+from refvae_jax.methods import METHODS
+from refvae_jax.methods.base import DataInfo
+from tests.small_methods import CPU
 
 
 @pytest.mark.parametrize(
@@ -37,6 +42,54 @@ def test_check_refuses_in_one_sentence(config, field, value, words):
     with pytest.raises(UserError, match=field.replace(".", r"\.")) as error:
         config_rules.check(config)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("resolution", [4, 28, 48, 96, 128])
+@pytest.mark.parametrize("method", ["gmvae", "srbvae", "vae"])
+def test_advice_on_the_resolution_leads_to_networks(method, resolution):
+    config = quickstart_reference.get_config("smoke")
+    flags = {"method.name": method, "data.resolution": resolution}
+    for _ in range(2):
+        config.update_from_flattened_dict(flags)
+        config_rules.follow_resolution(config, flags)
+        try:
+            config_rules.check(config)
+            break
+        except UserError as error:
+            advised = re.search(r"--config\.data\.resolution=(\d+)", str(error))
+            flags["data.resolution"] = int(advised[1])
+    shape = (flags["data.resolution"],) * 2 + (3,)
+    net = METHODS[method](config, DataInfo(shape, 100, CPU))
+    image = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+
+    def autoencode(image):
+        variables = net.init(jax.random.key(0))
+        return net.decode(variables, {k: q.mean for k, q in net.encode(variables, image).items()})
+
+    assert jax.eval_shape(autoencode, image).shape == image.shape
+
+
+def test_widths_that_were_set_stay():
+    def widths_after(make, flags):
+        config = make()
+        config.update_from_flattened_dict(flags)
+        config_rules.follow_resolution(config, flags)
+        return config.network.encoder_widths, config.network.decoder_widths
+
+    large, own = {"data.resolution": 64}, {"network.decoder_widths": (7, 7)}
+    encoder = (8, 16, 32, 64)
+    assert widths_after(quickstart.get_config, large) == (encoder, (32, 16, 8))
+    assert widths_after(quickstart.get_config, large | own) == (encoder, (7, 7))
+    assert widths_after(quickstart.get_config, {"seed": 3}) == (encoder, (32, 16))
+
+    def of_file(**network):
+        config = default.get_config()
+        config.data.resolution = 64
+        config.network.update(network)
+        return config
+
+    assert widths_after(of_file, {})[1] == (128, 64, 32)  # The file set the resolution alone.
+    assert widths_after(lambda: of_file(decoder_widths=(7, 7)), {})[1] == (7, 7)
 
 
 def test_written_config_reads_back_and_is_the_same_run(config, tmp_path):

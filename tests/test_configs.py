@@ -90,6 +90,7 @@ def test_every_field_of_every_form_is_in_the_schema(name):
     for form in ("", "smoke", *([] if name.startswith("quickstart") else ["cpu"])):
         config = CONFIGS[name].get_config(form)
         config_rules.check(config)
+        assert config_rules.follow_resolution(config, {"data.resolution", "method.name"}) == []
         assert configs.flatten(config).keys() == schema
 
 

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from refvae_jax.errors import UserError
 from refvae_jax.methods.base import (
     MODEL,
     Codes,
@@ -22,7 +21,7 @@ from refvae_jax.methods.base import (
     Variables,
     standard_normal_prior,
 )
-from refvae_jax.networks.strided import DECODER_START, Decoder, Encoder
+from refvae_jax.networks.strided import SIZES, Decoder, Encoder
 
 LATENTS = ("content", "style")
 
@@ -46,17 +45,10 @@ def make_networks(config: Config, data_info: DataInfo) -> Autoencoder:
     """Makes the networks of `config.network` with the latents of `config.latents`.
 
     Raises:
-      UserError: the widths do not fit the image.
+      UserError: the widths do not fit the image, or no widths would.
     """
-    height, width, channels = data_info.image_shape
-    net = config.network
-    reached = DECODER_START * 2 ** len(net.decoder_widths)
-    if (height, width) != (reached, reached):
-        raise UserError(
-            f"The decoder makes {reached}x{reached} images but the data has {height}x{width}: "
-            f"give config.network.decoder_widths one width for each doubling of {DECODER_START} "
-            f"pixels, or change config.data.resolution."
-        )
+    net, (height, _, channels) = config.network, data_info.image_shape
+    SIZES.check(height, net.encoder_widths, net.decoder_widths)
     latents, dtype = {name: config.latents[name] for name in LATENTS}, jnp.dtype(config.dtype)
     hardware, widths = data_info.hardware, tuple(net.decoder_widths)
     encoder = Encoder(tuple(net.encoder_widths), latents, hardware, dtype)
@@ -72,7 +64,7 @@ def make_networks(config: Config, data_info: DataInfo) -> Autoencoder:
         }
         return {
             "params": {MODEL: {name: v["params"] for name, v in initial.items()}},
-            "mutable": {MODEL: {name: v["batch_stats"] for name, v in initial.items()}},
+            "mutable": {MODEL: {name: v.get("batch_stats", {}) for name, v in initial.items()}},
         }
 
     def of(variables: Variables, name: str) -> dict[str, Any]:
@@ -86,7 +78,7 @@ def make_networks(config: Config, data_info: DataInfo) -> Autoencoder:
         out, new = modules[name].apply(
             of(variables, name), inputs, train=True, mutable=["batch_stats"]
         )
-        return out, new["batch_stats"]
+        return out, new.get("batch_stats", {})  # A decoder of 8x8 images has no batch norm.
 
     return Autoencoder(
         init=init,

@@ -60,11 +60,11 @@ def make_networks(config: Config, data_info: DataInfo, latents: Sequence[str]) -
     """Makes the networks of `config.network` for the named latents of `config.latents`.
 
     Raises:
-      UserError: the widths do not fit the image.
+      UserError: the widths do not fit the image, or no widths would.
     """
     net, dtype, hardware = config.network, jnp.dtype(config.dtype), data_info.hardware
     widths = tuple(net.encoder_widths), tuple(net.decoder_widths)
-    progressive.check_resolution(data_info.image_shape, *widths)
+    progressive.SIZES.check(data_info.image_shape[0], *widths)
     sizes = {name: config.latents[name] for name in latents}
     encoder = progressive.Encoder(widths[0], sizes, hardware, dtype)
     channels = data_info.image_shape[-1]

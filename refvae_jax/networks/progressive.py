@@ -16,27 +16,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from refvae_jax.distributions import Gaussian
-from refvae_jax.errors import UserError
 from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.networks.conv.layers import Conv, ConvDoubled
+from refvae_jax.networks.sizes import Sizes
 
 START = 4  # Height and width of the smallest feature map.
-
-
-def check_resolution(
-    image_shape: Sequence[int], encoder_widths: Sequence[int], decoder_widths: Sequence[int]
-) -> None:
-    """Raises UserError unless the blocks lead from the image to START pixels and back."""
-    height, width, _ = image_shape
-    blocks = {"encoder_widths": len(encoder_widths) - 1, "decoder_widths": len(decoder_widths)}
-    for field, number in blocks.items():
-        if (height, width) != (START * 2**number,) * 2:
-            raise UserError(
-                f"The data has {height}x{width} images, but config.network.{field} of {number} "
-                f"blocks is for {START * 2**number}x{START * 2**number}: give it a width for each "
-                f"doubling of {START} pixels (the encoder's first is that of the 1x1 convolution), "
-                f"or change config.data.resolution."
-            )
+SIZES = Sizes(START, spare=0)
 
 
 def leaky_relu(x: Array) -> Array:

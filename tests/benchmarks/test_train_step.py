@@ -256,7 +256,7 @@ def test_the_last_line_is_the_ratio(arguments):
     [
         ([], "--config="),
         (["--config=configs/quickstart.py:smoke", "--config.batchsize=3"], "batch_size"),
-        (["--config=configs/quickstart.py", "--config.data.resolution=64"], "decoder_widths"),
+        (["--config=configs/quickstart.py", "--config.data.resolution=48"], "resolution=64"),
         (["--config=configs/mnist_mlvae.py", "--peer=torch"], "gmvae"),
         ([*SRBVAE, "--config.method.latent_error=likelihood", "--peer=torch"], "squared"),
     ],

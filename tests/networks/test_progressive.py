@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from refvae_jax.errors import UserError
 from refvae_jax.networks import discriminators, progressive
 from tests.small_methods import CPU
 
@@ -71,20 +70,6 @@ def test_a_decoders_image_is_a_tanh_moved_to_zero_to_one():
     x = (code["z"] @ np.asarray(first["kernel"])).reshape(2, 4, 4, 5)
     expected = (np.tanh(x @ np.asarray(last["kernel"])[0, 0]) + 1) / 2
     np.testing.assert_allclose(decoder.apply(params, code), expected, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("shape", "encoder", "decoder", "field"),
-    [
-        ((48, 48, 3), (4, 4, 4, 4), (4, 4, 4), "encoder_widths"),
-        ((32, 16, 3), (4, 4, 4, 4), (4, 4, 4), "encoder_widths"),
-        ((32, 32, 3), (4, 4, 4, 4), (4, 4), "decoder_widths"),
-    ],
-)
-def test_a_resolution_that_the_blocks_do_not_reach(shape, encoder, decoder, field):
-    progressive.check_resolution((32, 32, 3), (4, 4, 4, 4), (4, 4, 4))
-    with pytest.raises(UserError, match=rf"{shape[0]}x{shape[1]} images.*{field}"):
-        progressive.check_resolution(shape, encoder, decoder)
 
 
 def test_block_dropout_hides_whole_blocks_at_the_stated_rate():

@@ -10,6 +10,15 @@ from PIL import Image
 WHOLE, PAD = -1, 0
 
 
+def advice_for(largest: int) -> str:
+    """What to set where PAD is asked for and an image has `largest` pixels, more than fit."""
+    size = max(8, 1 << (largest - 1).bit_length())  # Networks of every method make 8, 16, 32, ...
+    return (
+        f"set --config.data.crop=-1 to resize the largest square of each image, or "
+        f"--config.data.resolution={size} to pad"
+    )
+
+
 def fit(image: Image.Image, crop: int, resolution: int) -> np.ndarray:
     """Cuts out the centred square and resizes it, or pads.
 
@@ -27,10 +36,7 @@ def fit(image: Image.Image, crop: int, resolution: int) -> np.ndarray:
     width, height = image.size
     if crop == PAD:
         if max(image.size) > resolution:
-            raise ValueError(
-                f"{width} x {height} pixels: set --config.data.resolution to {max(image.size)} or "
-                f"more, or --config.data.crop to the side of a square to resize"
-            )
+            raise ValueError(f"{width} x {height} pixels: {advice_for(max(image.size))}")
         canvas = Image.new(image.mode, (resolution, resolution))
         canvas.paste(image, ((resolution - width) // 2, (resolution - height) // 2))
         return np.asarray(canvas).reshape(resolution, resolution, -1)

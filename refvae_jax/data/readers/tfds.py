@@ -209,8 +209,7 @@ def _read_images(
         if source.crop == resize.PAD and largest > source.resolution:
             raise UserError(
                 f"Images of data set '{source.name}' are up to {largest} pixels wide or high, but "
-                f"data.resolution is {source.resolution}: set --config.data.resolution to "
-                f"{largest} or more, or --config.data.crop to the side of a square to resize."
+                f"data.resolution is {source.resolution}: {resize.advice_for(largest)}."
             )
         yield np.arange(done, done + len(image)), image
         done += len(image)
