@@ -29,6 +29,11 @@ def exit_status(command: Callable[..., int | None], *arguments: Any) -> int:
         return 2
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """A hint ` Did you mean ...?` for a misspelt name; "" if no known name is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

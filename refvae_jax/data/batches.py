@@ -24,8 +24,16 @@ from refvae_jax.data.splits import Splits
 from refvae_jax.errors import UserError
 
 
-def training_sets(config: ConfigDict, supervision: str, splits: Splits) -> Sets:
+def training_sets(
+    config: ConfigDict, supervision: str, splits: Splits, num_devices: int = 1
+) -> Sets:
     """The arrays that batches are drawn from, {set: {field: [N, ...]}}.
+
+    Args:
+      config: gives the batch size, and the share of known groups and their seed.
+      supervision: of the method, see `methods/base.py`.
+      splits: the parts of the data.
+      num_devices: that share a batch.
 
     Raises:
       UserError: there is no reference split, or its images have another shape than the unlabelled
@@ -51,7 +59,7 @@ def training_sets(config: ConfigDict, supervision: str, splits: Splits) -> Sets:
             f"Unlabelled images are {list(shapes[0])} and reference images {list(shapes[1])}: "
             f"prepare both with the same size and number of channels."
         )
-    check_batch_size(config.batch_size, len(reference.image), "reference")
+    check_batch_size(config.batch_size, len(reference.image), "reference", num_devices)
     return {"unlabelled": {"image": train.image}, "reference": {"image": reference.image}}
 
 

@@ -30,12 +30,13 @@ def check_groups(group: np.ndarray) -> None:
     ids, sizes = np.unique(group[group >= 0], return_counts=True)
     if len(ids) < 2:
         raise UserError(
-            f"The training split has {len(ids)} known groups, and at least two are needed: check "
-            f"data.label, data.train_split and data.grouped_fraction, or, for a folder of images, "
-            f"that each group has a subfolder."
+            f"The number of known groups in the training split is {len(ids)}, and at least two are "
+            f"needed: put the images of each group into a subfolder of their own, or, for another "
+            f"data set, check data.label, data.train_split and data.grouped_fraction."
         )
     if sizes.max() < 2:
         raise UserError(
             f"Each of the {len(ids)} groups of the training split has a single image, so there is "
-            f"nothing for members to share: check that data.label names the group."
+            f"nothing for members to share: put more images into each group, and check that "
+            f"data.label names the group."
         )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, counted
 
 
 def make_rng(seed: int, *parts: str | int) -> np.random.Generator:
@@ -113,12 +113,25 @@ def batch_indices(step: int, *, batch_size: int, size: int, order: Order) -> np.
     return indices.copy()  # The cached permutation must not be changed by the caller.
 
 
-def check_batch_size(batch_size: int, size: int, name: str) -> None:
-    """Raises UserError if a batch needs more images than the set of that name has."""
+def check_batch_size(batch_size: int, size: int, name: str, num_devices: int = 1) -> None:
+    """Raises UserError if a batch needs more images than the set of that name has.
+
+    Args:
+      batch_size: images per batch.
+      size: images in the set.
+      name: of the set, for messages.
+      num_devices: divides what the message advises.
+    """
     if not size:
         raise UserError(f"The {name} split is empty: choose another, or put images there.")
     if batch_size > size:
+        largest = size - size % num_devices
+        advice = (
+            f"put more there, or set --config.batch_size={largest}"
+            if largest
+            else f"put {num_devices} or more there, as many as there are devices"
+        )
         raise UserError(
-            f"batch_size is {batch_size} but the {name} split has {size} images: "
-            f"set --config.batch_size to at most {size}, or choose a larger split."
+            f"batch_size is {batch_size} but the {name} split has {counted(size, 'image')}: "
+            f"{advice}."
         )

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from refvae_jax.data.cache import ImageSet, open_split
 from refvae_jax.data.order import make_rng, place_in_group
+from refvae_jax.data.readers.division import can_be_halved
 from refvae_jax.errors import UserError
 
 VALIDATION_SHARE = 0.2  # Of `probe_train`, where validation has other groups.
@@ -45,7 +46,10 @@ def fair_rows(splits: Splits) -> tuple[np.ndarray | None, np.ndarray | None, np.
         has too few images to exchange codes.
     """
     if len(splits.test.label) < 2:
-        raise UserError("The test split has a single image: --config.data.test_split needs two.")
+        raise UserError(
+            "The test split has a single image, and exchanging codes takes two: put another one "
+            "there, or name a larger split with --config.data.test_split."
+        )
     groups = splits.probe_train.label
     known = np.isin(splits.test.label, groups)
     if np.count_nonzero(known) == 1:
@@ -54,10 +58,16 @@ def fair_rows(splits: Splits) -> tuple[np.ndarray | None, np.ndarray | None, np.
             "two: put more images of the groups of data.probe_train_split into the test split."
         )
     if not known.any():
+        start = "No group of the test split is in the split that probes learn from"
+        if not can_be_halved(splits.test.label):
+            raise UserError(
+                f"{start}, and its groups are too small to be divided between the two: put four or "
+                f"more images into each test group."
+            )
         raise UserError(
-            "No group of the test split is in the split that probes learn from: divide the images "
-            "of the test groups with --config.data.probe_train_split='test@members[:50%]' "
-            "--config.data.test_split='test@members[50%:]'."
+            f"{start}: divide the images of the test groups with "
+            f"--config.data.probe_train_split='test@members[:50%]' "
+            f"--config.data.test_split='test@members[50%:]'."
         )
     tested = None if known.all() else np.flatnonzero(known)
     if np.isin(splits.validation.label, groups).all():
@@ -68,8 +78,8 @@ def fair_rows(splits: Splits) -> tuple[np.ndarray | None, np.ndarray | None, np.
     if not held_out.any():
         raise UserError(
             "Each test group has a single image in the split that probes learn from, and two "
-            "are needed, to learn from one and to choose the probes on the other: take groups "
-            "with more images, or a larger share of them in data.probe_train_split."
+            "are needed, to learn from one and to choose the probes on the other: put four or more "
+            "images into each test group."
         )
     return tested, np.flatnonzero(~held_out), np.flatnonzero(held_out)
 

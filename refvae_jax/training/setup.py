@@ -41,7 +41,6 @@ def prepare(config: ConfigDict, splits: Splits) -> Prepared:
     """
     mesh = devices.make_mesh()
     devices.check_divides(config.batch_size, mesh.size)
-    fair_rows(splits)  # Report errors in the test split now, not after training.
     if not categorical_factors(splits.train) and not splits.train.factors.continuous_names:
         LOGGER.warning(
             "nothing is known of these images to score by, so only pictures and "
@@ -49,9 +48,10 @@ def prepare(config: ConfigDict, splits: Splits) -> Prepared:
         )
     shape, count = splits.train.image.shape[1:], len(splits.train.image)
     info = DataInfo(tuple(shape), count, devices.hardware_of(mesh))
-    order.check_batch_size(config.batch_size, info.num_train_images, "training")
+    order.check_batch_size(config.batch_size, count, "training", mesh.size)
     method = METHODS[config.method.name](config, info)
-    training_sets = batches.training_sets(config, method.supervision, splits)
+    training_sets = batches.training_sets(config, method.supervision, splits, mesh.size)
+    fair_rows(splits)  # Report errors in the test split now, not after training.
     optimizers = make_optimizers(config, method.players)
     record = {"config": config.to_dict(), **image_record(splits.train, splits.reference)}
     return Prepared(training_sets, splits.validation, record, method, optimizers, mesh)

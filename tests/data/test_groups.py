@@ -26,8 +26,8 @@ def test_known_groups_depend_on_the_seed_only():
 @pytest.mark.parametrize(
     ("group", "message"),
     [
-        ([-1, -1, -1], "0 known groups"),
-        ([4, 4, -1], "1 known groups, and at least two"),
+        ([-1, -1, -1], "known groups in the training split is 0"),
+        ([4, 4, -1], "training split is 1, and at least two"),
         ([0, 1, 2, -1, -1], "single image"),
     ],
 )

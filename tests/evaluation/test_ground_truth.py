@@ -103,7 +103,7 @@ def test_probes_are_never_chosen_on_what_they_learn_from():
 
 
 def test_groups_of_a_single_image_leave_nothing_to_choose_probes_on():
-    with pytest.raises(UserError, match=r"a single image.*probe_train_split"):
+    with pytest.raises(UserError, match=r"a single image.*put four or more"):
         comparable(Splits(make_set([1]), make_set([7, 9]), make_set([3]), make_set([7, 9])))
 
 
@@ -166,6 +166,8 @@ def test_seen_groups_keep_their_splits():
 
 def test_nothing_to_compare_with():
     with pytest.raises(UserError, match=r"No group of the test split.*test@members\[:50%\]"):
+        comparable(Splits(make_set([1]), make_set([1]), make_set([2]), make_set([3] * 4)))
+    with pytest.raises(UserError, match="put four or more images into each test group"):
         comparable(Splits(make_set([1]), make_set([1]), make_set([2]), make_set([3, 3])))
 
 

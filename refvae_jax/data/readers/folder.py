@@ -16,6 +16,7 @@ from PIL import Image
 from refvae_jax.console import LOGGER
 from refvae_jax.data.readers import resize
 from refvae_jax.data.readers.decode import BAD_IMAGE, in_parallel, load_image, read_each
+from refvae_jax.data.readers.division import check_enough
 from refvae_jax.data.readers.factors_file import no_factors, read_factors
 from refvae_jax.data.readers.listing import File, list_splits
 from refvae_jax.data.readers.partition import parse, resolve, select
@@ -41,8 +42,8 @@ def open_folder(source: Source) -> Reader:
             )
         else:
             advice = (
-                "name one of them, or set --config.data.hold_out to the share of train that "
-                "validation and test should get."
+                "name one of them, or set the share of train that validation and test should each "
+                "get, such as --config.data.hold_out=0.1."
             )
         raise UserError(f"{root} has no split '{source.split}', but {sizes}: {advice}")
     if base == "train":
@@ -52,12 +53,7 @@ def open_folder(source: Source) -> Reader:
     label = _labels(splits[base], names)
     kept = np.flatnonzero(~np.isin(label, _excluded(source, names)))
     rows = kept[select(label[kept], parts)]
-    if not len(rows):
-        raise UserError(
-            f"Split '{source.split}' of {root} is empty: its {len(label)} images in {len(names)} "
-            f"groups are too few for this division; try a larger --config.data.hold_out, now "
-            f"{source.hold_out:g}, or make folders train/ and test/."
-        )
+    check_enough(rows, label[kept], source, splits, _place(root, base, splits, source))
     paths = [splits[base][row].path for row in rows]
     factors = no_factors(len(rows))
     if (root / FACTORS_FILE).exists():
@@ -76,6 +72,13 @@ def open_folder(source: Source) -> Reader:
         data_path=str(root),
         batches=lambda: read_each(paths, read, root),
     )
+
+
+def _place(root: Path, split: str, splits: dict[str, list[File]], source: Source) -> Path:
+    """Where a folder has the images of a split."""
+    if "reference" in splits and not source.reference_class:
+        return root / {"train": "unlabelled"}.get(split, split)
+    return root / split if len(splits.keys() - {"reference"}) > 1 else root
 
 
 def _labels(files: list[File], names: list[str]) -> np.ndarray:

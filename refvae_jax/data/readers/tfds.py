@@ -13,6 +13,7 @@ import numpy as np
 
 from refvae_jax.console import LOGGER
 from refvae_jax.data.readers import resize
+from refvae_jax.data.readers.division import check_enough
 from refvae_jax.data.readers.partition import parse, resolve, select
 from refvae_jax.data.readers.source import Factors, Reader, Source, categorise, make_factors
 from refvae_jax.data.readers.tf_cpu import import_tensorflow
@@ -44,11 +45,7 @@ def open_set(source: Source, spare_dir: Path) -> Reader:
     label, class_names = _labels(tfds, builder, source, columns[source.label])
     kept = np.flatnonzero(~np.isin(label, _excluded(source, class_names)))
     rows = kept[select(label[kept], parts)]
-    if not len(rows):
-        raise UserError(
-            f"Split '{source.split}' of data set '{source.name}' is empty: check data.exclude and "
-            f"the shares behind the @."
-        )
+    check_enough(rows, label[kept], source, splits, f"data set '{source.name}'")
     columns = {path: values[rows] for path, values in columns.items()}
     return Reader(
         num_channels=features["image"].shape[-1] or 3,  # Unknown: decoded as RGB.
