@@ -48,7 +48,8 @@ def discriminator_objective(
     if len(z) % 2:
         raise UserError(
             f"factorvae compares one half of the images with the other, but has {len(z)} (per "
-            f"device, if parallel.map is pmap): set --config.batch_size so that they are even."
+            f"device, if parallel.map is pmap): set --config.batch_size so that they are even, "
+            f"which takes two training images or more."
         )
     joint, others = jnp.split(jax.lax.stop_gradient(z), 2)
     on_joint, on_permuted = discriminator(joint), discriminator(permute_dimensions(rng, others))

@@ -53,9 +53,9 @@ def beta_total_correlation(
     """
     if len(z) < 2:
         raise UserError(
-            "betatcvae estimates q(z) from the other images of the batch (of the device, if "
-            "parallel.map is pmap), and there are none: set --config.batch_size, and put as many "
-            "images into the training split, so that there are two or more."
+            "betatcvae estimates q(z) from the other images (of the device, if parallel.map is "
+            "pmap): set --config.batch_size so that there are two or more, which takes two "
+            "training images or more."
         )
     mi, tc, dimension_kl = losses.total_correlation_terms(z, q, num_images)
     scalars = {"mutual_information": mi, "total_correlation": tc, "dimension_kl": dimension_kl}
