@@ -89,9 +89,8 @@ def bench(tmp_path, monkeypatch):
     (tmp_path / "c.py").write_text(CONFIG)
     monkeypatch.setattr(sweep, "LAUNCH", launcher)
     monkeypatch.setattr(sweep_file, "ROOT", tmp_path)
-    monkeypatch.setattr(
-        sweep_file.config_rules, "check", lambda config: None
-    )  # Of the whole schema.
+    for of_the_whole_schema in ("check", "follow_resolution"):
+        monkeypatch.setattr(sweep_file.config_rules, of_the_whole_schema, lambda *_: None)
     bench = Bench(tmp_path)
     bench.write(*(("c.py", f"{m}-s{s}", {"seed": s}) for s in (0, 1) for m in ("svae", "vae")))
     return bench
@@ -198,6 +197,12 @@ def test_a_value_that_is_not_allowed_is_reported_before_the_first_is_trained(tmp
     )
     assert sweep.main([str(file), f"--out={tmp_path}"]) == 2
     assert "Run last: config.method.name is 'vaee'" in capfd.readouterr().err
+
+
+def test_widths_follow_the_resolution_of_an_entry():
+    entry = SweepEntry("configs/quickstart.py", "large", {"data.resolution": 64})
+    (config,) = sweep_file.make_configs([entry]).values()
+    assert config.network.decoder_widths == (32, 16, 8)
 
 
 @pytest.mark.slow
