@@ -30,8 +30,11 @@ def pytest_collection_modifyitems(items):
 def own_caches(tmp_path_factory):
     """Decoded data, prepared data and compiled programs of the tests, apart from the user's.
 
-    All workers of pytest-xdist and the commands they start have them in common.
+    All workers of pytest-xdist and the commands they start have them in common. Compiling is quick:
+    XLA's programs are the same, but LLVM does not optimise their machine code.
     """
+    import jax
+
     from refvae_jax.run import use_compilation_cache
 
     root = tmp_path_factory.getbasetemp()
@@ -40,6 +43,8 @@ def own_caches(tmp_path_factory):
     os.environ["XDG_CACHE_HOME"] = str(root / "xdg")
     os.environ["TFDS_DATA_DIR"] = str(root / "tfds")
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    jax.config.update("jax_disable_most_optimizations", True)
     (root / "tfds").mkdir(parents=True, exist_ok=True)
     use_compilation_cache()
     yield
@@ -53,19 +58,6 @@ def printed_log():
     from refvae_jax import console
 
     console.install()
-
-
-@pytest.fixture
-def quick_compile():
-    """Halves the time of compiling, for tests that run a program once or twice.
-
-    XLA's program is the same, but LLVM does not optimise the machine code.
-    """
-    import jax
-
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

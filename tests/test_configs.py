@@ -1,9 +1,11 @@
-"""Every file of configs/ builds, takes two steps, and names no field outside the schema."""
+"""Every file of configs/ has a step for its data and names no field outside the schema."""
 
+import functools
 import importlib
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,13 +14,15 @@ import refvae_jax
 from configs import default
 from refvae_jax import command_line, config_rules
 from refvae_jax import config as configs
+from refvae_jax.data.batches import training_batches
 from refvae_jax.data.readers import presets
 from refvae_jax.data.splits import open_splits
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.conv.forms import Hardware
-from refvae_jax.training import loop
+from refvae_jax.training import loop, setup
+from refvae_jax.training.step import make_update
 
 CONFIGS = {
     path.stem: importlib.import_module(f"configs.{path.stem}")
@@ -54,17 +58,39 @@ def use_folder(config, folder):
     config.data.dir = str(folder)
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("quick_compile")
-@pytest.mark.parametrize("name", CONFIGS)
-def test_every_config_builds_and_takes_two_steps_in_its_smoke_form(name, tmp_path, folders):
+def in_smoke_form(name, folders):
+    """The config in its smoke form, two steps long, on images that need no download."""
     config = CONFIGS[name].get_config("smoke")
     config.num_train_steps = 2
     if config.data.name.split("/")[0] not in ("digits5k", "reference_mnist", "mnist"):
         use_folder(config, folders["reference" if config.data.reference_split else "group"])
     if config.data.name == "mnist":
-        # The digits that need no download, of the same form.
-        config.data.name = "digits5k"
+        config.data.name = "digits5k"  # Of the same form.
+    return config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_has_a_step_for_its_batches(name, folders):
+    """Traced, not compiled: the data open, and the step takes the batches and returns the state."""
+    config = in_smoke_form(name, folders)
+    parts = setup.prepare(config, open_splits(config))
+    fresh = functools.partial(setup.initial_state, parts.method, parts.optimizers, config.seed)
+    state, batch = jax.eval_shape(fresh), next(training_batches(parts.training_sets, config, 0))
+    update = make_update(parts.method, parts.optimizers, config.seed)
+    new, scalars = jax.eval_shape(update, state, batch)
+    assert new == state
+    assert {f"loss/{player}" for player in parts.method.players} <= scalars.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_takes_two_steps_and_its_model_is_read(method, tmp_path, folders):
+    name = {"gmvae": "folder_gmvae", "mlvae": "mnist_mlvae"}.get(
+        method, f"reference_mnist_{method}"
+    )
+    config = in_smoke_form(name, folders)
+    assert config.method.name == method
     assert loop.train(config, tmp_path, open_splits(config))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     (row,) = [r for r in rows if "loss/model" in r]

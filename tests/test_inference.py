@@ -100,7 +100,6 @@ def as_0_1_wrote_it(monkeypatch, config):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", ["gmvae", "mlvae", "rbvae", "vae", "betavae"])
 def test_a_checkpoint_of_version_0_1_loads(monkeypatch, config, name):
     if name not in ("gmvae", "mlvae"):
@@ -112,7 +111,6 @@ def test_a_checkpoint_of_version_0_1_loads(monkeypatch, config, name):
     assert model.reconstruct(images).shape == images.shape
 
 
-@pytest.mark.usefixtures("quick_compile")
 @pytest.mark.parametrize("name", ["srbvae", "factorvae"])
 def test_one_with_a_discriminator_is_refused_in_a_sentence(monkeypatch, name):
     as_0_1_wrote_it(monkeypatch, reference_config(name))

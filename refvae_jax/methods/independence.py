@@ -12,12 +12,14 @@ value, scalars = term(q, group, batch)    # add `value` to the model's loss
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from refvae_jax.distributions import Gaussian
-from refvae_jax.methods import losses
+from refvae_jax.distributions import PRECISION, Gaussian, same_group
 from refvae_jax.methods.base import Batch, Config, Scalar, Scalars
+
+FLOOR = 1e-8  # Chosen: keeps a collapsed code from dividing by zero.
 
 Term = Callable[[Gaussian, Int[Array, " B"], Batch], tuple[Scalar, Scalars]]
 
@@ -29,7 +31,7 @@ def make_term(config: Config, latent: str) -> Term:
     known; batch["step"] is the number of updates made. The scalars, under the latent's name:
 
     - `between_label_variance`, see that function;
-    - with a weight above 0 `dependence`, see `losses.dependence`, of the posterior means, and
+    - with a weight above 0 `dependence`, see `dependence`, of the posterior means, and
       `equal_labels`, the share of pairs whose labels are equal.
 
     Args:
@@ -44,11 +46,10 @@ def make_term(config: Config, latent: str) -> Term:
         scalars = {f"{latent}/between_label_variance": between_label_variance(q, label)}
         if not weight:
             return jnp.zeros(()), scalars
-        dependence = losses.dependence(q.mean, label)
-        equal, pairs = losses.label_pairs(label)
-        scalars[f"{latent}/dependence"] = dependence
+        equal, pairs = label_pairs(label)
         scalars[f"{latent}/equal_labels"] = jnp.sum(equal) / jnp.maximum(jnp.sum(pairs), 1)
-        return jnp.where(batch["step"] >= first_step, weight, 0) * dependence, scalars
+        scalars[f"{latent}/dependence"] = found = dependence(q.mean, label)
+        return jnp.where(batch["step"] >= first_step, weight, 0) * found, scalars
 
     return term
 
@@ -66,10 +67,88 @@ def between_label_variance(q: Gaussian, label: Int[Array, " B"]) -> Float[Array,
     over pairs of different labels, less the same over pairs of equal labels: not biased by the
     number of images, so it may be slightly negative. 0 without pairs of both kinds.
     """
-    equal, pairs = losses.label_pairs(label)
-    distance = losses.squared_distances(q.mean)
+    equal, pairs = label_pairs(label)
+    distance = squared_distances(q.mean)
     num_equal, num_different = jnp.sum(equal), jnp.sum(pairs - equal)
     within = jnp.sum(equal * distance) / jnp.maximum(num_equal, 1)
     between = jnp.sum((pairs - equal) * distance) / jnp.maximum(num_different, 1)
     variance = jnp.where((num_equal > 0) & (num_different > 0), between - within, 0) / 2
     return variance / jnp.mean(jnp.sum(jnp.exp(q.logvar), axis=-1))
+
+
+def dependence(codes: Float[Array, "B D"], label: Int[Array, " B"]) -> Float[Array, ""]:
+    """How much codes depend on a label: a scalar, 0 in the mean if they do not, at most about 1.
+
+    HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)), each by `unbiased_hsic`: the alignment of the kernel K
+    of the codes, `local_kernel`, with L, which is 1 for equal labels and 0 for others. HSIC(K, K)
+    has no gradient: codes should not become independent by changing their own norm.
+
+    Args:
+      codes: [B, D], such as posterior means.
+      label: int [B]; an image with -1 takes no part.
+
+    Returns:
+      The estimate, negative as often as positive for independent codes. Exactly 0 with fewer than
+      four labelled images, or if no two labels are equal, or all are.
+    """
+    equal, pairs = label_pairs(label)
+    num_known = jnp.sum(label >= 0)
+    n = jnp.maximum(num_known, 4)  # Of fewer the estimate is not defined; the result is 0 below.
+    kernel = pairs * local_kernel(codes, label >= 0)
+    norm = jax.lax.stop_gradient(unbiased_hsic(kernel, kernel, n)) * unbiased_hsic(equal, equal, n)
+    num_equal = jnp.sum(equal)
+    informative = (num_known == n) & (num_equal > 0) & (num_equal < jnp.sum(pairs)) & (norm > 0)
+    value = unbiased_hsic(kernel, equal, n) / jnp.sqrt(jnp.where(informative, norm, 1))
+    return jnp.where(informative, value, 0)
+
+
+def unbiased_hsic(
+    a: Float[Array, "B B"], b: Float[Array, "B B"], n: Int[Array, ""]
+) -> Float[Array, ""]:
+    """The Hilbert-Schmidt independence criterion of two kernels, without bias: a scalar.
+
+    Song et al., "Feature selection via dependence maximization", JMLR 2012, equation 5.
+
+    Args:
+      a, b: symmetric [B, B], 0 on the diagonal and wherever an image takes no part.
+      n: how many images take part, at least 4.
+    """
+    total = (
+        jnp.sum(a * b)
+        + jnp.sum(a) * jnp.sum(b) / ((n - 1) * (n - 2))
+        - 2 / (n - 2) * jnp.sum(jnp.sum(a, axis=1) * jnp.sum(b, axis=1))
+    )
+    return total / (n * (n - 3))
+
+
+def label_pairs(label: Int[Array, " B"]) -> tuple[Float[Array, "B B"], Float[Array, "B B"]]:
+    """(1 for two images with equal labels, 1 for two images with labels), 0 on the diagonal."""
+    off_diagonal = 1 - jnp.eye(len(label))
+    known = (label >= 0).astype(off_diagonal.dtype)
+    return same_group(label) * off_diagonal, known[:, None] * known[None, :] * off_diagonal
+
+
+def local_kernel(codes: Float[Array, "B D"], known: Bool[Array, " B"]) -> Float[Array, "B B"]:
+    """exp(-|m_i - m_j|^2 / (s_i s_j)) of standardised codes m: near 1 for near neighbours only.
+
+    s_i, without gradient, is half of the distance of i to its sqrt(B)-th neighbour (Zelnik-Manor
+    and Perona, "Self-tuning spectral clustering", 2004). What a strong probe can still read lies in
+    the neighbourhoods, which wider kernels average away; and it may lie in dimensions whose means
+    are tiny, so each dimension has variance 1 here. Both are over the images that are known.
+    """
+    weight = known / jnp.maximum(jnp.sum(known), 1)
+    centred = codes - jnp.matmul(weight, codes, precision=PRECISION)
+    variance = jnp.matmul(weight, centred**2, precision=PRECISION)
+    distance = squared_distances(centred / jnp.sqrt(variance + FLOOR))
+    others = known[None, :] & ~jnp.eye(len(codes), dtype=bool)
+    to_others = jnp.where(others, jax.lax.stop_gradient(distance), jnp.inf)
+    nearest, _ = jax.lax.top_k(-to_others, round(len(codes) ** 0.5))
+    scale = jnp.sqrt(FLOOR - nearest[:, -1]) / 2
+    return jnp.exp(-distance / (scale[:, None] * scale[None, :]))
+
+
+def squared_distances(x: Float[Array, "B D"]) -> Float[Array, "B B"]:
+    """|x_i - x_j|^2 of each pair, [B, B]."""
+    norm = jnp.sum(x**2, axis=-1)
+    inner = jnp.matmul(x, x.T, precision=PRECISION)
+    return jnp.maximum(norm[:, None] + norm[None, :] - 2 * inner, 0)

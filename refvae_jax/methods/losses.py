@@ -3,19 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from refvae_jax.distributions import (
-    PRECISION,
-    Gaussian,
-    log_prob,
-    log_prob_per_dimension,
-    same_group,
-)
-
-# Of `dependence`.
-KERNEL_WIDTHS = (0.1, 0.3, 1.0)  # Squared, per dimension; chosen: codes are standardised.
-VARIANCE_FLOOR = 1e-8  # Chosen: keeps a dimension that says nothing from dividing by zero.
+from refvae_jax.distributions import PRECISION, Gaussian, log_prob, log_prob_per_dimension
 
 
 def squared_error(x: Float[Array, "B H W C"], recon: Float[Array, "B H W C"]) -> Float[Array, " B"]:
@@ -177,60 +167,3 @@ def covariance(x: Float[Array, "B D"]) -> Float[Array, "D D"]:
     """Covariance over the batch of x [B, D], divided by B: [D, D]."""
     centred = x - jnp.mean(x, axis=0)
     return jnp.matmul(centred.T, centred, precision=PRECISION) / len(x)
-
-
-def dependence(codes: Float[Array, "B D"], label: Int[Array, " B"]) -> Float[Array, ""]:
-    """How much codes depend on a label: HSIC over the batch, a scalar.
-
-    The unbiased estimate of the Hilbert-Schmidt independence criterion (Song et al., "Feature
-    selection via dependence maximization", JMLR 2012, equation 4), divided by the share of pairs
-    with equal labels. The kernel of labels is 1 where they are equal; that of codes, standardised
-    in each dimension over the batch, is the mean over s of exp(-|m_i - m_j|^2 / (2 D s)), s in
-    KERNEL_WIDTHS. Standardising counts: what leaks may lie in dimensions whose means are tiny.
-
-    Args:
-      codes: [B, D], such as posterior means.
-      label: int [B]; an image with -1 takes no part.
-
-    Returns:
-      About 0 for independent codes (it may be negative); positive for dependent ones, at most about
-      1. Exactly 0 with fewer than four labelled images, or if no two labels are equal, or all are.
-    """
-    equal, pairs = label_pairs(label)
-    count = jnp.sum(label >= 0)
-    n = jnp.maximum(count, 4)  # Of fewer the estimate is not defined; the result is 0 below.
-    similar = pairs * code_kernel(codes, label >= 0)
-    row_sums = [jnp.sum(kernel, axis=1) for kernel in (similar, equal)]
-    total = (
-        jnp.sum(similar * equal)
-        + jnp.sum(similar) * jnp.sum(equal) / ((n - 1) * (n - 2))
-        - 2 / (n - 2) * jnp.sum(row_sums[0] * row_sums[1])
-    )
-    num_equal = jnp.sum(equal)
-    informative = (count == n) & (num_equal > 0) & (num_equal < jnp.sum(pairs))
-    share = jnp.maximum(num_equal, 1) / (n * (n - 1))
-    return jnp.where(informative, total / (n * (n - 3)) / share, 0)
-
-
-def label_pairs(label: Int[Array, " B"]) -> tuple[Float[Array, "B B"], Float[Array, "B B"]]:
-    """(1 for two images with equal labels, 1 for two images with labels), 0 on the diagonal."""
-    off_diagonal = 1 - jnp.eye(len(label))
-    known = (label >= 0).astype(off_diagonal.dtype)
-    return same_group(label) * off_diagonal, known[:, None] * known[None, :] * off_diagonal
-
-
-def code_kernel(codes: Float[Array, "B D"], known: Bool[Array, " B"]) -> Float[Array, "B B"]:
-    """Kernel of `dependence` between codes, standardised over those that are known."""
-    weight = known / jnp.maximum(jnp.sum(known), 1)
-    centred = codes - weight @ codes
-    standardised = centred / jnp.sqrt(weight @ centred**2 + VARIANCE_FLOOR)
-    distance = squared_distances(standardised) / codes.shape[1]
-    kernels = [jnp.exp(-distance / (2 * s)) for s in KERNEL_WIDTHS]
-    return jnp.mean(jnp.stack(kernels), axis=0)
-
-
-def squared_distances(x: Float[Array, "B D"]) -> Float[Array, "B B"]:
-    """|x_i - x_j|^2 of each pair, [B, B]."""
-    norm = jnp.sum(x**2, axis=-1)
-    inner = jnp.matmul(x, x.T, precision=PRECISION)
-    return jnp.maximum(norm[:, None] + norm[None, :] - 2 * inner, 0)

@@ -1,4 +1,3 @@
-import os
 import re
 import subprocess
 import sys
@@ -32,7 +31,6 @@ def benchmark(*arguments):
     return subprocess.run(
         [sys.executable, "benchmarks/train_step.py", *arguments],
         cwd=ROOT,
-        env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},  # As the fixture quick_compile.
         capture_output=True,
         text=True,
         timeout=200,
@@ -161,7 +159,6 @@ def near(theirs, ours, tolerance=1e-4):
     assert np.linalg.norm(theirs - ours) <= tolerance * np.linalg.norm(ours)
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_the_gmvae_peer_is_the_same_computation(config):
     torch = pytest.importorskip("torch")
     from benchmarks import torch_gmvae
@@ -196,7 +193,6 @@ def test_the_gmvae_peer_is_the_same_computation(config):
         near(model.get_parameter(name).grad, value, 1e-3)
 
 
-@pytest.mark.usefixtures("quick_compile")
 def test_the_srbvae_peer_is_the_same_computation():
     torch = pytest.importorskip("torch")
     from benchmarks import torch_srbvae

@@ -9,7 +9,7 @@ import pytest
 
 from configs import default
 from refvae_jax.distributions import Gaussian
-from refvae_jax.methods import METHODS, independence, losses
+from refvae_jax.methods import METHODS, independence
 from refvae_jax.methods.base import MODEL, DataInfo
 from tests.small_methods import (
     CPU,
@@ -31,31 +31,38 @@ def codes_of(label, leak, seed=0, size=3):
     return (rng.normal(size=(len(label), size)) + leak * shift[label]).astype(np.float32)
 
 
+def over_quadruples(a, b):
+    """The mean of a_ij (b_ij + b_qr - 2 b_iq) over all quadruples of different images."""
+    return np.mean(
+        [
+            a[i, j] * (b[i, j] + b[q, r] - 2 * b[i, q])
+            for i, j, q, r in itertools.permutations(range(len(a)), 4)
+        ]
+    )
+
+
 def by_definition(codes, label):
-    """The mean of K_ij (L_ij + L_qr - 2 L_iq) over all quadruples of different images, /share."""
+    neighbour = round(np.sqrt(len(label)))
     m, label = codes[label >= 0].astype(float), label[label >= 0]
     m = (m - m.mean(0)) / m.std(0)
-    n, size = m.shape
+    distance = np.sqrt(((m[:, None] - m[None, :]) ** 2).sum(-1))
+    scale = np.sort(distance, axis=1)[:, neighbour] / 2  # The nearest, at 0, is the image itself.
+    kernel = np.exp(-(distance**2) / np.outer(scale, scale))
     same = (label[:, None] == label[None, :]).astype(float)
-    squared = ((m[:, None] - m[None, :]) ** 2).sum(-1)
-    kernel = np.mean([np.exp(-squared / (2 * size * s)) for s in (0.1, 0.3, 1.0)], axis=0)
-    terms = [
-        kernel[i, j] * (same[i, j] + same[q, r] - 2 * same[i, q])
-        for i, j, q, r in itertools.permutations(range(n), 4)
-    ]
-    return np.mean(terms) / ((same.sum() - n) / (n * (n - 1)))
+    norms = over_quadruples(kernel, kernel) * over_quadruples(same, same)
+    return over_quadruples(kernel, same) / np.sqrt(norms)
 
 
 @pytest.mark.parametrize("leak", [0.0, 2.0])
 def test_dependence_is_the_mean_over_quadruples(leak):
     codes = codes_of(LABEL, leak)
-    found = losses.dependence(codes, LABEL)
+    found = independence.dependence(codes, LABEL)
     np.testing.assert_allclose(found, by_definition(codes, LABEL), rtol=1e-4)
 
 
 def test_independent_codes_have_no_dependence_in_the_mean_and_dependent_ones_do():
     label = np.arange(60) % 4
-    estimate = jax.jit(losses.dependence)
+    estimate = jax.jit(independence.dependence)
     found = [estimate(codes_of(label, 0.0, seed), label) for seed in range(300)]
     assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(len(found))
     leaking = [float(estimate(codes_of(label, leak), label)) for leak in (0.0, 1.0, 2.0, 4.0)]
@@ -68,7 +75,7 @@ def test_dimensions_count_the_same_at_any_scale():
     codes = codes_of(LABEL, 1.0)
     scaled = 5 + codes * np.float32([1e-2, 1.0, 30.0])
     np.testing.assert_allclose(
-        losses.dependence(scaled, LABEL), losses.dependence(codes, LABEL), rtol=5e-3
+        independence.dependence(scaled, LABEL), independence.dependence(codes, LABEL), rtol=5e-3
     )
 
 
@@ -78,13 +85,13 @@ def test_dimensions_count_the_same_at_any_scale():
 @pytest.mark.parametrize("collapsed", [False, True])
 def test_without_two_kinds_of_pairs_it_is_zero_and_so_is_its_gradient(label, collapsed):
     codes = jnp.zeros((6, 2)) if collapsed else codes_of(LABEL[:6], 1.0, size=2)
-    value, gradient = jax.value_and_grad(losses.dependence)(codes, np.array(label))
+    value, gradient = jax.value_and_grad(independence.dependence)(codes, np.array(label))
     assert value == 0
     np.testing.assert_array_equal(gradient, 0)
 
 
 def test_collapsed_codes_have_a_finite_gradient():
-    gradient = jax.grad(losses.dependence)(jnp.zeros((9, 2)), LABEL)
+    gradient = jax.grad(independence.dependence)(jnp.zeros((9, 2)), LABEL)
     assert np.isfinite(gradient).all()
 
 
@@ -107,7 +114,7 @@ def test_the_weight_counts_from_its_step_on():
     term = independence.make_term(config, "style")
     codes = codes_of(LABEL, 2.0)
     q = Gaussian(codes, np.zeros_like(codes))
-    dependence = losses.dependence(codes, LABEL)
+    dependence = independence.dependence(codes, LABEL)
     for step, weight in ((0, 0), (29, 0), (30, 7), (99, 7)):
         value, scalars = term(q, LABEL, {"step": jnp.array(step)})
         np.testing.assert_allclose(value, weight * dependence, rtol=1e-6)

@@ -8,8 +8,6 @@ from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, mathieu
 from tests.small_methods import BATCH, INFO, make_batch, make_config, make_method, variables_of
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 @pytest.mark.slow
 def test_mathieu_draws_targets_among_those_of_recent_images():

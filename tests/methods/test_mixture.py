@@ -16,7 +16,6 @@ from refvae_jax.methods.base import DataInfo
 from refvae_jax.training.setup import initial_variables
 from tests.small_methods import CPU
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 CONSTANTS = {"k": 2.0, "w_rep": 7.0, "w_cent": 0.05, "delta": 0.1}
 GROUPS = {
     "singletons and pairs": [7, 7, 3, 5, 3, 7],

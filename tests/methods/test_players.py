@@ -22,8 +22,6 @@ from tests.small_methods import (
     variables_of,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def changed(old, new):
     """Whether every leaf changed; an error if some did and some did not."""

@@ -7,8 +7,6 @@ import pytest
 from refvae_jax.methods.base import standard_normal_prior
 from tests.small_methods import make_method, quick_jit
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def check_standard_normal(z):
     np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.04)

@@ -12,7 +12,6 @@ from refvae_jax.networks.conv.layers import Conv, ConvDoubled, ConvTranspose, co
 from tests.layers_in_use import IN_USE
 from tests.small_methods import CPU
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
 FUNCTIONS = {
     "conv": convs._conv,
     "conv_transpose": convs._conv_transpose,

@@ -9,8 +9,6 @@ from jax import lax
 from refvae_jax.networks import discriminators, progressive, strided
 from tests.small_methods import CPU
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def random(*shape, seed=0):
     return np.random.default_rng(seed).uniform(size=shape).astype(np.float32)

@@ -8,8 +8,6 @@ import pytest
 from refvae_jax.networks import discriminators, progressive
 from tests.small_methods import CPU
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def random(*shape, seed=0):
     return np.random.default_rng(seed).uniform(size=shape).astype(np.float32)

@@ -8,8 +8,6 @@ import pytest
 from refvae_jax.networks.strided import Decoder, Encoder, image_activation
 from tests.small_methods import CPU
 
-pytestmark = pytest.mark.usefixtures("quick_compile")
-
 
 def test_image_activation_is_the_papers():
     x = jnp.array([-2.0, -1.0, 0.0, 1.0, 3.0])

@@ -85,7 +85,6 @@ def run(num_devices, how, method="gmvae"):
         env=os.environ
         | {
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the fixture quick_compile.
         },
         capture_output=True,
         text=True,

@@ -98,7 +98,7 @@ def interrupted_save(self, state, *arguments):
 checkpoint.Checkpoints._write_manifest = interrupted_write
 checkpoint.Checkpoints.save = interrupted_save
 config = quickstart.get_config("smoke")
-config.num_train_steps, config.checkpoint_every_steps = 60, 4
+config.num_train_steps, config.checkpoint_every_steps = 32, 4
 loop.train(config, workdir, open_splits(config))
 """
 
@@ -112,16 +112,16 @@ def train_until_killed(workdir, during=0, before=0):
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_bit_identical(config, tmp_path):
     """Killed in the middle of a save, and again some steps later; then run to the end."""
-    config.num_train_steps, config.checkpoint_every_steps = 60, 4
+    config.num_train_steps, config.checkpoint_every_steps = 32, 4
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for workdir in (whole, killed):
         workdir.mkdir()
     assert train(config, whole)
 
-    train_until_killed(killed, during=20)
-    assert checkpoint.steps(killed)[-1] == 16 and lines(killed)[-1]["step"] >= 20
-    train_until_killed(killed, before=36)
-    assert checkpoint.steps(killed)[-1] in (30, 32)  # 32 may still have been on its way to disk.
+    train_until_killed(killed, during=12)
+    assert checkpoint.steps(killed)[-1] == 10 and lines(killed)[-1]["step"] >= 10
+    train_until_killed(killed, before=24)
+    assert checkpoint.steps(killed)[-1] in (16, 20)  # 20 may still have been on its way to disk.
     assert train(config, killed)
 
     same_arrays(whole, killed)
