@@ -8,7 +8,7 @@ sizes.widths_for(64, (32, 64, 128, 256), (256, 128, 64))  # (.., 256, 256), (..,
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, counted
 
 Widths = tuple[int, ...]
 WIDTH_FIELDS = ("encoder_widths", "decoder_widths")  # Of `config.network`.
@@ -73,6 +73,7 @@ class Sizes(NamedTuple):
         for name, given, right in wrong:
             flags = " ".join(f'--config.network.{name}="{right}"' for name, _, right in wrong)
             raise UserError(
-                f"config.network.{name} has {len(given)} widths, but the networks of this method "
-                f"take {len(right)} for images of {resolution} pixels: set for example {flags}."
+                f"config.network.{name} has {counted(len(given), 'width')}, but the networks of "
+                f"this method take {len(right)} for images of {resolution} pixels: set for example "
+                f"{flags}."
             )

@@ -56,5 +56,5 @@ def test_widths_for_another_size(encoder, decoder, words):
 def test_a_strided_encoder_may_have_any_number_of_widths():
     for count in (1, 7):
         strided.SIZES.check(32, (4,) * count, (8, 4))
-    with pytest.raises(UserError, match="decoder_widths has 1 widths"):
+    with pytest.raises(UserError, match="decoder_widths has 1 width,"):
         strided.SIZES.check(32, (4,), (8,))
