@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, did_you_mean
+from refvae_jax.files import user_path
 
 
 def config_files(root: str | Path) -> list[str]:
@@ -89,7 +90,7 @@ def default_workdir(flag: str, config: ConfigDict) -> Path:
       config: the config it names, with the other flags applied.
     """
     path, _, arg = flag.partition(":")
-    pictures = Path(config.data.dir).expanduser().resolve().name
+    pictures = user_path(config.data.dir).resolve().name
     own = pictures if config.data.name == FOLDER_DATASET else ""
     parts = (Path(path).stem, arg.replace("/", "-"), own, f"s{config.seed}")
     return Path("runs") / "-".join(filter(None, parts))

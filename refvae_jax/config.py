@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError
-from refvae_jax.files import write_json
+from refvae_jax.files import user_path, write_json
 
 # What may change between two parts of one run without changing its result.
 FREE_FIELDS = (
@@ -111,5 +111,5 @@ def other_folder(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
     For other sets data.dir only says where they are; for these it is their only name.
     """
-    folders = {Path(flat.get("data.dir", "")).expanduser().resolve() for flat in (old, new)}
+    folders = {user_path(flat.get("data.dir", "")).resolve() for flat in (old, new)}
     return new.get("data.name") == FOLDER_DATASET and len(folders) > 1

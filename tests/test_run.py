@@ -9,7 +9,7 @@ import pytest
 
 from refvae_jax import config as configs
 from refvae_jax import run
-from refvae_jax.errors import UserError, explain_disk_errors
+from refvae_jax.errors import UserError
 
 QUICK = "--config=configs/quickstart.py:smoke"
 
@@ -135,7 +135,7 @@ def test_a_place_where_no_workdir_can_be_is_one_sentence(launch, mode):
 @pytest.mark.parametrize("mode", run.MODES)
 def test_a_workdir_that_is_or_lies_below_a_file(config, tmp_path, mode):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="is a file: name a folder"):
+    with pytest.raises(UserError, match="is a file: name"):
         run.run(config, tmp_path / "file", mode)
     with pytest.raises(UserError, match=r"Cannot use .*Not a directory|There is no run in"):
         run.run(config, tmp_path / "file" / "run", mode)
@@ -164,68 +164,11 @@ def test_a_config_that_cannot_be_read(config, workdir):
 @pytest.mark.parametrize("mode", run.MODES)
 def test_a_lock_that_cannot_be_opened(config, tmp_path, mode, monkeypatch):
     """As in a folder that is read-only, which does not keep the superuser from writing."""
+    configs.write(config, tmp_path / "config.json")
 
     def read_only(path, when_taken):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     monkeypatch.setattr(run, "locked", read_only)
-    with pytest.raises(UserError, match=r"Cannot lock .*Read-only.*make it writable, or name a"):
+    with pytest.raises(UserError, match=r"Cannot use .*\.lock: Read-only"):
         run.run(config, tmp_path, mode)
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.ENOTDIR, errno.ENOENT])
-def test_every_disk_error_becomes_a_sentence(tmp_path, code):
-    words = pytest.raises(UserError, match="saved checkpoints are untouched")
-    with words, explain_disk_errors(tmp_path):
-        raise OSError(code, os.strerror(code), "some/file")
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EFBIG, errno.EROFS])
-def test_a_librarys_words_for_a_full_disk_too(tmp_path, code):
-    with pytest.raises(UserError, match=os.strerror(code)), explain_disk_errors(tmp_path):
-        raise ValueError(f"RESOURCE_EXHAUSTED: write failed: {os.strerror(code)}")
-
-
-def test_other_errors_keep_their_traceback(tmp_path):
-    with pytest.raises(ZeroDivisionError), explain_disk_errors(tmp_path):
-        raise ZeroDivisionError
-    with pytest.raises(OSError, match="Interrupted"), explain_disk_errors(tmp_path):
-        raise OSError(errno.EINTR, "Interrupted")
-
-
-DISK_FULL = """
-import resource, signal, sys
-import jax.numpy as jnp, optax
-from refvae_jax.errors import UserError, explain_disk_errors
-from refvae_jax.training import checkpoint, state
-
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-params = {"model": jnp.linspace(0, 1, 100_000) ** 0.3}
-now = state.create({"params": params, "mutable": {"model": {}}}, {"model": optax.sgd(1.0)})
-try:
-    with explain_disk_errors(sys.argv[1]):
-        checkpoints = checkpoint.Checkpoints(sys.argv[1], 5, 0)
-        checkpoints.save(now._replace(step=jnp.array(1)), {}, None)
-        checkpoints._manager.wait_until_finished()
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-        checkpoints.save(now._replace(step=jnp.array(2)), {}, None)
-        checkpoints.close()
-except UserError as error:
-    print(error)
-"""
-
-
-@pytest.mark.slow
-def test_disk_full_in_a_save_keeps_what_was_saved(tmp_path):
-    """A limit on the size of files stands in for the full disk."""
-    from refvae_jax.training import checkpoint
-
-    result = subprocess.run(
-        [sys.executable, "-c", DISK_FULL, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert "Cannot use" in result.stdout and "File too large" in result.stdout, result.stderr
-    assert "Exception in thread" not in result.stderr
-    assert checkpoint.load(tmp_path)[2] == 1

@@ -61,5 +61,6 @@ def test_every_checkpoint_is_scored_once(trained, tmp_path):
 
 
 def test_a_run_without_checkpoints(tmp_path, capsys):
+    (tmp_path / "config.json").write_text("{}")
     assert curve.main([str(tmp_path)]) == 2
     assert "has no checkpoints" in capsys.readouterr().err
