@@ -27,8 +27,10 @@ def explain(error: Exception) -> str:
     if "ml_collections" not in frame.filename and not isinstance(error, flags.Error):
         return f"{frame.filename}, line {frame.lineno}: {type(error).__name__}: {message}"
     if isinstance(error, OSError):
-        wanted = re.search(r"No such file or directory: '([^']*)'", message)
-        name = wanted.group(1) if wanted else message
+        found = re.search(r"\[Errno \d+\] ([^:]*): '([^']*)'", message)
+        words, name = found.groups() if found else ("", message)
+        if found and words != "No such file or directory":
+            return f"The config file {name} cannot be read: {words}. See configs/."
         return _no_config_file(name)
     if isinstance(error, KeyError | AttributeError):
         words = re.findall(r"[\w.]+", message)
@@ -48,12 +50,26 @@ def _no_config_file(name: str) -> str:
     return f"There is no config file {name}.{did_you_mean(name, config_files('.'))} See configs/."
 
 
+def _with_config_file(argument: str) -> str:
+    """The argument with the home folder for the `~` of --config=~/FILE, which no shell fills in."""
+    flag, equals, name = argument.partition("=")
+    if flag != "--config" or not equals:
+        return argument
+    if name.endswith(".json"):
+        raise UserError(
+            f"{name} is no config file: name the file of configs/ that the run was started with, "
+            f"and the run with --workdir."
+        )
+    return f"{flag}={user_path(name)}"
+
+
 def from_command_line(argv: list[str], flag: flags.FlagHolder) -> ConfigDict:
     """Parses all flags; returns the config that `flag`, made by DEFINE_config_file, holds.
 
     Raises:
       UserError: one sentence for the first error on the command line.
     """
+    argv = [_with_config_file(argument) for argument in argv]
     try:
         rest = flags.FLAGS(argv)[1:]
         config = flag.value

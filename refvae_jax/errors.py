@@ -84,7 +84,7 @@ def explain_disk_errors(places: Places) -> Iterator[None]:
 
     Args:
       places: the first one is named where the error itself names no path; the advice is that of the
-        innermost place that the path lies in.
+        innermost place that the path lies in, or else of one below it, which could not be made.
     """
     try:
         yield
@@ -98,8 +98,9 @@ def explain_disk_errors(places: Places) -> Iterator[None]:
 
 
 def _sentence(path: str, words: str, places: Places) -> str:
-    around = [place for place in places if _lies_in(path, place)]
-    advice = places[max(around, key=lambda place: len(str(place)))] if around else ""
+    around = sorted((p for p in places if _lies_in(path, p)), key=lambda p: len(str(p)))
+    near = [p for p in places if _lies_in(p, path)] + around
+    advice = places[near[-1]] if near else ""
     full = any(words == os.strerror(code) for code in _FULL)
     if full:
         advice = "free space there" + (f", or {advice}" if advice else "")
@@ -109,8 +110,9 @@ def _sentence(path: str, words: str, places: Places) -> str:
     return f"{what}. {advice[:1].upper()}{advice[1:]}."
 
 
-def _lies_in(path: str, place: Path) -> bool:
-    return bool(path) and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(place))
+def _lies_in(path: str | Path, place: str | Path) -> bool:
+    both = bool(str(path) and str(place))
+    return both and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(place))
 
 
 def report_disk_errors_once() -> None:

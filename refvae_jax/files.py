@@ -50,7 +50,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
             yield temporary
             os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # Not there, or what went wrong before.
+            temporary.unlink()
 
 
 def write_json(value: Any, path: str | Path) -> None:

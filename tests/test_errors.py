@@ -53,6 +53,7 @@ def test_an_error_without_a_number_too():
     [
         ("/run/file", "Choose another --workdir."),
         ("/run/cache/x/file", "Choose another cache."),
+        ("/", "Choose another cache."),
         ("/runs/file", "Make sure that it exists and that you may read and write it."),
     ],
 )

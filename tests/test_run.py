@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from refvae_jax import config as configs
 from refvae_jax import run
 from refvae_jax.errors import UserError
 
+HOME = os.path.expanduser("~/x.py")
 QUICK = "--config=configs/quickstart.py:smoke"
 
 
@@ -32,6 +34,13 @@ QUICK = "--config=configs/quickstart.py:smoke"
         ([QUICK, "--mode=fly"], "mode"),
         ([QUICK, "train"], "Unexpected argument 'train'"),
         ([QUICK, "--mode=eval"], "There is no run in"),
+        pytest.param(["--config=runs/x/config.json"], "is no config file", marks=pytest.mark.slow),
+        pytest.param(
+            ["--config=configs"], "configs cannot be read: Is a directory", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            ["--config=~/x.py"], f"There is no config file {HOME}", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_one_sentence_and_status_2(launch, tmp_path, arguments, words):
@@ -159,6 +168,34 @@ def test_a_config_that_cannot_be_read(config, workdir):
     (workdir / "config.json").mkdir()
     with pytest.raises(UserError, match=r"Cannot use .*config\.json: Is a directory"):
         run.run(config, workdir, "eval")
+
+
+@pytest.mark.parametrize("mode", run.MODES)
+def test_what_is_inside_a_run_is_no_workdir(config, tmp_path, mode):
+    configs.write(config, tmp_path / "config.json")
+    (tmp_path / "checkpoints" / "20").mkdir(parents=True)
+    with pytest.raises(UserError, match=f"is inside a run: name {tmp_path}"):
+        run.run(config, tmp_path / "checkpoints", mode)
+    assert os.listdir(tmp_path / "checkpoints") == ["20"]
+
+
+@pytest.mark.parametrize("mode", ["eval", "figures"])
+def test_a_folder_that_is_no_run_stays_as_it_is(config, tmp_path, mode):
+    with pytest.raises(UserError, match="is not a run"):
+        run.run(config, tmp_path, mode)
+    assert not os.listdir(tmp_path)
+
+
+def test_the_advice_for_a_full_or_read_only_disk(config, tmp_path):
+    config.data.cache_dir, config.data.dir = "/cache", "/data"
+    other = "choose another place with"
+    new = run.places_of(config, tmp_path, "train")
+    assert new[tmp_path] == f"{other} --workdir; saved checkpoints are untouched"
+    assert new[Path("/cache")] == f"{other} --config.data.cache_dir"
+    assert new[Path("/data")] == f"{other} --config.data.dir"
+    (tmp_path / "checkpoints" / "20").mkdir(parents=True)
+    advice = run.places_of(config, tmp_path, "eval")[tmp_path]
+    assert advice.startswith(f"copy the run with `cp -r {tmp_path} COPY` and name the copy, --work")
 
 
 @pytest.mark.parametrize("mode", run.MODES)

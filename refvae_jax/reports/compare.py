@@ -58,6 +58,7 @@ def compare(workdirs: Sequence[str | Path], out: Path) -> list[Path]:
     """
     runs = {path: configs.read(path / "config.json") for path in map(find_run, workdirs)}
     check_same_data(runs)
+    out.mkdir(parents=True, exist_ok=True)  # Before the pictures, which take minutes.
     seed = next(iter(runs.values())).seed
     drawn = {
         title: grids.still_pictures(*draw.figure_inputs(runs[path], path), seed=seed)

@@ -37,6 +37,8 @@ def data_config(name: str, reference_class: str = "") -> ConfigDict:
     Raises:
       UserError: it is none of these.
     """
+    if not name:
+        raise UserError("The name of the data is empty: name a config, a folder or a set.")
     path, _, form = name.partition(":")
     if path.endswith(".py"):
         try:

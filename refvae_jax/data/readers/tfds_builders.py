@@ -2,7 +2,6 @@
 
 import errno
 import os
-import traceback
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -81,8 +80,7 @@ def _prepare(builder: Any, source: Source) -> None:
         check_reachable(builder)
         builder.download_and_prepare()
     except Exception as error:
-        # Closes TFDS's progress bars, which would print themselves after the error message.
-        traceback.clear_frames(error.__traceback__)
+        _close_progress_bars()
         if isinstance(error, UserError):  # From one of our builders, more precise.
             raise
         if failed := _disk_error(error, source.data_dir):
@@ -95,6 +93,14 @@ def _prepare(builder: Any, source: Source) -> None:
             f"{_advice(builder, source)}, or set TFDS_DATA_DIR or --config.data.dir to a directory "
             f"that holds it. ({_reason(error)})"
         ) from error
+
+
+def _close_progress_bars() -> None:
+    """Closes TFDS's bars, which would print themselves after the error message."""
+    from tqdm import tqdm
+
+    for bar in list(tqdm._instances):
+        bar.close()
 
 
 def _disk_error(error: Exception, data_dir: str) -> OSError | None:
