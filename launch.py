@@ -16,7 +16,7 @@ from ml_collections import config_flags
 
 from refvae_jax import command_line, console, run
 from refvae_jax.console import LOGGER
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, explain_disk_errors, report_disk_errors_once
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
 WORKDIR = flags.DEFINE_string("workdir", "", "Default: runs/NAME[-FORM][-FOLDER]-sSEED.")
@@ -33,12 +33,15 @@ def main(argv: list[str]) -> int:
     """Parses the command line and runs the mode; returns the exit status."""
     logging.set_verbosity(logging.ERROR)
     console.install()
+    report_disk_errors_once()
     app.define_help_flags()
     signal.signal(signal.SIGTERM, stop)
     try:
-        config = command_line.from_command_line(argv, CONFIG)
-        flag = config_flags.get_config_filename(flags.FLAGS["config"])
-        run.run(config, WORKDIR.value or command_line.default_workdir(flag, config), MODE.value)
+        with explain_disk_errors({}):
+            config = command_line.from_command_line(argv, CONFIG)
+            flag = config_flags.get_config_filename(flags.FLAGS["config"])
+            workdir = WORKDIR.value or command_line.default_workdir(flag, config)
+            run.run(config, workdir, MODE.value)
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 2

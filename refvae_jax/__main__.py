@@ -9,7 +9,7 @@ import sys
 from typing import NamedTuple
 
 from refvae_jax import console
-from refvae_jax.errors import did_you_mean
+from refvae_jax.errors import did_you_mean, report_disk_errors_once
 
 
 class Verb(NamedTuple):
@@ -53,6 +53,7 @@ def main(argv: list[str]) -> int:
 
 def run_command() -> int:
     """The console script `refvae`."""
+    report_disk_errors_once()
     return main(sys.argv[1:])
 
 

@@ -12,6 +12,7 @@ from refvae_jax import config_rules
 from refvae_jax.console import LOGGER
 from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, did_you_mean
+from refvae_jax.files import user_path
 
 
 def config_files(root: str | Path) -> list[str]:
@@ -28,8 +29,10 @@ def explain(error: Exception) -> str:
     if "ml_collections" not in frame.filename and not isinstance(error, flags.Error):
         return f"{frame.filename}, line {frame.lineno}: {type(error).__name__}: {message}"
     if isinstance(error, OSError):
-        wanted = re.search(r"No such file or directory: '([^']*)'", message)
-        name = wanted.group(1) if wanted else message
+        found = re.search(r"\[Errno \d+\] ([^:]*): '([^']*)'", message)
+        words, name = found.groups() if found else ("", message)
+        if found and words != "No such file or directory":
+            return f"The config file {name} cannot be read: {words}. See configs/."
         return _no_config_file(name)
     if isinstance(error, KeyError | AttributeError):
         words = re.findall(r"[\w.]+", message)
@@ -49,6 +52,19 @@ def _no_config_file(name: str) -> str:
     return f"There is no config file {name}.{did_you_mean(name, config_files('.'))} See configs/."
 
 
+def _with_config_file(argument: str) -> str:
+    """The argument with the home folder for the `~` of --config=~/FILE, which no shell fills in."""
+    flag, equals, name = argument.partition("=")
+    if flag != "--config" or not equals:
+        return argument
+    if name.endswith(".json"):
+        raise UserError(
+            f"{name} is no config file: name the file of configs/ that the run was started with, "
+            f"and the run with --workdir."
+        )
+    return f"{flag}={user_path(name)}"
+
+
 def from_command_line(argv: list[str], flag: flags.FlagHolder) -> ConfigDict:
     """Parses all flags; returns the config that `flag`, made by DEFINE_config_file, holds.
 
@@ -57,6 +73,7 @@ def from_command_line(argv: list[str], flag: flags.FlagHolder) -> ConfigDict:
     Raises:
       UserError: one sentence for the first error on the command line.
     """
+    argv = [_with_config_file(argument) for argument in argv]
     try:
         rest = flags.FLAGS(argv)[1:]
         config = flag.value
@@ -99,7 +116,7 @@ def default_workdir(flag: str, config: ConfigDict) -> Path:
       config: the config it names, with the other flags applied.
     """
     path, _, arg = flag.partition(":")
-    pictures = Path(config.data.dir).expanduser().resolve().name
+    pictures = user_path(config.data.dir).resolve().name
     own = pictures if config.data.name == FOLDER_DATASET else ""
     parts = (Path(path).stem, arg.replace("/", "-"), own, f"s{config.seed}")
     return Path("runs") / "-".join(filter(None, parts))

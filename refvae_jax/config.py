@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError
-from refvae_jax.files import write_json
+from refvae_jax.files import user_path, write_json
 
 # What may change between two parts of one run without changing its result.
 FREE_FIELDS = (
@@ -113,7 +113,7 @@ def own_folder(flat: Mapping[str, Any]) -> Path | None:
     """
     if flat.get("data.name") != FOLDER_DATASET:
         return None
-    return Path(flat.get("data.dir", "")).expanduser().resolve()
+    return user_path(flat.get("data.dir", "")).resolve()
 
 
 def other_folder(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -1,16 +1,28 @@
-"""Errors that users can fix: one sentence each, exit status 2, and no traceback."""
+"""Errors that users can fix: one sentence each, exit status 2, and no traceback.
+
+with explain_disk_errors({workdir: "choose another place with --workdir"}): ...
+"""
 
 import contextlib
 import difflib
 import errno
+import logging
+import numbers
 import os
+import re
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_DISK = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+# Whose words are looked for where a library puts them into an error of its own.
+_WRAPPED = (*_FULL, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)
+# OSErrors that are of no file.
+_OF_NO_PATH = (ConnectionError, InterruptedError, ChildProcessError, BlockingIOError)
+
+Places = Mapping[Path, str]  # {what the user chose: advice, to be read after "or"}
 
 
 class UserError(Exception):
@@ -20,10 +32,19 @@ class UserError(Exception):
     """
 
 
-def exit_status(command: Callable[..., int | None], *arguments: Any) -> int:
-    """Runs a command; returns its exit status, or 0, or 2 after an error that users can fix."""
+def exit_status(
+    command: Callable[..., int | None], *arguments: Any, places: Places | None = None
+) -> int:
+    """Runs a command; returns its exit status, or 0, or 2 after an error that users can fix.
+
+    Args:
+      command: called with the arguments.
+      arguments: of the command.
+      places: as of `explain_disk_errors`.
+    """
     try:
-        return command(*arguments) or 0
+        with explain_disk_errors(places or {}):
+            return command(*arguments) or 0
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -40,45 +61,88 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
-def disk_problem(error: BaseException) -> str:
+def check_whole(value: Any, name: str, least: int | None = None) -> None:
+    """Raises UserError unless an argument is a whole number, of at least `least` if given."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or (least is not None and value < least):
+        bound = "" if least is None else f" of at least {least}"
+        raise UserError(f"{name} is {value!r}, but must be a whole number{bound}.")
+
+
+def disk_problem(error: BaseException | None) -> str:
     """The system's words for a failed file operation, "" for any other error.
 
-    Also where a library wraps a full or read-only disk in an error of its own.
+    Also where a library puts the failure into an error of its own.
     """
-    if isinstance(error, OSError) and (error.filename is not None or error.errno in _DISK):
-        return os.strerror(error.errno or 0)
-    wrapped = (os.strerror(code) for code in (*_FULL, errno.EROFS))
-    return next((words for words in wrapped if words in str(error)), "")
+    if isinstance(error, OSError):
+        if isinstance(error, _OF_NO_PATH) or (error.errno or 0) < 0:  # Addresses of hosts.
+            return ""
+        return os.strerror(error.errno) if error.errno else str(error)
+    if code := re.search(r"os_error_code='(\d+)'", str(error)):  # TensorStore's.
+        return os.strerror(int(code.group(1)))
+    return next((w for w in map(os.strerror, _WRAPPED) if w in str(error)), "")
 
 
 @contextlib.contextmanager
-def explain_disk_errors(place: object) -> Iterator[None]:
-    """Turns every failed file operation into a UserError that names the path.
+def explain_disk_errors(places: Places) -> Iterator[None]:
+    """Turns every failed file operation into a UserError that names the path and what to do.
 
     Args:
-      place: where the command writes, named where the error itself names no path.
+      places: the first one is named where the error itself names no path; the advice is that of the
+        innermost place that the path lies in, or else of one below it, which could not be made.
     """
-    print_traceback = threading.excepthook
-
-    def hook(thread: threading.ExceptHookArgs) -> None:
-        # A thread of Orbax that cannot write also raises in the main thread, which reports it.
-        if thread.exc_value is None or not disk_problem(thread.exc_value):
-            print_traceback(thread)
-
-    threading.excepthook = hook
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        words = disk_problem(error)
-        if not words:
+        if not (words := disk_problem(error)):
             raise
-        full = any(words == os.strerror(code) for code in _FULL)
-        advice = "Free space there, or choose" if full else "Choose"
-        raise UserError(
-            f"Cannot use {getattr(error, 'filename', None) or place}: {words}. {advice} another "
-            f"place with --workdir or --config.data.cache_dir; saved checkpoints are untouched."
-        ) from error
-    finally:
-        threading.excepthook = print_traceback
+        path = getattr(error, "filename", None) or next(iter(places), "")
+        raise UserError(_sentence(str(path), words, places)) from error
+
+
+def _sentence(path: str, words: str, places: Places) -> str:
+    around = sorted((p for p in places if _lies_in(path, p)), key=lambda p: len(str(p)))
+    near = [p for p in places if _lies_in(p, path)] + around
+    advice = places[near[-1]] if near else ""
+    full = any(words == os.strerror(code) for code in _FULL)
+    if full:
+        advice = "free space there" + (f", or {advice}" if advice else "")
+    else:
+        advice = advice or "make sure that it exists and that you may read and write it"
+    what = f"Cannot use {path}: {words}" if path else words
+    return f"{what}. {advice[:1].upper()}{advice[1:]}."
+
+
+def _lies_in(path: str | Path, place: str | Path) -> bool:
+    both = bool(str(path) and str(place))
+    return both and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(place))
+
+
+def report_disk_errors_once() -> None:
+    """Leaves failed file operations of libraries' threads to the main thread, which reports them.
+
+    Orbax raises a failed save in the main thread, but its threads also print a traceback for each
+    array, some of them after the command has reported the error. So this lasts as long as the
+    process: only commands may call it.
+    """
+    print_thread, print_unraisable = threading.excepthook, sys.unraisablehook
+
+    def in_thread(thread: threading.ExceptHookArgs) -> None:
+        if not disk_problem(thread.exc_value):
+            print_thread(thread)
+
+    def unraisable(ignored: "sys.UnraisableHookArgs") -> None:
+        # What TensorStore meets when a write ends after another one failed and closed the loop.
+        late = str(ignored.exc_value) == "Event loop is closed"
+        if not late and not disk_problem(ignored.exc_value):
+            print_unraisable(ignored)
+
+    threading.excepthook, sys.unraisablehook = in_thread, unraisable
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).addFilter(_is_of_no_disk_problem)
+
+
+def _is_of_no_disk_problem(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and disk_problem(record.exc_info[1]))

@@ -15,6 +15,27 @@ import filelock
 import platformdirs
 
 
+def user_path(text: str | Path) -> Path:
+    """The Path of what a user wrote; `~` is the home folder, which no shell fills in after `=`."""
+    return Path(os.path.expanduser(text))  # Path.expanduser raises for a user that is not there.
+
+
+@contextlib.contextmanager
+def naming(path: str | Path, instead_of: str | Path | None = None) -> Iterator[None]:
+    """Adds the path to OSErrors that name none, as those of a failed write.
+
+    Args:
+      path: to name.
+      instead_of: a temporary path that users do not know.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename not in (None, str(instead_of)):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, which replaces it if the block succeeds.
@@ -25,10 +46,12 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with naming(path, instead_of=temporary):
+            yield temporary
+            os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # Not there, or what went wrong before.
+            temporary.unlink()
 
 
 def write_json(value: Any, path: str | Path) -> None:
@@ -39,7 +62,7 @@ def write_json(value: Any, path: str | Path) -> None:
 
 def append_json_line(row: dict[str, Any], path: str | Path) -> None:
     """Adds one JSON line, out of this process's hands before it returns: a kill cannot lose it."""
-    with open(path, "a") as file:
+    with naming(path), open(path, "a") as file:
         file.write(json.dumps(row) + "\n")
 
 
@@ -58,11 +81,12 @@ def locked(path: str | Path, when_taken: Callable[[], None]) -> Iterator[None]:
       when_taken: called if another process holds the lock; waits for it unless this raises.
     """
     lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        when_taken()
-        lock.acquire()
+    with naming(path):
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            when_taken()
+            lock.acquire()
     try:
         yield
     finally:

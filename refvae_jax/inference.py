@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from refvae_jax.data.image_identity import check_same_images, image_record
 from refvae_jax.data.splits import Splits, open_splits
 from refvae_jax.distributions import Gaussian
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, check_whole
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo, Method
 from refvae_jax.networks.batched import apply_batched
@@ -94,6 +94,20 @@ class Model:
                 f"not {name!r}."
             )
 
+    def _check_codes(self, codes: Mapping[str, Any]) -> Codes:
+        found = {
+            name: np.asarray(z, np.float32) for name, z in codes.items() if name in self._sizes
+        }
+        shapes = {name: z.shape for name, z in found.items()}
+        count = max((shape[0] for shape in shapes.values() if shape), default=0)
+        if not count or shapes != {name: (count, size) for name, size in self._sizes.items()}:
+            wanted = ", ".join(f"{name} [N, {size}]" for name, size in self._sizes.items())
+            given = ", ".join(f"{name} {list(np.shape(z))}" for name, z in codes.items())
+            raise UserError(
+                f"The model decodes {wanted} with N of at least 1, not {given or 'nothing'}."
+            )
+        return found
+
     def _pairs(self, a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
         a, b = self._check(a), self._check(b)
         if len(a) != len(b):
@@ -112,8 +126,9 @@ class Model:
 
     def decode(self, codes: Mapping[str, np.ndarray]) -> np.ndarray:
         """Images of {latent: [N, D]}."""
-        codes = {name: np.asarray(codes[name], np.float32) for name in self.latent_names}
-        return apply_batched(lambda c: self._decode(self._variables, c), codes, CHUNK)
+        return apply_batched(
+            lambda c: self._decode(self._variables, c), self._check_codes(codes), CHUNK
+        )
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """The decoded posterior means."""
@@ -128,6 +143,7 @@ class Model:
     def resample(self, images: np.ndarray, latent: str, n: int, seed: int) -> np.ndarray:
         """Each image n times with that latent drawn from its prior: [N, n, H, W, C]."""
         self._check_latent(latent)
+        check_whole(n, "n", least=1)
         repeated = {name: np.repeat(z, n, axis=0) for name, z in self.means(images).items()}
         repeated[latent] = self.prior_codes(len(repeated[latent]), seed)[latent]
         return self.decode(repeated).reshape(len(images), n, *self.image_shape)
@@ -140,6 +156,7 @@ class Model:
         Only the named latents move, all by default; the others stay those of `a`.
         """
         a, b = self._pairs(a, b)
+        check_whole(n, "n", least=1)
         for name in latents or ():
             self._check_latent(name)
         start, end = self.means(a), self.means(b)
@@ -154,11 +171,18 @@ class Model:
 
     def prior_codes(self, n: int, seed: int) -> Codes:
         """n codes from the prior, {latent: [n, D]}."""
+        _check_draw(n, seed)
         return jax.device_get(self._prior(self._variables, jax.random.key(seed), n))
 
     def sample(self, n: int, seed: int) -> np.ndarray:
         """n images from the prior."""
+        _check_draw(n, seed)
         return np.asarray(self._sample(self._variables, jax.random.key(seed), n))
+
+
+def _check_draw(n: Any, seed: Any) -> None:
+    check_whole(n, "n", least=1)
+    check_whole(seed, "seed")
 
 
 def posterior_sample(q: Gaussian, seed: int, name: str) -> np.ndarray:
@@ -196,7 +220,7 @@ def load(workdir: str | Path, step: str | int = "best") -> Model:
     """The Model of a run, on any devices; `step` is "best", "last" or a number.
 
     Raises:
-      UserError: there is no such checkpoint, or version 0.1 wrote it with a discriminator.
+      UserError: there is no such run or checkpoint, or version 0.1 wrote it with a discriminator.
     """
     variables, record, _ = checkpoint.load(workdir, step)
     return model_of(variables, record)

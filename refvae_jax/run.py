@@ -11,10 +11,12 @@ from ml_collections import ConfigDict
 from refvae_jax import config as configs
 from refvae_jax import config_rules, console
 from refvae_jax.console import LOGGER
+from refvae_jax.data import cache
 from refvae_jax.data.splits import open_splits
-from refvae_jax.errors import UserError, explain_disk_errors
-from refvae_jax.files import cache_folder, locked
+from refvae_jax.errors import Places, UserError, explain_disk_errors
+from refvae_jax.files import cache_folder, locked, user_path
 from refvae_jax.training import allocator, checkpoint, processes
+from refvae_jax.training.run_folder import check_not_inside, copy_advice, find_run
 
 MODES = ("train", "eval", "figures")
 
@@ -36,8 +38,9 @@ def run(config: ConfigDict, workdir: str | Path, mode: str = "train") -> None:
         allocator.keep_memory()  # Before the backend starts its threads.
     processes.join(os.environ)
     console.install(visible=processes.is_main())
-    workdir = Path(workdir).expanduser().absolute()
-    with explain_disk_errors(workdir), contextlib.ExitStack() as stack:
+    workdir = user_path(workdir).absolute()
+    places = places_of(config, workdir, mode)
+    with explain_disk_errors(places), contextlib.ExitStack() as stack:
         with processes.all_or_none():
             if processes.is_main():
                 stack.enter_context(claimed(config, workdir, mode))
@@ -68,19 +71,35 @@ def use_compilation_cache() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
+def places_of(config: ConfigDict, workdir: Path, mode: str) -> Places:
+    """What to advise if the disk fails, see `errors.explain_disk_errors`; arguments as of `run`."""
+    if checkpoint.steps(workdir):  # Another folder would lack them.
+        advice = copy_advice(workdir, "--workdir=COPY")
+    else:
+        advice = "choose another place with --workdir"
+    if mode == "train":
+        advice += "; saved checkpoints are untouched"
+    data = config.data
+    return {
+        workdir: advice,
+        cache.cache_root(data.cache_dir): "choose another place with --config.data.cache_dir",
+        Path(cache.data_dir(data.dir, data.name)): "choose another place with --config.data.dir",
+    }
+
+
 @contextlib.contextmanager
 def claimed(config: ConfigDict, workdir: Path, mode: str) -> Iterator[None]:
     """Locks the workdir, checks that it holds no other run and, to train, writes the config.
 
     Arguments as of `run`.
     """
-    if workdir.is_file():
-        raise UserError(f"--workdir={workdir} is a file: name a folder.")
     if mode == "train":
+        check_not_inside(workdir)
+        if workdir.exists() and not workdir.is_dir():
+            raise UserError(f"--workdir={workdir} is a file: name a folder.")
         workdir.mkdir(parents=True, exist_ok=True)
-    if not workdir.exists():
-        yield  # What reads the checkpoint says so.
-        return
+    else:
+        find_run(workdir)
     with only_run(workdir):
         check_same_run(config, workdir)
         if mode == "train":
@@ -93,7 +112,8 @@ def only_run(workdir: Path) -> Iterator[None]:
     """Holds the workdir for this process.
 
     Raises:
-      UserError: another process has it, or nothing can be written there.
+      UserError: another process has it.
+      OSError: nothing can be written there.
     """
 
     def refuse() -> None:
@@ -101,15 +121,7 @@ def only_run(workdir: Path) -> Iterator[None]:
             f"Another run is using {workdir}: wait for it, or choose another --workdir."
         )
 
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(workdir / ".lock", refuse))
-        except OSError as error:
-            raise UserError(
-                f"Cannot lock {workdir} ({os.strerror(error.errno or 0)}: {workdir / '.lock'}): "
-                f"every mode writes into the folder of its run, so make it writable, or name a "
-                f"writable copy of it with --workdir."
-            ) from error
+    with locked(workdir / ".lock", refuse):
         yield
 
 

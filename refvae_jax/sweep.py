@@ -34,6 +34,7 @@ from refvae_jax import config as configs
 from refvae_jax import sweep_file
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError, exit_status
+from refvae_jax.files import user_path
 from refvae_jax.reports import table
 from refvae_jax.reports.finished_runs import read_run, read_runs
 from refvae_jax.sweep_file import SweepEntry
@@ -167,7 +168,7 @@ def sweep(path: Path, out: Path | None, only: str, dry_run: bool) -> int:
     """
     entries = sweep_file.select(sweep_file.load(path), only)
     config_by_name = sweep_file.make_configs(entries)
-    out = (out or Path("runs") / path.stem).expanduser().absolute()
+    out = (out or Path("runs") / path.stem).absolute()
     if dry_run:
         print_commands(entries, config_by_name, out)
         return 0
@@ -186,8 +187,8 @@ def sweep(path: Path, out: Path | None, only: str, dry_run: bool) -> int:
 def main(argv: list[str]) -> int:
     """Parses the command line; returns the exit status."""
     parser = argparse.ArgumentParser("refvae sweep", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("sweep", type=Path, help="a file of configs/sweeps/")
-    parser.add_argument("--out", type=Path, help="default: runs/<name of the file>")
+    parser.add_argument("sweep", type=user_path, help="a file of configs/sweeps/")
+    parser.add_argument("--out", type=user_path, help="default: runs/<name of the file>")
     parser.add_argument("--only", default="", metavar="METHOD", help="the runs METHOD-...")
     parser.add_argument("--dry-run", action="store_true", help="print the commands, run nothing")
     options = parser.parse_args(argv)

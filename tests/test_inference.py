@@ -185,6 +185,45 @@ def test_wrong_input_is_one_sentence(model, images, call, words):
         call(model, images)
 
 
+@pytest.mark.parametrize("n", [0, -1, 1.5, "3", None, True, np.int64(0)])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m, x, n: m.sample(n, seed=0),
+        lambda m, x, n: m.prior_codes(n, seed=0),
+        lambda m, x, n: m.resample(x, "target", n, seed=0),
+        lambda m, x, n: m.interpolate(x, x, n),
+    ],
+)
+def test_counts_that_make_no_sense_are_named(two_pixels, call, n):
+    with pytest.raises(UserError, match=r"^n is .*, but must be a whole number of at least 1\.$"):
+        call(two_pixels, np.zeros((1, 1, 2, 1), np.uint8), n)
+
+
+@pytest.mark.parametrize("seed", [1.5, "a", None])
+def test_seeds_that_make_no_sense_are_named(two_pixels, seed):
+    with pytest.raises(UserError, match=r"^seed is .*, but must be a whole number\.$"):
+        two_pixels.prior_codes(1, seed)
+    assert len(two_pixels.prior_codes(np.int64(2), seed=np.int32(1))["common"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("codes", "given"),
+    [
+        ({}, "nothing"),
+        ({"common": np.zeros((2, 1))}, r"common \[2, 1\]"),
+        ({"common": np.zeros((2, 1)), "target": np.zeros((1, 1))}, r"target \[1, 1\]"),
+        ({"common": np.zeros((2, 1)), "target": np.zeros((2, 3))}, r"target \[2, 3\]"),
+        ({"common": np.zeros((0, 1)), "target": np.zeros((0, 1))}, r"target \[0, 1\]"),
+        ({"common": 0.0, "target": 0.0}, r"target \[\]"),
+    ],
+)
+def test_codes_of_other_shapes_are_named(two_pixels, codes, given):
+    words = r"decodes common \[N, 1\], target \[N, 1\] with N of at least 1, not .*"
+    with pytest.raises(UserError, match=words + given):
+        two_pixels.decode(codes)
+
+
 def test_posterior_sample_has_the_posteriors_moments_and_noise_of_its_own():
     q = Gaussian(np.full((20_000, 1), 3.0), np.full((20_000, 1), np.log(4.0)))
     z, other = (inference.posterior_sample(q, 0, name) for name in ("content", "style"))

@@ -26,7 +26,7 @@ from refvae_jax.console import LOGGER
 from refvae_jax.data.open import fingerprint, open_source
 from refvae_jax.data.readers.source import FOLDER_DATASET, Factors, Reader, Source
 from refvae_jax.errors import UserError
-from refvae_jax.files import cache_folder, locked
+from refvae_jax.files import cache_folder, locked, naming, user_path
 
 _FORMAT = 4  # Raise it when the bytes written for the same source change.
 _SAME_NAME = (
@@ -68,13 +68,13 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
     if split == "probe_train" and not data_config.probe_train_split:
         split = "train"
     source = Source(
-        data_dir=_data_dir(data_config.dir, data_config.name),
+        data_dir=data_dir(data_config.dir, data_config.name),
         split=data_config[f"{split}_split"],
         factors=tuple(data_config.factors),
         exclude=tuple(map(str, data_config.exclude)),
         **{name: data_config[name] for name in _SAME_NAME},
     )
-    root = _cache_root(data_config.cache_dir)
+    root = cache_root(data_config.cache_dir)
     folder = root / _key(source)
     found = _load(folder)
     if found is not None:
@@ -111,19 +111,27 @@ def _remind(folder: Path) -> None:
         )
 
 
-def _data_dir(configured: str, name: str) -> str:
+def data_dir(configured: str, name: str) -> str:
+    """Where a set is read: the absolute path of a folder, or a bucket.
+
+    Args:
+      configured: data.dir.
+      name: data.name.
+
+    Raises:
+      UserError: none is given for the user's own images.
+    """
     if name == FOLDER_DATASET and not configured:
         raise UserError("Where are the images? Set --config.data.dir to their folder.")
     directory = configured or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     if "://" in directory:  # A bucket.
         return directory
-    return os.path.abspath(os.path.expanduser(directory))
+    return os.path.abspath(user_path(directory))
 
 
-def _cache_root(configured: str) -> Path:
-    if configured:
-        return Path(configured).expanduser().absolute()
-    return cache_folder("data")
+def cache_root(configured: str) -> Path:
+    """Where decoded images are kept, for a data.cache_dir."""
+    return user_path(configured).absolute() if configured else cache_folder("data")
 
 
 def _key(source: Source) -> str:
@@ -171,7 +179,8 @@ def _build(source: Source, root: Path, folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".building-", dir=root) as scratch:
             new = Path(scratch, "new")
             new.mkdir()
-            _write(reader, source, new)
+            with naming(root):
+                _write(reader, source, new)
             if folder.exists():  # Damaged or stale; readers that have it open keep it.
                 os.rename(folder, Path(scratch, "old"))
             os.rename(new, folder)

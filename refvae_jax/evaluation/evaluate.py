@@ -21,6 +21,7 @@ from refvae_jax.evaluation.score import Score
 from refvae_jax.files import read_json_lines, write_json
 from refvae_jax.inference import Model, open_trained
 from refvae_jax.training import checkpoint
+from refvae_jax.training.run_folder import find_run
 from refvae_jax.training.setup import initial_variables
 
 COLUMNS = ("value", "chance", "untrained", "paper")
@@ -117,7 +118,7 @@ def evaluate(
     Raises:
       UserError: no checkpoint, other images than it was trained on, or none that can be scored.
     """
-    workdir = Path(workdir)
+    workdir = find_run(workdir)
     model, step, parts = open_trained(config, workdir, step, splits)
     splits = comparable(parts)
     scored, count = len(splits.test.label), len(parts.test.label)

@@ -13,6 +13,7 @@ from refvae_jax.figures.codes import Codes, Drawable
 from refvae_jax.figures.files import save_gif, save_png
 from refvae_jax.figures.grids import still_pictures
 from refvae_jax.inference import Model, open_trained, posterior_sample
+from refvae_jax.training.run_folder import find_run
 
 NUM_CODES = 10_000  # Training images, at most, whose codes the aggregate is fitted to.
 
@@ -67,6 +68,7 @@ def draw(
 
     Arguments as of `inference.open_trained`.
     """
+    workdir = find_run(workdir)
     inputs = figure_inputs(config, workdir, step, splits)
-    paths = draw_figures(*inputs, Path(workdir, "figures"), seed=config.seed)
+    paths = draw_figures(*inputs, workdir / "figures", seed=config.seed)
     LOGGER.info("\n".join(f"wrote {path}" for path in paths))

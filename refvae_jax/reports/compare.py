@@ -17,7 +17,9 @@ from refvae_jax import config as configs
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.figures import draw, files, grids, layout
+from refvae_jax.files import user_path
 from refvae_jax.reports.layouts import TITLES
+from refvae_jax.training.run_folder import find_run
 
 
 def check_same_data(runs: dict[Path, ConfigDict]) -> None:
@@ -41,7 +43,7 @@ def titles(runs: dict[Path, ConfigDict]) -> dict[Path, str]:
     return {p: n if every.count(n) == 1 else f"{n} ({shown[p]})" for p, n in names.items()}
 
 
-def compare(workdirs: Sequence[Path], out: Path) -> list[Path]:
+def compare(workdirs: Sequence[str | Path], out: Path) -> list[Path]:
     """Draws the figures of runs side by side.
 
     Args:
@@ -54,11 +56,9 @@ def compare(workdirs: Sequence[Path], out: Path) -> list[Path]:
     Raises:
       UserError: a folder without a run, or runs on different data.
     """
-    for path in workdirs:
-        if not (path / "config.json").exists():
-            raise UserError(f"{path} holds no run: name folders that launch.py has trained in.")
-    runs = {path: configs.read(path / "config.json") for path in workdirs}
+    runs = {path: configs.read(path / "config.json") for path in map(find_run, workdirs)}
     check_same_data(runs)
+    out.mkdir(parents=True, exist_ok=True)  # Before the pictures, which take minutes.
     seed = next(iter(runs.values())).seed
     drawn = {
         title: grids.still_pictures(*draw.figure_inputs(runs[path], path), seed=seed)
@@ -79,12 +79,14 @@ def compare(workdirs: Sequence[Path], out: Path) -> list[Path]:
 def main(argv: list[str]) -> int:
     """Draws and names the files; returns the exit status."""
     parser = argparse.ArgumentParser("refvae compare", description=__doc__.splitlines()[0])
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="a run's folder")
-    parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of the pictures")
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run's folder")
+    parser.add_argument(
+        "--out", type=user_path, default=Path("figures"), help="folder of the pictures"
+    )
     options = parser.parse_args(argv)
 
     def report() -> None:
-        for path in compare(list(dict.fromkeys(options.runs)), options.out):
+        for path in compare(options.runs, options.out):
             LOGGER.info(f"wrote {path}")
 
-    return exit_status(report)
+    return exit_status(report, places={options.out: "choose another folder with --out"})

@@ -20,9 +20,10 @@ from refvae_jax.errors import UserError, exit_status
 from refvae_jax.evaluation.evaluate import Scorer
 from refvae_jax.evaluation.score import Score, from_json
 from refvae_jax.figures import files
-from refvae_jax.files import append_json_line, read_json_lines
+from refvae_jax.files import append_json_line, naming, read_json_lines, user_path
 from refvae_jax.inference import open_trained
 from refvae_jax.training import checkpoint
+from refvae_jax.training.run_folder import copy_advice, find_run
 
 
 def is_shown(score: Score) -> bool:
@@ -40,6 +41,8 @@ def score_checkpoints(workdir: Path, path: Path) -> None:
     missing = set(checkpoint.steps(workdir)) - {row["step"] for row in read_json_lines(path)}
     if not missing:
         return
+    with naming(path), path.open("a"):
+        pass  # Scoring takes minutes: a read-only run should be noticed before.
     config = ConfigDict(checkpoint.read_record(workdir, min(missing))["config"])
     model, _, parts = open_trained(config, workdir, min(missing))
     splits = comparable(parts)
@@ -83,5 +86,7 @@ def score_and_plot(workdir: Path) -> None:
 def main(argv: list[str]) -> int:
     """Scores and draws; returns the exit status."""
     parser = argparse.ArgumentParser("refvae curve", description=__doc__.splitlines()[0])
-    parser.add_argument("workdir", type=Path, metavar="RUN", help="a run's folder")
-    return exit_status(score_and_plot, parser.parse_args(argv).workdir)
+    parser.add_argument("workdir", metavar="RUN", help="a run's folder")
+    name = parser.parse_args(argv).workdir
+    places = {user_path(name): copy_advice(user_path(name), "refvae curve COPY")}
+    return exit_status(lambda: score_and_plot(find_run(name)), places=places)

@@ -24,6 +24,7 @@ from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.figures.files import save_png
 from refvae_jax.figures.layout import grid
+from refvae_jax.files import user_path
 
 COLUMNS = 12
 ROWS = 8
@@ -36,6 +37,8 @@ def data_config(name: str, reference_class: str = "") -> ConfigDict:
     Raises:
       UserError: it is none of these.
     """
+    if not name:
+        raise UserError("The name of the data is empty: name a config, a folder or a set.")
     path, _, form = name.partition(":")
     if path.endswith(".py"):
         try:
@@ -50,12 +53,13 @@ def data_config(name: str, reference_class: str = "") -> ConfigDict:
             )
         return data
     data = config_rules.defaults().data
-    if not Path(name).is_dir():
+    folder = user_path(name)
+    if not folder.is_dir():
         presets.choose(data, name)
         return data
     presets.choose(data, FOLDER_DATASET)
-    data.dir, data.reference_class = name, reference_class
-    two_sets = reference_class or Path(name, "reference").is_dir()
+    data.dir, data.reference_class = str(folder), reference_class
+    two_sets = reference_class or (folder / "reference").is_dir()
     data.reference_split = "reference" if two_sets else ""
     return data
 
@@ -127,7 +131,8 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("name", help="a config file, a folder of images or a set")
     parser.add_argument("--reference-class", default="", help="of a folder with class folders")
-    parser.add_argument("--out", type=Path, default=Path("data.png"), help="the contact sheet")
+    parser.add_argument("--out", type=user_path, default=Path("data.png"), help="the contact sheet")
     options = parser.parse_args(argv)
     logging.set_verbosity(logging.ERROR)
-    return exit_status(show, options.name, options.reference_class, options.out)
+    places = {options.out.parent: "choose another file with --out"}
+    return exit_status(show, options.name, options.reference_class, options.out, places=places)

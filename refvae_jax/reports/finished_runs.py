@@ -14,6 +14,8 @@ from ml_collections import ConfigDict
 from refvae_jax import config as configs
 from refvae_jax.errors import UserError
 from refvae_jax.evaluation.score import Score, from_json
+from refvae_jax.files import user_path
+from refvae_jax.training.run_folder import find_run
 
 # Fields that the label of a row leaves out.
 OF_ROW = ("seed", "num_train_steps", *configs.FREE_FIELDS)
@@ -75,14 +77,13 @@ def read_runs(paths: Iterable[str | Path]) -> list[FinishedRun]:
       UserError: one of the paths has no results, or some that cannot be read.
     """
     folders: dict[Path, Path] = {}
-    for path in map(Path, paths):
-        inside = [path, *sorted(path.glob("*/"))]
+    for path in paths:
+        folder = user_path(path)
+        inside = [folder, *sorted(folder.glob("*/"))]
         scored = [folder for folder in inside if (folder / "results.json").exists()]
         if not scored:
-            raise UserError(
-                f"{path} has no results.json: name the folder of a run, and score it with "
-                f"launch.py --mode=eval if it is not."
-            )
+            run = find_run(path)
+            raise UserError(f"{run} has no results.json: score it with launch.py --mode=eval.")
         folders |= {folder.resolve(): folder for folder in scored}
     return [read_run(folder) for folder in folders.values()]
 

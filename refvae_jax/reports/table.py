@@ -15,7 +15,6 @@ and at the end what is scored by knowing nothing.
 import argparse
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from scipy.special import stdtrit
@@ -24,7 +23,7 @@ from refvae_jax import config as configs
 from refvae_jax.errors import exit_status
 from refvae_jax.evaluation.published import published_scores
 from refvae_jax.evaluation.score import Score
-from refvae_jax.files import atomic
+from refvae_jax.files import atomic, user_path
 from refvae_jax.reports.finished_runs import FinishedRun, differing, read_runs, rows_of
 from refvae_jax.reports.layouts import (
     FROM_COMMON,
@@ -184,7 +183,7 @@ def main(argv: list[str]) -> int:
     """Prints the tables of the runs named, and writes them; returns the exit status."""
     parser = argparse.ArgumentParser("refvae table", description=__doc__.splitlines()[0])
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run's folder, or one of runs")
-    parser.add_argument("--out", type=Path, help="a file to write the tables to as well")
+    parser.add_argument("--out", type=user_path, help="a file to write the tables to as well")
     options = parser.parse_args(argv)
 
     def report() -> None:
@@ -194,4 +193,5 @@ def main(argv: list[str]) -> int:
             with atomic(options.out) as temporary:
                 temporary.write_text(text)
 
-    return exit_status(report)
+    places = {options.out.parent: "choose another file with --out"} if options.out else None
+    return exit_status(report, places=places)

@@ -28,10 +28,10 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError
 from refvae_jax.training import processes
+from refvae_jax.training.run_folder import CHECKPOINT_DIR, find_run, steps
 from refvae_jax.training.state import TrainState, variables_of
 
 MANIFEST = "MANIFEST.json"
-CHECKPOINT_DIR = "checkpoints"
 
 
 def _digest(path: Path) -> str:
@@ -61,12 +61,6 @@ def damage(folder: Path) -> str:
         return f"its files cannot be read ({type(error).__name__})"
     wrong = [n for n in sorted(manifest.keys() | found.keys()) if manifest.get(n) != found.get(n)]
     return f"{wrong[0]} is not as it was written" if wrong else ""
-
-
-def steps(workdir: str | Path) -> list[int]:
-    """The steps of the committed checkpoints, ascending."""
-    folder = Path(workdir) / CHECKPOINT_DIR
-    return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
 
 
 def _warn(step: int, problem: str) -> None:
@@ -206,9 +200,9 @@ def load(
       (variables, record, step)
 
     Raises:
-      UserError: there is no such checkpoint, or none that is whole.
+      UserError: there is no such run or checkpoint, or none that is whole.
     """
-    workdir = Path(workdir).resolve()
+    workdir = find_run(workdir).resolve()
     present = steps(workdir)
     if step == "best":
         errors = validation_errors(workdir)
@@ -235,13 +229,12 @@ def load(
                 folder / "variables", args=ocp.args.StandardRestore(template)
             )
         return variables, read_record(workdir, candidate), candidate
-    if not workdir.exists():
+    if present and not order:
         raise UserError(
-            f"There is no run in {workdir}: there is no such folder. Name the folder of a run, or "
-            f"train there first, with --mode=train."
+            f"{workdir} has no checkpoint {step!r}: name one of {', '.join(map(str, present))}, or "
+            f"'best' or 'last'."
         )
-    have = f"it has {', '.join(map(str, present))}" if present else "it has none"
+    have = f"all of {', '.join(map(str, order))} are damaged" if order else "it has none"
     raise UserError(
-        f"{workdir} has no usable checkpoint {step!r} ({have}): train there first, with "
-        f"--mode=train."
+        f"{workdir} has no usable checkpoint ({have}): train there first, with --mode=train."
     )

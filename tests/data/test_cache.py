@@ -23,12 +23,12 @@ def builds(monkeypatch):
 
 
 def folder_of(config):
-    (found,) = [p.parent for p in cache._cache_root(config.cache_dir).glob("*/meta.json")]
+    (found,) = [p.parent for p in cache.cache_root(config.cache_dir).glob("*/meta.json")]
     return found
 
 
 def leftovers(config):
-    return list(cache._cache_root(config.cache_dir).glob(".building-*"))
+    return list(cache.cache_root(config.cache_dir).glob(".building-*"))
 
 
 @pytest.mark.slow
@@ -136,7 +136,7 @@ def test_failure_while_writing_leaves_nothing(config, monkeypatch, error):
 
 
 def test_leftovers_of_a_killed_process_are_not_used_but_removed(config):
-    rest = cache._cache_root(config.cache_dir) / ".building-killed"
+    rest = cache.cache_root(config.cache_dir) / ".building-killed"
     (rest / "new").mkdir(parents=True)
     (rest / "new" / "image.npy").write_bytes(b"half")
     assert len(open_split(config, "test").label) == 1000
@@ -159,8 +159,8 @@ def test_racing_openings_decode_once(config, builds):
 def test_directories_by_default(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
-    assert cache._cache_root("") == tmp_path / "refvae_jax" / "data"
-    assert cache._data_dir("", "mnist") == str(tmp_path / "tfds")
+    assert cache.cache_root("") == tmp_path / "refvae_jax" / "data"
+    assert cache.data_dir("", "mnist") == str(tmp_path / "tfds")
     monkeypatch.delenv("TFDS_DATA_DIR")
-    assert cache._data_dir("", "mnist") == os.path.expanduser("~/tensorflow_datasets")
-    assert cache._data_dir("gs://bucket/data", "mnist") == "gs://bucket/data"
+    assert cache.data_dir("", "mnist") == os.path.expanduser("~/tensorflow_datasets")
+    assert cache.data_dir("gs://bucket/data", "mnist") == "gs://bucket/data"

@@ -94,4 +94,4 @@ def test_runs_on_other_folders_of_own_images_cannot_be_compared(make_run, tmp_pa
 
 def test_a_folder_without_a_run_is_named(make_run, tmp_path, capsys):
     assert compare.main([make_run("a", "gmvae"), str(tmp_path)]) == 2
-    assert f"{tmp_path} holds no run" in capsys.readouterr().err
+    assert f"{tmp_path} is not a run" in capsys.readouterr().err

@@ -60,6 +60,15 @@ def test_every_checkpoint_is_scored_once(trained, tmp_path):
     assert curve.main([str(workdir)]) == 0 and (workdir / "curve.jsonl").read_bytes() == before
 
 
+def test_a_run_that_cannot_be_written_to_is_noticed_before_scoring(tmp_path, capsys):
+    (tmp_path / "checkpoints" / "20").mkdir(parents=True)
+    (tmp_path / "curve.jsonl").symlink_to(tmp_path / "none" / "curve.jsonl")
+    assert curve.main([str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert f"Cannot use {tmp_path}/curve.jsonl" in message and "refvae curve COPY" in message
+
+
 def test_a_run_without_checkpoints(tmp_path, capsys):
+    (tmp_path / "config.json").write_text("{}")
     assert curve.main([str(tmp_path)]) == 2
     assert "has no checkpoints" in capsys.readouterr().err

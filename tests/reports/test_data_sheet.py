@@ -40,7 +40,16 @@ def test_reference_above_unlabelled(tmp_path, capsys):
     assert places[0] < places[1]
 
 
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "pictures" / "reference").mkdir(parents=True)
+    data = shown.data_config("~/pictures")
+    assert data.dir == str(tmp_path / "pictures") and data.reference_split == "reference"
+
+
 def test_errors(tmp_path, capsys):
+    assert shown.main(["", f"--out={tmp_path}/x.png"]) == 2
+    assert "The name of the data is empty" in capsys.readouterr().err
     assert shown.main(["lwf", f"--out={tmp_path}/x.png"]) == 2
     assert "Did you mean 'lfw'" in capsys.readouterr().err
     assert shown.main(["configs/nothing.py"]) == 2

@@ -105,7 +105,7 @@ def read_names(path: Path) -> list[str]:
     """
     for name, contents in _members(path):
         if name == "list.txt":
-            names = contents.decode().split()
+            names = contents.decode(errors="replace").split()
             if len(names) < 2:
                 raise UserError(f"{ARCHIVE_DIR}/list.txt in {path} names fewer than two cars.")
             return names

@@ -2,14 +2,12 @@
 
 import errno
 import os
-import socket
-import urllib.request
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from urllib.parse import urlsplit
 
-from refvae_jax.data.readers.source import MANUAL_DIR, Source
+from refvae_jax.data.readers.hand_files import advice, check_reachable, damaged_message
+from refvae_jax.data.readers.source import Source
 from refvae_jax.errors import UserError, did_you_mean
 
 _OFFLINE = ("digits5k", "reference_mnist")  # Our own sets that may need no download.
@@ -72,30 +70,53 @@ def _writable(directory: str) -> bool:
 
 
 def _prepare(builder: Any, source: Source) -> None:
+    if not _writable(builder.data_dir):
+        raise UserError(
+            f"Data set '{source.name}' is not prepared in {source.data_dir}, which is read-only: "
+            f"set TFDS_DATA_DIR or --config.data.dir to a directory that holds it, or that can be "
+            f"written to."
+        )
     try:
-        if not _writable(builder.data_dir):
-            # Without an errno, as it is not an error of the disk.
-            raise PermissionError("the directory is read-only")
-        _check_reachable(builder, source.data_dir)
+        check_reachable(builder)
         builder.download_and_prepare()
-    except UserError:  # From one of our builders, more precise than what follows.
-        raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        _close_progress_bars()
+        if isinstance(error, UserError):  # From one of our builders, more precise.
             raise
+        if failed := _disk_error(error, source.data_dir):
+            raise failed from error
         if _is_ours(builder) and not isinstance(error, OSError | ValueError):
             raise  # A mistake in the builder, not in what it reads.
         raise UserError(
-            f"Data set '{source.name}' is not in {source.data_dir} and could not be prepared: "
+            damaged_message(builder)
+            or f"Data set '{source.name}' is not in {source.data_dir} and could not be prepared: "
             f"{_advice(builder, source)}, or set TFDS_DATA_DIR or --config.data.dir to a directory "
             f"that holds it. ({_reason(error)})"
         ) from error
 
 
+def _close_progress_bars() -> None:
+    """Closes TFDS's bars, which would print themselves after the error message."""
+    from tqdm import tqdm
+
+    for bar in list(tqdm._instances):
+        bar.close()
+
+
+def _disk_error(error: Exception, data_dir: str) -> OSError | None:
+    """An OSError that names a path if the disk failed; None after other errors."""
+    code = error.errno if isinstance(error, OSError) else None
+    # TFDS's own check, and what TensorFlow says of a failed write.
+    if any(words in str(error) for words in ("Not enough disk space", os.strerror(errno.ENOSPC))):
+        code = errno.ENOSPC
+    if code not in _DISK_ERRORS:
+        return None
+    return OSError(code, os.strerror(code), getattr(error, "filename", None) or data_dir)
+
+
 def _advice(builder: Any, source: Source) -> str:
-    missing = [f"{name} from {url}" for name, url in _archives(builder).items()]
-    if missing:
-        return f"put {', '.join(missing)} into {source.data_dir}/{MANUAL_DIR} and run this again"
+    if files := advice(builder):
+        return files
     if _is_ours(builder):
         return "run this once where that can be written"
     build = f"tfds build {source.name} --data_dir={source.data_dir}"
@@ -104,31 +125,6 @@ def _advice(builder: Any, source: Source) -> str:
 
 def _is_ours(builder: Any) -> bool:
     return type(builder).__module__.startswith("refvae_jax.")
-
-
-def _archives(builder: Any) -> dict[str, str]:
-    """{file: URL} of the archives that one of our builders reads and that are not there yet."""
-    archives = getattr(builder, "ARCHIVES", {})
-    manual = Path(builder.data_dir_root, MANUAL_DIR)
-    return {name: url for name, url in archives.items() if not (manual / name).exists()}
-
-
-def _check_reachable(builder: Any, data_dir: str) -> None:
-    """Raises ConnectionError if a download cannot succeed; TFDS would retry for minutes."""
-    urls = (*(builder.url_infos or {}), *_archives(builder).values())
-    hosts = sorted({urlsplit(url).hostname or "" for url in urls} - {""})
-    patterns = ("downloads/*", f"downloads/{builder.name}/*")  # Older and newer versions of TFDS.
-    found = [path for pattern in patterns for path in Path(data_dir).glob(pattern)]
-    downloaded = any(path.is_file() for path in found)  # Aborted ones are in folders.
-    if not hosts or downloaded or urllib.request.getproxies():
-        return  # Nothing to download, or an earlier download or a proxy may serve it.
-    for host in hosts:
-        try:
-            socket.getaddrinfo(host, 443)
-        except OSError:
-            continue
-        return
-    raise ConnectionError(f"no network: {hosts[0]} has no address")
 
 
 def check_split(builder: Any, source: Source) -> None:

@@ -78,6 +78,10 @@ def test_23_of_183_cars_are_held_out():
     ("harm", "message"),
     [
         ({"data/cars/list.txt": None}, r"holds no data/cars/list.txt"),
+        (
+            {"data/cars/list.txt": b"\xff\xfe car_001_mesh"},
+            r"which its list.txt names: it is incom",
+        ),
         ({"data/cars/car_002_mesh.mat": None}, r"no data/cars/car_002_mesh.mat"),
         ({"data/cars/car_002_mesh.mat": b"nonsense" * 100}, r"car_002_mesh.mat .* cannot be read"),
         ({"data/cars/car_002_mesh.mat": mat(1, (128, 128, 3, 2, 2))}, r"\[128, 128, 3, 2, 2\]"),

@@ -1,5 +1,7 @@
 """Each bad input gets its own error message."""
 
+import errno
+import os
 import socket
 from typing import ClassVar
 
@@ -53,6 +55,13 @@ class RefvaeAnySize(RefvaeTestBuilder):
 class RefvaeBrokenDownload(RefvaeAnySize):
     def _split_generators(self, dl_manager):
         raise ConnectionError("the server is away")
+
+
+class RefvaeFullDisk(RefvaeAnySize):
+    ERROR: ClassVar = None
+
+    def _split_generators(self, dl_manager):
+        raise self.ERROR
 
 
 class RefvaeRemote(RefvaeAnySize):
@@ -139,6 +148,22 @@ def test_failed_preparation_says_why_and_what_to_run(made):
     assert "the server is away" in message
     assert f"tfds build refvae_broken_download --data_dir={made.dir}" in message
     assert "TFDS_DATA_DIR" in message
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError("Not enough disk space. Needed: 3 GiB"),
+        ValueError(f"could not write: {os.strerror(errno.ENOSPC)}"),
+    ],
+)
+def test_a_full_disk_names_the_directory(made, monkeypatch, error):
+    made.name = "refvae_full_disk"
+    monkeypatch.setattr(RefvaeFullDisk, "ERROR", error)
+    with pytest.raises(OSError, match=r"No space left on device") as caught:
+        open_split(made, "train")
+    assert caught.value.filename == made.dir
 
 
 def test_no_network_fails_at_once(made, monkeypatch):

@@ -1,0 +1,79 @@
+"""The folder of a run, as users name it.
+
+run = find_run("~/runs/quickstart-s0")    # or an error message that says what the path is instead
+"""
+
+import shlex
+from pathlib import Path
+
+from refvae_jax.errors import UserError
+from refvae_jax.files import user_path
+
+CHECKPOINT_DIR = "checkpoints"
+_OWN_DIRS = (CHECKPOINT_DIR, "damaged", "figures")  # Below a run's folder.
+_NAMED = 3  # Runs listed in a message.
+_ADVICE = "Name the folder of a run, or train there first, with --mode=train."
+
+
+def steps(workdir: str | Path) -> list[int]:
+    """The steps of the committed checkpoints, ascending."""
+    folder = Path(workdir) / CHECKPOINT_DIR
+    return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+
+
+def is_run(folder: Path) -> bool:
+    """Whether it holds a config or a checkpoint."""
+    return (folder / "config.json").is_file() or bool(steps(folder))
+
+
+def check_not_inside(path: Path) -> None:
+    """Raises UserError if the path is one of the files or folders that a run has written."""
+    if is_run(path):
+        return
+    real = path.resolve()
+    for run in real.parents:
+        inner = real.relative_to(run).parts
+        own = inner[0] in _OWN_DIRS or (len(inner) == 1 and real.is_file())
+        if own and is_run(run):
+            raise UserError(f"{path} is inside a run: name {run}.")
+
+
+def find_run(path: str | Path) -> Path:
+    """The folder of a run, where `~` is the home folder.
+
+    Raises:
+      UserError: the path is not that of a run.
+    """
+    if not str(path):
+        raise UserError("The name of the run is empty: name a folder, such as runs/quickstart-s0.")
+    folder = user_path(path)
+    if is_run(folder):
+        return folder
+    check_not_inside(folder)
+    if not folder.exists():
+        raise UserError(f"There is no run in {folder}: there is no such folder. {_ADVICE}")
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file: name the folder of a run.")
+    runs = sorted(inner.name for inner in folder.iterdir() if is_run(inner))
+    if runs:
+        more = f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
+        raise UserError(
+            f"{folder} is not a run, but holds {', '.join(runs[:_NAMED])}{more}: name one of them, "
+            f"such as {folder / runs[0]}."
+        )
+    raise UserError(
+        f"{folder} is not a run: it holds neither config.json nor {CHECKPOINT_DIR}/. {_ADVICE}"
+    )
+
+
+def copy_advice(run: Path, name_copy: str) -> str:
+    """What to do if a run cannot be written to, see `errors.explain_disk_errors`.
+
+    Args:
+      run: its folder.
+      name_copy: how the copy, COPY, is then named on the command line.
+    """
+    return (
+        f"copy the run with `cp -r {shlex.quote(str(run))} COPY` and name the copy, {name_copy}, "
+        f"since what is made of a run is written into its folder"
+    )

@@ -1,0 +1,98 @@
+"""What users name instead of a run, and what they are told."""
+
+import pytest
+
+from refvae_jax.errors import UserError
+from refvae_jax.training import checkpoint
+from refvae_jax.training.run_folder import check_not_inside, find_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A folder laid out as a run."""
+    folder = tmp_path / "runs" / "mine"
+    (folder / "checkpoints" / "60" / "variables").mkdir(parents=True)
+    (folder / "figures").mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "figures" / "style.gif").write_text("")
+    return folder
+
+
+def refusal(path):
+    with pytest.raises(UserError) as caught:
+        find_run(path)
+    return str(caught.value)
+
+
+INSIDE = (
+    "checkpoints",
+    "checkpoints/60",
+    "checkpoints/60/variables",
+    "checkpoints/61",
+    "config.json",
+    "figures",
+    "figures/style.gif",
+)
+
+
+@pytest.mark.parametrize("inner", INSIDE)
+def test_what_is_inside_a_run_names_the_run(run, inner):
+    assert refusal(run / inner) == f"{run / inner} is inside a run: name {run}."
+    with pytest.raises(UserError, match=f"name {run}"):
+        check_not_inside(run / inner)
+
+
+def test_through_a_link_too(run, tmp_path):
+    (tmp_path / "latest").symlink_to(run / "checkpoints" / "60")
+    assert refusal(tmp_path / "latest").endswith(f"is inside a run: name {run}.")
+    (tmp_path / "linked").symlink_to(run)
+    assert find_run(tmp_path / "linked") == tmp_path / "linked"
+
+
+def test_a_run_may_lie_in_a_run_or_below_a_folder_of_that_name(run):
+    other = run / "checkpoints" / "tuned"
+    other.mkdir()
+    (other / "config.json").write_text("{}")
+    assert find_run(other) == other
+    check_not_inside(run / "tuned")  # Not one of the folders that a run makes.
+
+
+def test_a_run_without_its_config_or_without_checkpoints(run):
+    (run / "config.json").unlink()
+    assert find_run(str(run)) == run
+    (run / "config.json").write_text("{}")
+    (run / "checkpoints" / "60").rename(run / "away")
+    assert find_run(run) == run
+
+
+def test_a_tilde_is_the_home_folder(run, monkeypatch):
+    monkeypatch.setenv("HOME", str(run.parent))
+    assert find_run("~/mine") == run
+    assert f"no run in {run.parent}/other" in refusal("~/other")
+    assert "no run in ~nobody-here/run" in refusal("~nobody-here/run")
+
+
+def test_what_is_no_run_at_all(run, tmp_path):
+    assert "is empty: name a folder" in refusal("")
+    assert "there is no such folder" in refusal(tmp_path / "none")
+    (tmp_path / "notes.txt").write_text("")
+    assert refusal(tmp_path / "notes.txt").endswith("is a file: name the folder of a run.")
+    assert "is a file" in refusal("/dev/null")
+    (tmp_path / "pictures").mkdir()
+    assert "is not a run: it holds neither config.json nor" in refusal(tmp_path / "pictures")
+    assert refusal(run.parent) == (
+        f"{run.parent} is not a run, but holds mine: name one of them, such as {run}."
+    )
+
+
+def test_a_long_list_of_runs_is_cut(tmp_path):
+    for name in "abcde":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    assert "holds a, b, c and 2 more: name" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("inner", ["checkpoints/60", "config.json"])
+def test_reading_a_checkpoint_says_so_too(run, inner):
+    with pytest.raises(UserError, match=f"is inside a run: name {run}"):
+        checkpoint.load(run / inner)
