@@ -225,10 +225,7 @@ def make_losses(
 ) -> LossFunction:
     """The `losses` of a Method: both players get the same draws and the same logits.
 
-    Args:
-      parts: q, G, d_u and d_r.
-      independence_term: of the common latent of both sets' images; the model pays it.
-      w_image, w_latent, stopped: of `model_objective` and `sample_step`.
+    The model also pays the independence term, of `common` in both sets' images.
     """
 
     def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
