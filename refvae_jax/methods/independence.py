@@ -39,8 +39,7 @@ def make_term(config: Config, latent: str) -> Term:
         `method.independence_from` of num_train_steps; before it the weight is 0.
       latent: its name.
     """
-    weight = config.method.w_independence
-    first_step = round(config.method.independence_from * config.num_train_steps)
+    weight, begins = config.method.w_independence, first_step(config)
 
     def term(q: Gaussian, label: Int[Array, " B"], batch: Batch) -> tuple[Scalar, Scalars]:
         scalars = {f"{latent}/between_label_variance": between_label_variance(q, label)}
@@ -49,9 +48,15 @@ def make_term(config: Config, latent: str) -> Term:
         equal, pairs = label_pairs(label)
         scalars[f"{latent}/equal_labels"] = jnp.sum(equal) / jnp.maximum(jnp.sum(pairs), 1)
         scalars[f"{latent}/dependence"] = found = dependence(q.mean, label)
-        return jnp.where(batch["step"] >= first_step, weight, 0) * found, scalars
+        return jnp.where(batch["step"] >= begins, weight, 0) * found, scalars
 
     return term
+
+
+def first_step(config: Config) -> int:
+    """How many updates come before the term counts; 0 without a weight."""
+    share = config.method.independence_from if config.method.w_independence else 0
+    return round(share * config.num_train_steps)
 
 
 def set_labels(num_unlabelled: int, num_reference: int) -> Int[Array, " B"]:

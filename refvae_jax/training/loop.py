@@ -19,6 +19,7 @@ from refvae_jax.data.batches import example_batch, training_batches
 from refvae_jax.data.image_identity import check_same_images
 from refvae_jax.data.splits import Splits
 from refvae_jax.errors import UserError
+from refvae_jax.methods import independence
 from refvae_jax.training import checkpoint, devices, processes
 from refvae_jax.training.checkpoint import Checkpoints
 from refvae_jax.training.journal import Journal
@@ -146,7 +147,10 @@ def loop(
             if validating:
                 row = validate(variables_of(current), prepared.validation_images)
                 report_validation(step, row, journal)
-                metrics = {"recon": row["squared_error"]}
+                # With the independence term images are reconstructed a little worse, so the best
+                # checkpoint would be the last one without it.
+                if step > independence.first_step(config):
+                    metrics = {"recon": row["squared_error"]}
             checkpoints.save(current, prepared.record, metrics)
             progress.pause(time.perf_counter() - since)
         if stop:

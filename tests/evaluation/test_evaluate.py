@@ -342,6 +342,7 @@ def test_which_images_and_which_models_are_evaluated(uneven, tmp_path, monkeypat
             swap._replace(value=e.classifiers),
         ],
     )
+    (tmp_path / "config.json").touch()  # It is a run.
     results = evaluate.evaluate(quickstart.get_config("smoke"), tmp_path)
     assert steps == ["best"] and (results["steps"], results["trained_steps"]) == (7, 9)
     row = results["scores"]["content/label/strong_accuracy"]

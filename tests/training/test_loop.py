@@ -128,6 +128,16 @@ def test_killed_at_any_moment_it_ends_bit_identical(config, tmp_path):
     assert (whole / "metrics.jsonl").read_bytes() == (killed / "metrics.jsonl").read_bytes()
 
 
+@pytest.mark.slow
+def test_the_best_checkpoint_is_one_with_the_independence_term(config, tmp_path):
+    """Without it images are reconstructed better, and the latents are not what was asked for."""
+    config.method.w_independence = 1.0  # From step 10 of 20 on; validated at both.
+    assert train(config, tmp_path)
+    assert checkpoint.steps(tmp_path) == [10, 20]
+    assert checkpoint.validation_errors(tmp_path).keys() == {20}
+    assert {"style/dependence", "style/equal_labels"} <= lines(tmp_path)[-2].keys()
+
+
 def start(workdir, num_steps):
     arguments = ["launch.py", "--config=configs/quickstart.py:smoke", f"--workdir={workdir}"]
     arguments += [f"--config.num_train_steps={num_steps}"]
