@@ -13,5 +13,5 @@ from configs.mnist_gmvae import cpu
 def get_config(arg=""):
     """`mnist_gmvae` with the term in the second half of the steps; forms: "", "cpu", "smoke"."""
     config = mnist_gmvae.get_config()
-    config.method.w_independence = 300.0
+    config.method.w_independence = 100.0
     return default.form(config, arg, cpu=cpu)
