@@ -16,7 +16,7 @@ import ml_collections
 
 from refvae_jax.config import flatten
 from refvae_jax.errors import UserError, did_you_mean
-from refvae_jax.methods import METHODS, sizes_of
+from refvae_jax.methods import METHODS, independence, sizes_of
 from refvae_jax.methods.srbvae import LATENT_ERRORS
 from refvae_jax.networks.sizes import WIDTH_FIELDS
 from refvae_jax.training.devices import MAPS
@@ -118,7 +118,7 @@ FIELDS = (
           "srbvae, svae: chance that a discriminator misses an example's image or code; chosen"),
     Field("method.w_independence", 0.0, WEIGHT, "gmvae, mlvae, rbvae, srbvae: of the dependence of "
           "style on the group, or of common on the set; ours, see methods/independence.py"),
-    Field("method.independence_from", 0.5, SHARE, "share of num_train_steps before it counts"),
+    Field("method.independence_from", 0.5, DECAY, "share of num_train_steps before it counts"),
     Field("method.beta", 4.0, WEIGHT, "betavae, betatcvae: of the KL or the total correlation"),
     Field("method.gamma", 10.0, WEIGHT, "factorvae: of the total correlation"),
     Field("method.w_off_diagonal", 10.0, WEIGHT, "dipvae1, dipvae2: of the squared covariances"),
@@ -211,11 +211,17 @@ def follow_resolution(config: ml_collections.ConfigDict, overrides: Collection[s
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises UserError, in one sentence, for the first field whose value is not allowed.
 
-    Also if the networks make no images of that resolution, or have too many or too few widths.
+    Also if the method has no independence term, where one is asked for, or if the networks make no
+    images of that resolution, or have too many or too few widths.
     """
     flat = flatten(config)
     for field in FIELDS:
         if field.rule is not None:
             field.rule.check(field.name, flat[field.name])
+    if config.method.w_independence and config.method.name not in independence.LATENTS:
+        raise UserError(
+            f"{config.method.name} has no independence term: set --config.method.w_independence=0, "
+            f"or --config.method.name to one of {', '.join(independence.LATENTS)}."
+        )
     widths = (config.network[name] for name in WIDTH_FIELDS)
     sizes_of(config.method.name).check(config.data.resolution, *widths)

@@ -30,8 +30,9 @@ def pytest_collection_modifyitems(items):
 def own_caches(tmp_path_factory):
     """Decoded data, prepared data and compiled programs of the tests, apart from the user's.
 
-    All workers of pytest-xdist and the commands they start have them in common. Compiling is quick:
-    XLA's programs are the same, but LLVM does not optimise their machine code.
+    All workers of pytest-xdist and the commands they start have them in common. Here compiling is
+    quick: XLA's programs are the same, but LLVM does not optimise their machine code. Commands
+    compile as users do.
     """
     import jax
 
@@ -43,13 +44,22 @@ def own_caches(tmp_path_factory):
     os.environ["XDG_CACHE_HOME"] = str(root / "xdg")
     os.environ["TFDS_DATA_DIR"] = str(root / "tfds")
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     jax.config.update("jax_disable_most_optimizations", True)
     (root / "tfds").mkdir(parents=True, exist_ok=True)
     use_compilation_cache()
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture
+def optimised():
+    """Compiles here as commands do, where their results must be the same to the bit."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(autouse=True)

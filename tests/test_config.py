@@ -15,6 +15,15 @@ from refvae_jax.methods.base import DataInfo
 from tests.small_methods import CPU
 
 
+def test_an_independence_term_that_the_method_does_not_have_is_refused():
+    config = quickstart_reference.get_config()
+    config.method.w_independence = 1.0
+    config_rules.check(config)
+    config.method.name = "vae"
+    with pytest.raises(UserError, match=r"vae has no independence term.*one of gmvae, mlvae, rb"):
+        config_rules.check(config)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
@@ -34,6 +43,8 @@ from tests.small_methods import CPU
         ("keep_every_steps", -3, "a number from 0 on"),
         ("network.encoder_widths", (8, 0), "whole numbers greater than 0"),
         ("method.delta", 0.0, "a number greater than 0"),
+        ("method.w_independence", -1.0, "a number from 0 on"),
+        ("method.independence_from", 1.0, "from 0 to below 1"),
     ],
 )
 def test_check_refuses_in_one_sentence(config, field, value, words):

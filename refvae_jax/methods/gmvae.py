@@ -89,7 +89,7 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
     net = mixture_networks.make_networks(config, data_info)
     method = config.method
     constants = {n: method[n] for n in ("k", "w_rep", "w_cent", "delta")}
-    independence_term = independence.make_term(config, "style")
+    independence_term = independence.make_term(config)
 
     def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         x = batch["image"]

@@ -6,7 +6,7 @@ Ours, for any method with groups or references: the papers' objectives let the s
 what the first should own. `label` is the group, and the latent `style`; or the set (unlabelled or
 reference), and the latent `common`. docs/independence.md says what it does and what it cannot do.
 
-term = make_term(config, "style")
+term = make_term(config)
 value, scalars = term(q, group, batch)    # add `value` to the model's loss
 """
 
@@ -19,16 +19,19 @@ from jaxtyping import Array, Bool, Float, Int
 from refvae_jax.distributions import PRECISION, Gaussian, same_group
 from refvae_jax.methods.base import Batch, Config, Scalar, Scalars
 
+# The methods that have it, and the latent that should be independent.
+LATENTS = {"gmvae": "style", "mlvae": "style", "rbvae": "common", "srbvae": "common"}
 FLOOR = 1e-8  # Chosen: keeps a collapsed code from dividing by zero.
 
 Term = Callable[[Gaussian, Int[Array, " B"], Batch], tuple[Scalar, Scalars]]
 
 
-def make_term(config: Config, latent: str) -> Term:
+def make_term(config: Config) -> Term:
     """Makes term(q, label, batch) -> (value to add to the model's loss, scalars to log).
 
-    q is the Gaussian of [B, D] of `latent`; label is int [B], -1 for an image of which nothing is
-    known; batch["step"] is the number of updates made. The scalars, under the latent's name:
+    q is the Gaussian of [B, D] of the method's latent in LATENTS; label is int [B], -1 for an image
+    of which nothing is known; batch["step"] is the number of updates made. The scalars, under the
+    latent's name:
 
     - `between_label_variance`, see that function;
     - with a weight above 0 `dependence`, see `dependence`, of the posterior means, and
@@ -37,8 +40,8 @@ def make_term(config: Config, latent: str) -> Term:
     Args:
       config: `method.w_independence` is the weight, from the step on that is the share
         `method.independence_from` of num_train_steps; before it the weight is 0.
-      latent: its name.
     """
+    latent = LATENTS[config.method.name]
     weight, begins = config.method.w_independence, first_step(config)
 
     def term(q: Gaussian, label: Int[Array, " B"], batch: Batch) -> tuple[Scalar, Scalars]:
@@ -136,19 +139,22 @@ def label_pairs(label: Int[Array, " B"]) -> tuple[Float[Array, "B B"], Float[Arr
 def local_kernel(codes: Float[Array, "B D"], known: Bool[Array, " B"]) -> Float[Array, "B B"]:
     """exp(-|m_i - m_j|^2 / (s_i s_j)) of standardised codes m: near 1 for near neighbours only.
 
-    s_i, without gradient, is half of the distance of i to its sqrt(B)-th neighbour (Zelnik-Manor
-    and Perona, "Self-tuning spectral clustering", 2004). What a strong probe can still read lies in
-    the neighbourhoods, which wider kernels average away; and it may lie in dimensions whose means
-    are tiny, so each dimension has variance 1 here. Both are over the images that are known.
+    s_i, without gradient, is half of the distance of i to its sqrt(n)-th neighbour, n the number of
+    images that are known (Zelnik-Manor and Perona, "Self-tuning spectral clustering", 2004). What a
+    strong probe can still read lies in the neighbourhoods, which wider kernels average away; and it
+    may lie in dimensions whose means are tiny, so each dimension has variance 1 here, over the
+    images that are known.
     """
-    weight = known / jnp.maximum(jnp.sum(known), 1)
+    n = jnp.sum(known)
+    weight = known / jnp.maximum(n, 1)
     centred = codes - jnp.matmul(weight, codes, precision=PRECISION)
     variance = jnp.matmul(weight, centred**2, precision=PRECISION)
     distance = squared_distances(centred / jnp.sqrt(variance + FLOOR))
     others = known[None, :] & ~jnp.eye(len(codes), dtype=bool)
     to_others = jnp.where(others, jax.lax.stop_gradient(distance), jnp.inf)
     nearest, _ = jax.lax.top_k(-to_others, round(len(codes) ** 0.5))
-    scale = jnp.sqrt(FLOOR - nearest[:, -1]) / 2
+    neighbour = jnp.maximum(jnp.round(jnp.sqrt(n)).astype(int), 1)
+    scale = jnp.sqrt(FLOOR - nearest[:, neighbour - 1]) / 2
     return jnp.exp(-distance / (scale[:, None] * scale[None, :]))
 
 

@@ -68,7 +68,7 @@ def sample_codes(group_content: Gaussian, style: Gaussian, rng: PRNGKeyArray) ->
 def make_method(config: Config, data_info: DataInfo) -> Method:
     """Makes the Method; `config.method` gives the independence term, nothing else."""
     net = mixture_networks.make_networks(config, data_info)
-    independence_term = independence.make_term(config, "style")
+    independence_term = independence.make_term(config)
 
     def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         x, group = batch["image"], batch["group"]

@@ -87,7 +87,7 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
     """Makes the Method; `config.method` gives scale, that is lambda, and the independence term."""
     net = reference_networks.make_networks(config, data_info, LATENTS)
     scale = config.method.scale
-    independence_term = independence.make_term(config, "common")
+    independence_term = independence.make_term(config)
 
     def init(rng: PRNGKeyArray) -> Variables:
         return {

@@ -98,7 +98,7 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
     players = (DISCRIMINATOR, MODEL)
     losses_of = symmetric_kl.make_losses(
         parts,
-        independence.make_term(config, "common"),
+        independence.make_term(config),
         w_image=method.w_image,
         w_latent=method.w_latent,
         stopped=method.reconstruction_gradient == "stopped",

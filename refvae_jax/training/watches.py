@@ -57,7 +57,8 @@ class LabelWatch:
             f"step {step}: in this batch {how} images with a group share it, so the independence "
             f"term of --config.method.w_independence is zero there: "
             + (
-                "let members of a group follow each other with --config.data.group_chunk=2 or more."
+                "let members of a group follow each other with --config.data.group_chunk=2 or "
+                "more, or raise --config.batch_size."
                 if 0.0 in shares
                 else "raise --config.batch_size, or lower --config.data.group_chunk."
             )

@@ -42,8 +42,8 @@ def over_quadruples(a, b):
 
 
 def by_definition(codes, label):
-    neighbour = round(np.sqrt(len(label)))
     m, label = codes[label >= 0].astype(float), label[label >= 0]
+    neighbour = round(np.sqrt(len(label)))
     m = (m - m.mean(0)) / m.std(0)
     distance = np.sqrt(((m[:, None] - m[None, :]) ** 2).sum(-1))
     scale = np.sort(distance, axis=1)[:, neighbour] / 2  # The nearest, at 0, is the image itself.
@@ -58,6 +58,14 @@ def test_dependence_is_the_mean_over_quadruples(leak):
     codes = codes_of(LABEL, leak)
     found = independence.dependence(codes, LABEL)
     np.testing.assert_allclose(found, by_definition(codes, LABEL), rtol=1e-4)
+
+
+def test_images_of_which_nothing_is_known_change_nothing():
+    codes = codes_of(LABEL, 1.0)
+    more = np.concatenate([codes, 9 + codes_of(np.arange(200) % 4, 1.0)])
+    label = np.concatenate([LABEL, np.full(200, -1)])
+    found = independence.dependence(more, label)
+    np.testing.assert_allclose(found, independence.dependence(codes, LABEL), rtol=1e-4)
 
 
 def test_independent_codes_have_no_dependence_in_the_mean_and_dependent_ones_do():
@@ -111,7 +119,7 @@ def test_the_weight_counts_from_its_step_on():
     config = default.get_config()
     config.num_train_steps = 100
     config.method.w_independence, config.method.independence_from = 7.0, 0.3
-    term = independence.make_term(config, "style")
+    term = independence.make_term(config)
     codes = codes_of(LABEL, 2.0)
     q = Gaussian(codes, np.zeros_like(codes))
     dependence = independence.dependence(codes, LABEL)

@@ -84,6 +84,7 @@ def run(num_devices, how, method="gmvae"):
         [sys.executable, "-c", PROGRAM, how, method],
         env=os.environ
         | {
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the tests here.
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
         },
         capture_output=True,

@@ -110,6 +110,7 @@ def train_until_killed(workdir, during=0, before=0):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("optimised")
 def test_killed_at_any_moment_it_ends_bit_identical(config, tmp_path):
     """Killed in the middle of a save, and again some steps later; then run to the end."""
     config.num_train_steps, config.checkpoint_every_steps = 32, 4
