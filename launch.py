@@ -38,10 +38,10 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, stop)
     try:
         with explain_disk_errors({}):
-            config = command_line.from_command_line(argv, CONFIG)
+            config, lines = command_line.from_command_line(argv, CONFIG)
             flag = config_flags.get_config_filename(flags.FLAGS["config"])
             workdir = WORKDIR.value or command_line.default_workdir(flag, config)
-            run.run(config, workdir, MODE.value)
+            run.run(config, workdir, MODE.value, lines)
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return 2

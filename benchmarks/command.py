@@ -46,7 +46,7 @@ def start(python, module, settings, cpus, missing=""):
 def run(argv, measure):
     """Parses the command line and calls measure(config); returns the exit status."""
     try:
-        config = from_command_line(argv, CONFIG)
+        config, _ = from_command_line(argv, CONFIG)
         check(config)
         measure(config)
     except UserError as error:

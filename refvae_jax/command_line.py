@@ -9,7 +9,6 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from refvae_jax import config_rules
-from refvae_jax.console import LOGGER
 from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, did_you_mean
 from refvae_jax.files import user_path
@@ -65,10 +64,12 @@ def _with_config_file(argument: str) -> str:
     return f"{flag}={user_path(name)}"
 
 
-def from_command_line(argv: list[str], flag: flags.FlagHolder) -> ConfigDict:
-    """Parses all flags; returns the config that `flag`, made by DEFINE_config_file, holds.
+def from_command_line(argv: list[str], flag: flags.FlagHolder) -> tuple[ConfigDict, list[str]]:
+    """Parses all flags; widths of the networks that no flag sets follow the resolution.
 
-    Widths of the networks that no flag sets follow the resolution, and are printed.
+    Returns:
+      The config that `flag`, made by DEFINE_config_file, holds, and lines that tell of widths that
+      followed.
 
     Raises:
       UserError: one sentence for the first error on the command line.
@@ -86,12 +87,12 @@ def from_command_line(argv: list[str], flag: flags.FlagHolder) -> ConfigDict:
     if config is None:
         raise UserError("Which config? For example --config=configs/quickstart.py")
     overrides = config_flags.get_override_values(flags.FLAGS[flag.name])
-    for field in config_rules.follow_resolution(config, overrides):
-        LOGGER.info(
-            f"for images of {config.data.resolution} pixels config.{field} is now "
-            f"{config.network[field.split('.')[1]]}"
-        )
-    return config
+    lines = [
+        f"for images of {config.data.resolution} pixels config.{field} is now "
+        f"{config.network[field.split('.')[1]]}"
+        for field in config_rules.follow_resolution(config, overrides)
+    ]
+    return config, lines
 
 
 def config_from_file(path: str | Path, form: str) -> ConfigDict:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import jax
@@ -21,13 +21,16 @@ from refvae_jax.training.run_folder import check_not_inside, copy_advice, find_r
 MODES = ("train", "eval", "figures")
 
 
-def run(config: ConfigDict, workdir: str | Path, mode: str = "train") -> None:
+def run(
+    config: ConfigDict, workdir: str | Path, mode: str = "train", lines: Iterable[str] = ()
+) -> None:
     """Trains (then evaluates and draws), or evaluates, or draws.
 
     Args:
       config: of the schema of `config_rules.py`.
       workdir: folder of the run; made if missing.
       mode: one of MODES.
+      lines: to print first, by one of several processes.
 
     Raises:
       UserError: for every error that users can fix.
@@ -38,6 +41,8 @@ def run(config: ConfigDict, workdir: str | Path, mode: str = "train") -> None:
         allocator.keep_memory()  # Before the backend starts its threads.
     processes.join(os.environ)
     console.install(visible=processes.is_main())
+    for line in lines:
+        LOGGER.info(line)
     workdir = user_path(workdir).absolute()
     places = places_of(config, workdir, mode)
     with explain_disk_errors(places), contextlib.ExitStack() as stack:

@@ -103,6 +103,16 @@ def test_widths_that_were_set_stay():
     assert widths_after(lambda: of_file(decoder_widths=(7, 7)), {})[1] == (7, 7)
 
 
+@pytest.mark.parametrize("encoder", [(32, 64), (32, 64, 128, 256)])
+def test_an_encoder_that_works_stays(encoder):
+    config, flags = default.get_config(), {"data.resolution": 128}
+    config.network.encoder_widths, config.network.decoder_widths = encoder, (128, 64, 32, 16)
+    config.update_from_flattened_dict(flags)
+    config_rules.check(config)
+    assert config_rules.follow_resolution(config, flags) == []
+    assert config.network.encoder_widths == encoder
+
+
 def test_written_config_reads_back_and_is_the_same_run(config, tmp_path):
     configs.write(config, tmp_path / "config.json")
     assert configs.same_run(configs.read(tmp_path / "config.json"), config, tmp_path) == ""

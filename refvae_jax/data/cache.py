@@ -28,7 +28,7 @@ from refvae_jax.data.readers.source import FOLDER_DATASET, Factors, Reader, Sour
 from refvae_jax.errors import UserError
 from refvae_jax.files import cache_folder, locked, naming, user_path
 
-_FORMAT = 4  # Raise it when the bytes written for the same source change.
+_FORMAT = 5  # Raise it when the bytes written for the same source change.
 _SAME_NAME = (
     "name",
     "resolution",

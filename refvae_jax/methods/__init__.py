@@ -1,33 +1,32 @@
-"""One method per file; METHODS maps names to builders."""
+"""One method per file; METHODS maps names to builders, sizes_of names to image sizes."""
 
 from collections.abc import Callable
+from types import ModuleType
 
 from refvae_jax.methods import factorvae, gmvae, mathieu, mlvae, rbvae, srbvae, svae, vae
 from refvae_jax.methods.base import Config, DataInfo, Method
-from refvae_jax.networks import progressive, strided
 from refvae_jax.networks.sizes import Sizes
 
-METHODS: dict[str, Callable[[Config, DataInfo], Method]] = {
-    "gmvae": gmvae.make_method,
-    "mlvae": mlvae.make_method,
-    "rbvae": rbvae.make_method,
-    "srbvae": srbvae.make_method,
-    "vae": vae.make_method,
-    "betavae": vae.make_method,
-    "betatcvae": vae.make_method,
-    "dipvae1": vae.make_method,
-    "dipvae2": vae.make_method,
-    "factorvae": factorvae.make_method,
-    "svae": svae.make_method,
-    "mathieu": mathieu.make_method,
+_MODULES: dict[str, ModuleType] = {
+    "gmvae": gmvae,
+    "mlvae": mlvae,
+    "rbvae": rbvae,
+    "srbvae": srbvae,
+    "vae": vae,
+    "betavae": vae,
+    "betatcvae": vae,
+    "dipvae1": vae,
+    "dipvae2": vae,
+    "factorvae": factorvae,
+    "svae": svae,
+    "mathieu": mathieu,
 }
 
-_MIXTURE = (
-    "gmvae",
-    "mlvae",
-)  # Have the mixture paper's networks, the others the reference paper's.
+METHODS: dict[str, Callable[[Config, DataInfo], Method]] = {
+    name: module.make_method for name, module in _MODULES.items()
+}
 
 
 def sizes_of(method: str) -> Sizes:
     """The image sizes that the networks of a method make."""
-    return (strided if method in _MIXTURE else progressive).SIZES
+    return _MODULES[method].SIZES

@@ -29,6 +29,8 @@ from refvae_jax.methods.base import (
     Variables,
 )
 
+SIZES = mixture_networks.SIZES
+
 
 def objective(
     x: Images,

@@ -46,6 +46,7 @@ from refvae_jax.methods.base import (
 )
 from refvae_jax.methods.rbvae import LATENTS
 
+SIZES = reference_networks.SIZES
 KEPT_CODES = 512  # Recent targets of unlabelled images, to draw from.
 LOGVAR = -30.0  # Of the target, which has no variance: a sample is its mean.
 

@@ -27,6 +27,8 @@ from refvae_jax.methods.base import (
     Variables,
 )
 
+SIZES = mixture_networks.SIZES
+
 
 def objective(
     x: Images, recon: Images, style: Gaussian, group_content: Gaussian, group: Int[Array, " B"]

@@ -35,6 +35,7 @@ from refvae_jax.methods.base import (
 Tree = TypeVar("Tree")
 Bound = tuple[Images, Images, Latents]  # x, recon and the posteriors of x.
 LATENTS = ("common", "target")
+SIZES = reference_networks.SIZES
 
 
 def objective(unlabelled: Bound, reference: Bound, *, scale: float) -> tuple[Scalar, Scalars]:

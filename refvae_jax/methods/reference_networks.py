@@ -27,6 +27,8 @@ from refvae_jax.methods.base import (
 from refvae_jax.networks import progressive
 from refvae_jax.networks.discriminators import Discriminator
 
+SIZES = progressive.SIZES
+
 
 class Backbone(NamedTuple):
     """Encoders and generator of one model.
@@ -64,7 +66,7 @@ def make_networks(config: Config, data_info: DataInfo, latents: Sequence[str]) -
     """
     net, dtype, hardware = config.network, jnp.dtype(config.dtype), data_info.hardware
     widths = tuple(net.encoder_widths), tuple(net.decoder_widths)
-    progressive.SIZES.check(data_info.image_shape[0], *widths)
+    SIZES.check(data_info.image_shape[0], *widths)
     sizes = {name: config.latents[name] for name in latents}
     encoder = progressive.Encoder(widths[0], sizes, hardware, dtype)
     channels = data_info.image_shape[-1]

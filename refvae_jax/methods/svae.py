@@ -32,6 +32,8 @@ from refvae_jax.methods.base import (
     Variables,
 )
 
+SIZES = reference_networks.SIZES
+
 
 class Draws(NamedTuple):
     """The pairs of images and codes of one step."""

@@ -32,6 +32,8 @@ from refvae_jax.methods.base import (
     Variables,
 )
 
+SIZES = reference_networks.SIZES
+
 
 def beta_kl(q: Gaussian, z: Float[Array, "B D"], beta: float) -> tuple[Scalar, Scalars]:
     """beta KL(q || N(0, I)), and no further scalars to log."""

@@ -21,7 +21,7 @@ from refvae_jax.networks.conv.layers import Conv, ConvDoubled
 from refvae_jax.networks.sizes import Sizes
 
 START = 4  # Height and width of the smallest feature map.
-SIZES = Sizes(START, spare=0)
+SIZES = Sizes(START, any_encoder=False)
 
 
 def leaky_relu(x: Array) -> Array:

@@ -1,6 +1,6 @@
 """Which image sizes networks make, and how many widths they take for each.
 
-sizes = Sizes(smallest=4, spare=0)
+sizes = Sizes(smallest=4, any_encoder=False)
 sizes.check(32, (32, 64, 128, 256), (256, 128, 64))
 sizes.widths_for(64, (32, 64, 128, 256), (256, 128, 64))  # (.., 256, 256), (.., 64, 32)
 """
@@ -20,11 +20,11 @@ class Sizes(NamedTuple):
 
     Attributes:
       smallest: height and width of the decoder's first map.
-      spare: how many more widths an encoder is given at most; if any, every number of them works.
+      any_encoder: whether an encoder may have any number of widths from one on instead.
     """
 
     smallest: int
-    spare: int
+    any_encoder: bool
 
     def enough_for(self, resolution: int) -> int:
         """The smallest size that is not below the resolution."""
@@ -45,7 +45,7 @@ class Sizes(NamedTuple):
           encoder, decoder: widths for another size; at least one of the encoder.
         """
         doublings = (resolution // self.smallest).bit_length() - 1
-        count = min(max(len(encoder), doublings + 1), doublings + 1 + self.spare)
+        count = len(encoder) if self.any_encoder else doublings + 1
         first = [*encoder, *[encoder[-1]] * count]
         second = list(decoder)
         while len(second) < doublings:
@@ -68,7 +68,7 @@ class Sizes(NamedTuple):
         wrong = [
             (name, given, right)
             for name, given, right in zip(WIDTH_FIELDS, (encoder, decoder), fitting, strict=True)
-            if len(given) != len(right) and not (self.spare and given is encoder)
+            if len(given) != len(right)
         ]
         for name, given, right in wrong:
             flags = " ".join(f'--config.network.{name}="{right}"' for name, _, right in wrong)

@@ -17,7 +17,7 @@ from refvae_jax.networks.conv.layers import Conv, ConvTranspose
 from refvae_jax.networks.sizes import Sizes
 
 DECODER_START = 8  # Height and width of the decoder's first feature map, as in the paper.
-SIZES = Sizes(DECODER_START, spare=2)  # The encoder ends at 4x4 pixels, or 1x1 with all of them.
+SIZES = Sizes(DECODER_START, any_encoder=True)
 
 
 def _batch_norm(train: bool, dtype: DTypeLike) -> nn.BatchNorm:

@@ -9,11 +9,11 @@ from refvae_jax.networks import progressive, strided
 @pytest.mark.parametrize(
     ("networks", "resolution", "encoder", "decoder"),
     [
-        (strided, 8, (8, 16, 32), ()),
+        (strided, 8, (8, 16, 32, 64), ()),
         (strided, 16, (8, 16, 32, 64), (32,)),
         (strided, 32, (8, 16, 32, 64), (32, 16)),
         (strided, 64, (8, 16, 32, 64), (32, 16, 8)),
-        (strided, 128, (8, 16, 32, 64, 64), (32, 16, 8, 4)),
+        (strided, 128, (8, 16, 32, 64), (32, 16, 8, 4)),
         (progressive, 4, (8,), ()),
         (progressive, 16, (8, 16, 32), (32, 16)),
         (progressive, 128, (8, 16, 32, 64, 64, 64), (32, 16, 8, 4, 2)),
@@ -58,3 +58,6 @@ def test_a_strided_encoder_may_have_any_number_of_widths():
         strided.SIZES.check(32, (4,) * count, (8, 4))
     with pytest.raises(UserError, match="decoder_widths has 1 width,"):
         strided.SIZES.check(32, (4,), (8,))
+    shared = (8, 8, 8)
+    with pytest.raises(UserError, match="decoder_widths has 3 widths,"):
+        strided.SIZES.check(32, shared, shared)

@@ -78,8 +78,11 @@ def test_a_replica_per_process(tmp_path):
 @pytest.mark.slow
 def test_an_error_of_one_process_ends_both_with_a_sentence(tmp_path):
     with run.only_run(tmp_path):
-        (first, first_output), (second, second_output) = run_two(tmp_path)
+        (first, first_output), (second, second_output) = run_two(
+            tmp_path, "--config.data.resolution=64"
+        )
     assert first == second == 2, first_output + second_output
+    assert "decoder_widths is now" in first_output and "is now" not in second_output
     assert "Another run is using" in first_output and "Another process failed" in second_output
     assert "Traceback" not in first_output + second_output
 

@@ -35,7 +35,7 @@ def flags_in(message, config):
 
 
 def follow(config):
-    """(the error messages whose advice was followed, the one without a flag to set or "")."""
+    """(the error messages whose flags were set, the one that asks for more than flags or "")."""
     followed = []
     while True:
         try:
@@ -44,7 +44,7 @@ def follow(config):
         except UserError as error:
             message = str(error)
         flags = flags_in(message, config)
-        if not flags:
+        if not flags or "into one folder" in message:
             return followed, message
         assert message not in followed and len(followed) < MOST
         followed.append(message)
@@ -90,9 +90,10 @@ FOUR = "put four or more images into each of four groups"
         (
             "1 x 1",
             "smoke",
-            "0.1, or any other share, of the members of each group (1 image in 1 group,",
+            "to hold out 0.1 of the members of each group (1 image in 1 group, the largest of 1), "
+            "and no other share works; put eight or more images there.",
         ),
-        ("40 x 1", "smoke", "or all images into one folder if groups mean nothing"),
+        ("40 x 1", "smoke", "or put all images into one folder and set a method without groups"),
         ("40 x 1", "unseen-smoke", FOUR),
         ("1 x 20", "smoke", "into a subfolder of their own"),
         ("1 x 20", "unseen-smoke", "into a subfolder of their own"),
@@ -119,6 +120,18 @@ def test_unsupervised(advised, name, end):
     config_rules.follow_resolution(config, {"method.name"})
     _, last = advised(config, SMALL[name])
     assert end in last and bool(end) == bool(last)
+
+
+def test_one_folder_for_a_method_without_groups(advised, tmp_path):
+    config = folder_gmvae.get_config("smoke")
+    _, last = advised(config, SMALL["40 x 1"])
+    flags = flags_in(last, config)
+    assert flags == {"method.name": "vae"}
+    config.update_from_flattened_dict(flags)
+    config_rules.follow_resolution(config, flags)
+    make_folder(tmp_path / "moved", groups(1, 40))
+    config.data.dir = str(tmp_path / "moved")
+    assert follow(config) == ([], "")
 
 
 @pytest.mark.parametrize(

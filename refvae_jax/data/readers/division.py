@@ -55,11 +55,10 @@ def check_enough(
             f"images."
         )
     found = working_division(label, source, available)
-    share = f"{source.hold_out:g}{', or any other share,' if found is None else ''}"
     units = {"members": "the members of each group", "groups": "the groups"}[source.split_by]
-    why = f"{start} too few images to hold out {share} of {units} {have}"
+    why = f"{start} too few images to hold out {source.hold_out:g} of {units} {have}"
     if found is None:
-        raise UserError(f"{why}; {_what_is_enough(sizes)}.")
+        raise UserError(f"{why}, and no other share works; {_what_is_enough(sizes)}.")
     unit, percent = found
     flags = f"--config.data.hold_out={percent / 100:g}"
     flags += f" --config.data.split_by={unit}" * (unit != source.split_by)
@@ -70,8 +69,13 @@ def _what_is_enough(sizes: np.ndarray) -> str:
     """What can be divided; sizes: int [G], of the groups."""
     if len(sizes) == 1:
         return "put eight or more images there"
-    one = ", or all images into one folder if groups mean nothing" if sizes.max() == 1 else ""
-    return f"put four or more images into each of four groups{one}"
+    advice = "put four or more images into each of four groups"
+    if sizes.max() > 1:
+        return advice
+    return (
+        f"{advice}, or put all images into one folder and set a method without groups, such as "
+        f"--config.method.name=vae"
+    )
 
 
 def working_division(

@@ -5,7 +5,7 @@
 
 The first column is the path relative to the folder. Each further one is a factor: continuous if all
 its cells are numbers, categorical if most are words. Commas, semicolons or tabs may separate the
-cells, and a column may have decimal commas.
+cells, and where it is not commas, a column may have decimal commas.
 """
 
 import functools
@@ -61,7 +61,7 @@ def read_factors(
     with_commas = []
     for place, name in enumerate(header[1:], 1):
         column = np.array([line[place] for line in lines])
-        values = _as_numbers(column, path, name)
+        values = _as_numbers(column, f"{path}, column {name!r}", separator)
         if values is not None:
             continuous[name] = values[rows]
             with_commas += [name] * any("," in cell for cell in column)
@@ -139,35 +139,44 @@ def _check_rows(
         raise UserError(f"{path} names {num_lines - len(named)} paths twice: remove them.")
 
 
-def _as_numbers(column: np.ndarray, path: Path, name: str) -> np.ndarray | None:
+def _as_numbers(column: np.ndarray, where: str, separator: str) -> np.ndarray | None:
     """float32 [N], or None if most cells are words; a few words among numbers raise UserError."""
-    where = f"{path}, column {name!r}"
     values = np.array([_as_number(cell) for cell in column], np.float32)
     known = np.isfinite(values)
-    if known.all():
-        if with_comma := [cell for cell in column if "," in cell]:
-            _check_decimal_commas(with_comma, column, where)
-        return values
-    if 2 * known.sum() > len(column):
+    if not known.all() and 2 * known.sum() <= len(column):
+        return None
+    _check_decimal_commas(column[known], where, separator)
+    if not known.all():
         raise UserError(
             f"{where}: {str(column[~known][0])!r} is no number, but most of the "
             f"column are ({(~known).sum()} cells in all): fill them in, or leave the column out."
         )
-    return None
+    return values
 
 
-def _check_decimal_commas(with_comma: list[str], column: np.ndarray, where: str) -> None:
-    """Raises UserError if the commas may divide thousands, or other cells have a point."""
+def _check_decimal_commas(numbers: np.ndarray, where: str, separator: str) -> None:
+    """Raises UserError if commas may not be decimal ones, or other cells have a point.
+
+    They may divide thousands, or, where commas also separate the cells, the parts of a word.
+    """
+    with_comma = [cell for cell in numbers if "," in cell]
+    if not with_comma:
+        return
     cell = str(with_comma[0])
     if all(_THOUSANDS.fullmatch(cell) for cell in with_comma):
         raise UserError(
             f"{where}: {cell!r} may be {cell.replace(',', '.')} or {cell.replace(',', '')}: write "
             f"the numbers of the column without commas."
         )
-    if with_point := [cell for cell in column if "." in cell]:
+    if with_point := [cell for cell in numbers if "." in cell]:
         raise UserError(
             f"{where}: {cell!r} has a decimal comma and {str(with_point[0])!r} a decimal point: "
             f"write all numbers of the column with points."
+        )
+    if separator == ",":
+        raise UserError(
+            f"{where}: {cell!r} may be the number {cell.replace(',', '.')} or a word: write "
+            f"numbers with points and words without commas."
         )
 
 

@@ -8,15 +8,16 @@ import numpy as np
 from PIL import Image
 
 WHOLE, PAD = -1, 0
+_LARGEST_PADDED = 256  # Pixels; networks for larger images are no advice.
 
 
 def advice_for(largest: int) -> str:
     """What to set where PAD is asked for and an image has `largest` pixels, more than fit."""
+    advice = "set --config.data.crop=-1 to resize the largest square of each image"
+    if largest > _LARGEST_PADDED:
+        return advice
     size = max(8, 1 << (largest - 1).bit_length())  # Networks of every method make 8, 16, 32, ...
-    return (
-        f"set --config.data.crop=-1 to resize the largest square of each image, or "
-        f"--config.data.resolution={size} to pad"
-    )
+    return f"{advice}, or --config.data.resolution={size} to pad"
 
 
 def fit(image: Image.Image, crop: int, resolution: int) -> np.ndarray:

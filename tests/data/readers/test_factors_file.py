@@ -45,9 +45,16 @@ def test_decimal_commas(read, capsys, separator):
     assert "between cells and decimal commas in 'angle'" in capsys.readouterr().out
 
 
-def test_quoted_decimal_commas_between_commas(read, capsys):
-    check(read(POINTS.replace("12.5", '"12,5"').replace("-3.25", ' "-3,25"')))
-    assert "is read with decimal commas in 'angle'" in capsys.readouterr().out
+def test_quoted_commas_between_commas(read):
+    with pytest.raises(UserError, match=r"'12,5' may be the number 12\.5 or a word: write numbers"):
+        read(POINTS.replace("12.5", '"12,5"').replace("-3.25", ' "-3,25"'))
+    with pytest.raises(UserError, match=r"'hair': '10,20' may be the number 10\.20 or a word"):
+        read(POINTS.replace("black", '"10,20"').replace("dark red", '"30,40"'))
+    with pytest.raises(UserError, match=r"'hair': '10,20' may be the number 10\.20 or a word"):
+        read(POINTS.replace("black", '"10,20"'))
+    check(read(POINTS.replace("12.5", '"12.5"')))
+    names = read(POINTS.replace("dark red", '"10,20"').replace("black", '"red, 1"'))
+    assert names.categorical_names == {"hair": ("10,20", "red, 1")}
 
 
 def test_a_table_is_mentioned_once(read, capsys):

@@ -24,3 +24,9 @@ def test_the_size_that_large_images_are_padded_to_is_one_that_networks_make(size
     with pytest.raises(ValueError, match=words):
         resize.fit(image, resize.PAD, 5)
     assert resize.fit(image, resize.PAD, enough).shape == (enough, enough, 1)
+
+
+@pytest.mark.parametrize(("largest", "padded"), [(256, True), (257, False), (4000, False)])
+def test_no_networks_for_photographs_are_advised(largest, padded):
+    advice = resize.advice_for(largest)
+    assert "--config.data.crop=-1" in advice and ("to pad" in advice) == padded
