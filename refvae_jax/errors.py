@@ -23,6 +23,7 @@ _WRAPPED = (*_FULL, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)
 _OF_NO_PATH = (ConnectionError, InterruptedError, ChildProcessError, BlockingIOError)
 
 Places = Mapping[Path, str]  # {what the user chose: advice, to be read after "or"}
+PlacesOf = Callable[[], Places]  # Called when an error is explained, for what is then true.
 
 
 class UserError(Exception):
@@ -33,7 +34,7 @@ class UserError(Exception):
 
 
 def exit_status(
-    command: Callable[..., int | None], *arguments: Any, places: Places | None = None
+    command: Callable[..., int | None], *arguments: Any, places: Places | PlacesOf | None = None
 ) -> int:
     """Runs a command; returns its exit status, or 0, or 2 after an error that users can fix.
 
@@ -84,7 +85,7 @@ def disk_problem(error: BaseException | None) -> str:
 
 
 @contextlib.contextmanager
-def explain_disk_errors(places: Places) -> Iterator[None]:
+def explain_disk_errors(places: Places | PlacesOf) -> Iterator[None]:
     """Turns every failed file operation into a UserError that names the path and what to do.
 
     Args:
@@ -98,8 +99,9 @@ def explain_disk_errors(places: Places) -> Iterator[None]:
     except Exception as error:
         if not (words := disk_problem(error)):
             raise
-        path = getattr(error, "filename", None) or next(iter(places), "")
-        raise UserError(_sentence(str(path), words, places)) from error
+        now = places() if callable(places) else places
+        path = getattr(error, "filename", None) or next(iter(now), "")
+        raise UserError(_sentence(str(path), words, now)) from error
 
 
 def _sentence(path: str, words: str, places: Places) -> str:

@@ -190,12 +190,25 @@ def test_the_advice_for_a_full_or_read_only_disk(config, tmp_path):
     config.data.cache_dir, config.data.dir = "/cache", "/data"
     other = "choose another place with"
     new = run.places_of(config, tmp_path, "train")
-    assert new[tmp_path] == f"{other} --workdir; saved checkpoints are untouched"
+    assert new[tmp_path] == f"{other} --workdir"
     assert new[Path("/cache")] == f"{other} --config.data.cache_dir"
     assert new[Path("/data")] == f"{other} --config.data.dir"
     (tmp_path / "checkpoints" / "20").mkdir(parents=True)
     advice = run.places_of(config, tmp_path, "eval")[tmp_path]
     assert advice.startswith(f"copy the run with `cp -r {tmp_path} COPY` and name the copy, --work")
+    assert run.places_of(config, tmp_path, "train")[tmp_path] == (
+        f"{advice}; saved checkpoints are untouched"
+    )
+
+
+def test_the_advice_knows_of_checkpoints_saved_since_the_start(config, tmp_path, monkeypatch):
+    def fill_the_disk(config):
+        (tmp_path / "checkpoints" / "20").mkdir(parents=True)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run, "open_splits", fill_the_disk)
+    with pytest.raises(UserError, match=r"or copy the run .*; saved checkpoints are untouched\."):
+        run.run(config, tmp_path)
 
 
 @pytest.mark.parametrize("mode", run.MODES)

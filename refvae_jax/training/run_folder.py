@@ -21,9 +21,17 @@ def steps(workdir: str | Path) -> list[int]:
     return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
 
 
+def has_checkpoints(folder: Path) -> bool:
+    """Whether it holds any; not if it cannot be looked into."""
+    try:
+        return bool(steps(folder))
+    except OSError:
+        return False
+
+
 def is_run(folder: Path) -> bool:
     """Whether it holds a config or a checkpoint."""
-    return (folder / "config.json").is_file() or bool(steps(folder))
+    return (folder / "config.json").is_file() or has_checkpoints(folder)
 
 
 def check_not_inside(path: Path) -> None:
