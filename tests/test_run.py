@@ -186,6 +186,10 @@ def test_a_folder_that_is_no_run_stays_as_it_is(config, tmp_path, mode):
     assert not os.listdir(tmp_path)
 
 
+def copy_it(workdir):
+    return f"copy the run with `cp -r --no-preserve=mode {workdir} COPY`"
+
+
 def test_the_advice_for_a_full_or_read_only_disk(config, tmp_path):
     config.data.cache_dir, config.data.dir = "/cache", "/data"
     other = "choose another place with"
@@ -195,7 +199,7 @@ def test_the_advice_for_a_full_or_read_only_disk(config, tmp_path):
     assert new[Path("/data")] == f"{other} --config.data.dir"
     (tmp_path / "checkpoints" / "20").mkdir(parents=True)
     advice = run.places_of(config, tmp_path, "eval")[tmp_path]
-    assert advice.startswith(f"copy the run with `cp -r {tmp_path} COPY` and name the copy, --work")
+    assert advice.startswith(f"{copy_it(tmp_path)} and name the copy, --workdir=COPY, since ")
     assert run.places_of(config, tmp_path, "train")[tmp_path] == (
         f"{advice}; saved checkpoints are untouched"
     )
@@ -215,10 +219,12 @@ def test_the_advice_knows_of_checkpoints_saved_since_the_start(config, tmp_path,
 def test_a_lock_that_cannot_be_opened(config, tmp_path, mode, monkeypatch):
     """As in a folder that is read-only, which does not keep the superuser from writing."""
     configs.write(config, tmp_path / "config.json")
+    (tmp_path / "checkpoints" / "20").mkdir(parents=True)
 
     def read_only(path, when_taken):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     monkeypatch.setattr(run, "locked", read_only)
-    with pytest.raises(UserError, match=r"Cannot use .*\.lock: Read-only"):
+    with pytest.raises(UserError, match=r"Cannot use .*\.lock: Read-only") as caught:
         run.run(config, tmp_path, mode)
+    assert f". C{copy_it(tmp_path)[1:]}" in str(caught.value)

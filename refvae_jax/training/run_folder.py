@@ -82,6 +82,6 @@ def copy_advice(run: Path, name_copy: str) -> str:
       name_copy: how the copy, COPY, is then named on the command line.
     """
     return (
-        f"copy the run with `cp -r {shlex.quote(str(run))} COPY` and name the copy, {name_copy}, "
-        f"since what is made of a run is written into its folder"
+        f"copy the run with `cp -r --no-preserve=mode {shlex.quote(str(run))} COPY` and name the "
+        f"copy, {name_copy}, since what is made of a run is written into its folder"
     )
