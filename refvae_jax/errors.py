@@ -18,9 +18,12 @@ from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Whose words are looked for where a library puts them into an error of its own.
-_WRAPPED = (*_FULL, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)
-# OSErrors that are of no file.
-_OF_NO_PATH = (ConnectionError, InterruptedError, ChildProcessError, BlockingIOError)
+_WRAPPED = (*_FULL, errno.EROFS)
+# OSErrors that are of no file but of memory, processes and networks.
+_OF_NO_FILE = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOTCONN, errno.EADDRINUSE}
+_OF_NO_FILE |= {errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
+_KINDS_OF_NO_FILE = (ConnectionError, TimeoutError, InterruptedError)
+_KINDS_OF_NO_FILE += (ChildProcessError, BlockingIOError)
 
 Places = Mapping[Path, str]  # {what the user chose: advice, to be read after "or"}
 PlacesOf = Callable[[], Places]  # Called when an error is explained, for what is then true.
@@ -46,7 +49,7 @@ def exit_status(
     try:
         with explain_disk_errors(places or {}):
             return command(*arguments) or 0
-    except (UserError, OSError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -75,10 +78,12 @@ def disk_problem(error: BaseException | None) -> str:
 
     Also where a library puts the failure into an error of its own.
     """
-    if isinstance(error, OSError):
-        if isinstance(error, _OF_NO_PATH) or (error.errno or 0) < 0:  # Addresses of hosts.
-            return ""
-        return os.strerror(error.errno) if error.errno else str(error)
+    # Libraries' own kinds count in other ways: of hosts, of certificates.
+    if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.errno:
+        other = isinstance(error, _KINDS_OF_NO_FILE) or error.errno in _OF_NO_FILE
+        return "" if other else os.strerror(error.errno)
+    if isinstance(error, OSError) and re.fullmatch(r"\d+ requested and \d+ written", str(error)):
+        return str(error)  # NumPy's.
     if code := re.search(r"os_error_code='(\d+)'", str(error)):  # TensorStore's.
         return os.strerror(int(code.group(1)))
     return next((w for w in map(os.strerror, _WRAPPED) if w in str(error)), "")
