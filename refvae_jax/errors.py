@@ -12,8 +12,10 @@ import os
 import re
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -22,8 +24,13 @@ _WRAPPED = (*_FULL, errno.EROFS)
 # OSErrors that are of no file but of memory, processes and networks.
 _OF_NO_FILE = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOTCONN, errno.EADDRINUSE}
 _OF_NO_FILE |= {errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
-_KINDS_OF_NO_FILE = (ConnectionError, TimeoutError, InterruptedError)
-_KINDS_OF_NO_FILE += (ChildProcessError, BlockingIOError)
+_KINDS_OF_NO_FILE = (
+    ConnectionError,
+    TimeoutError,
+    InterruptedError,
+    ChildProcessError,
+    BlockingIOError,
+)
 
 Places = Mapping[Path, str]  # {what the user chose: advice, to be read after "or"}
 PlacesOf = Callable[[], Places]  # Called when an error is explained, for what is then true.
@@ -128,7 +135,7 @@ def _lies_in(path: str | Path, place: str | Path) -> bool:
 
 
 def report_disk_errors_once() -> None:
-    """Leaves failed file operations of libraries' threads to the main thread, which reports them.
+    """Leaves failed file operations of Orbax's threads to the main thread, which reports them.
 
     Orbax raises a failed save in the main thread, but its threads also print a traceback for each
     array, some of them after the command has reported the error. So this lasts as long as the
@@ -137,7 +144,7 @@ def report_disk_errors_once() -> None:
     print_thread, print_unraisable = threading.excepthook, sys.unraisablehook
 
     def in_thread(thread: threading.ExceptHookArgs) -> None:
-        if not disk_problem(thread.exc_value):
+        if not (_is_of_orbax(thread.exc_traceback) and disk_problem(thread.exc_value)):
             print_thread(thread)
 
     def unraisable(ignored: "sys.UnraisableHookArgs") -> None:
@@ -149,6 +156,12 @@ def report_disk_errors_once() -> None:
     threading.excepthook, sys.unraisablehook = in_thread, unraisable
     for name in ("absl", "asyncio"):
         logging.getLogger(name).addFilter(_is_of_no_disk_problem)
+
+
+def _is_of_orbax(trace: TracebackType | None) -> bool:
+    """Whether a traceback passes through Orbax or TensorStore."""
+    names = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(trace))
+    return any(name.partition(".")[0] in ("orbax", "tensorstore") for name in names)
 
 
 def _is_of_no_disk_problem(record: logging.LogRecord) -> bool:

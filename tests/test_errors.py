@@ -133,6 +133,15 @@ def printed(monkeypatch):
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def fail_in_thread(module, error):
+    """Raises an error in a thread that runs code of that module."""
+    functions = {"__name__": module, "error": error}
+    exec("def target(): raise error", functions)
+    thread = threading.Thread(target=functions["target"])
+    thread.start()
+    thread.join()
+
+
 @pytest.mark.parametrize(
     ("error", "prints"),
     [
@@ -142,12 +151,18 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     ],
 )
 def test_threads_leave_disk_errors_to_the_main_thread(printed, error, prints):
-    threading.excepthook(SimpleNamespace(exc_value=error))
+    fail_in_thread("orbax.checkpoint.futures", error)
     for name in ("absl", "asyncio"):
         logging.getLogger(name).error("a save failed", exc_info=error)
     assert len(printed) == 3 * prints
     logging.getLogger("absl").error("no exception")
     assert len(printed) == 3 * prints + 1
+
+
+def test_threads_of_others_print_their_errors(printed):
+    full = OSError(errno.ENOSPC, "a new one, without FULL's traceback")
+    fail_in_thread("refvae_jax.data.pipeline", full)
+    assert [thread.exc_value for thread in printed] == [full]
 
 
 @pytest.mark.parametrize(
