@@ -208,7 +208,7 @@ def load(
     if step == "best":
         errors = validation_errors(workdir)
         # Those without an error come last, the newest first.
-        order = sorted(present[::-1], key=lambda s: errors.get(s, math.inf))
+        order = sorted(present, key=lambda s: (errors.get(s, math.inf), -s))
     else:
         order = present[::-1] if step == "last" else [s for s in present if str(s) == str(step)]
     for candidate in order:
