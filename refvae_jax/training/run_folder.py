@@ -3,6 +3,8 @@
 run = find_run("~/runs/quickstart-s0")    # or an error message that says what the path is instead
 """
 
+import json
+import os
 import shlex
 from pathlib import Path
 
@@ -30,18 +32,28 @@ def has_checkpoints(folder: Path) -> bool:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether it holds a config or a checkpoint."""
-    return (folder / "config.json").is_file() or has_checkpoints(folder)
+    """Whether it holds a config of a run or a checkpoint; not if it cannot be looked into."""
+    return has_checkpoints(folder) or _is_config(folder / "config.json")
+
+
+def _is_config(path: Path) -> bool:
+    """Whether it is the config of a run: programs of others name files so too."""
+    try:
+        fields = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(fields, dict) and {"method", "data"} <= fields.keys()
 
 
 def check_not_inside(path: Path) -> None:
     """Raises UserError if the path is one of the files or folders that a run has written."""
     if is_run(path):
         return
-    real = path.resolve()
+    # Unlike the methods of Path, the functions of os.path raise nothing.
+    real = Path(os.path.realpath(path))
     for run in real.parents:
         inner = real.relative_to(run).parts
-        own = inner[0] in _OWN_DIRS or (len(inner) == 1 and real.is_file())
+        own = inner[0] in _OWN_DIRS or (len(inner) == 1 and os.path.isfile(real))
         if own and is_run(run):
             raise UserError(f"{path} is inside a run: name {run}.")
 
@@ -58,11 +70,16 @@ def find_run(path: str | Path) -> Path:
     if is_run(folder):
         return folder
     check_not_inside(folder)
-    if not folder.exists():
+    if not os.path.exists(folder):
         raise UserError(f"There is no run in {folder}: there is no such folder. {_ADVICE}")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"{folder} is a file: name the folder of a run.")
-    runs = sorted(inner.name for inner in folder.iterdir() if is_run(inner))
+    try:
+        runs = sorted(inner.name for inner in folder.iterdir() if is_run(inner))
+    except OSError as error:
+        raise UserError(
+            f"There is no run in {folder} that can be read: {error.strerror}. {_ADVICE}"
+        ) from error
     if runs:
         more = f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
         raise UserError(
@@ -70,7 +87,7 @@ def find_run(path: str | Path) -> Path:
             f"such as {folder / runs[0]}."
         )
     raise UserError(
-        f"{folder} is not a run: it holds neither config.json nor {CHECKPOINT_DIR}/. {_ADVICE}"
+        f"{folder} is not a run: it holds neither the config.json of one nor checkpoints. {_ADVICE}"
     )
 
 

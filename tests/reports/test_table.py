@@ -375,7 +375,7 @@ def test_mistakes_are_told_in_a_sentence(make_run, tmp_path):
         return str(caught.value)
 
     (tmp_path / "unscored").mkdir()
-    (tmp_path / "unscored" / "config.json").write_text("{}")
+    (tmp_path / "unscored" / "config.json").write_text('{"method": {}, "data": {}}')
     assert "has no results.json: score it with" in message(tmp_path / "unscored")
     assert "inside a run" in message(tmp_path / "unscored" / "config.json")
     assert "there is no such folder" in message(tmp_path / "nowhere")

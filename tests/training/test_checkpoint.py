@@ -72,7 +72,7 @@ def test_load_gives_numpy_and_the_record(tmp_path):
 
 
 def test_missing_checkpoint_says_what_there_is(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"method": {}, "data": {}}')
     with pytest.raises(UserError, match="it has none"):
         checkpoint.load(tmp_path)
     save_all(tmp_path, {4: None})
