@@ -102,7 +102,7 @@ def explain_disk_errors(places: Places | PlacesOf) -> Iterator[None]:
 
     Args:
       places: the first one is named where the error itself names no path; the advice is that of the
-        innermost place that the path lies in, or else of one below it, which could not be made.
+        innermost place that the path lies in, or else of all below it, which could not be made.
     """
     try:
         yield
@@ -118,8 +118,8 @@ def explain_disk_errors(places: Places | PlacesOf) -> Iterator[None]:
 
 def _sentence(path: str, words: str, places: Places) -> str:
     around = sorted((p for p in places if _lies_in(path, p)), key=lambda p: len(str(p)))
-    near = [p for p in places if _lies_in(p, path)] + around
-    advice = places[near[-1]] if near else ""
+    near = around[-1:] or [p for p in places if _lies_in(p, path)]
+    advice = ", or ".join(dict.fromkeys(places[place] for place in near))
     full = any(words == os.strerror(code) for code in _FULL)
     if full:
         advice = "free space there" + (f", or {advice}" if advice else "")

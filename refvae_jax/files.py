@@ -7,6 +7,7 @@ with atomic(path) as temporary:
 import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # Not there, or what went wrong before.
             temporary.unlink()
+
+
+def check_writable(path: Path) -> None:
+    """Raises OSError unless a file can be written at `path`; creates the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with naming(path), tempfile.TemporaryFile(dir=path.parent):
+        pass
 
 
 def write_json(value: Any, path: str | Path) -> None:

@@ -54,7 +54,8 @@ def test_numpys_error_without_a_number_too():
     [
         ("/run/file", "Choose another --workdir."),
         ("/run/cache/x/file", "Choose another cache."),
-        ("/", "Choose another cache."),
+        ("/run", "Choose another --workdir."),
+        ("/", "Choose another --workdir, or choose another cache."),
         ("/runs/file", "Make sure that it exists and that you may read and write it."),
     ],
 )
