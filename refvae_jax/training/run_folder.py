@@ -58,15 +58,24 @@ def check_not_inside(path: Path) -> None:
             raise UserError(f"{path} is inside a run: name {run}.")
 
 
+def named_folder(path: str | Path) -> Path:
+    """The Path of what a user wrote as the name of a run; `~` is the home folder.
+
+    Raises:
+      UserError: nothing was written.
+    """
+    if not str(path):
+        raise UserError("The name of the run is empty: name a folder, such as runs/quickstart-s0.")
+    return user_path(path)
+
+
 def find_run(path: str | Path) -> Path:
     """The folder of a run, where `~` is the home folder.
 
     Raises:
       UserError: the path is not that of a run.
     """
-    if not str(path):
-        raise UserError("The name of the run is empty: name a folder, such as runs/quickstart-s0.")
-    folder = user_path(path)
+    folder = named_folder(path)
     if is_run(folder):
         return folder
     check_not_inside(folder)
@@ -88,6 +97,18 @@ def find_run(path: str | Path) -> Path:
         )
     raise UserError(
         f"{folder} is not a run: it holds neither the config.json of one nor checkpoints. {_ADVICE}"
+    )
+
+
+def score_advice(run: str | Path) -> str:
+    """What to do about a run without scores: the command, whose CONFIG no run knows.
+
+    Args:
+      run: its folder, or a word for it.
+    """
+    return (
+        f"run `python launch.py --config=CONFIG --workdir={shlex.quote(str(run))} --mode=eval` "
+        f"with the flags of its training"
     )
 
 

@@ -66,7 +66,8 @@ def test_failed_disks(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(shown, "open_split", read_only)
     assert shown.main(["mnist", f"--out={tmp_path}/x.png"]) == 2
     assert "Choose another place with the variable XDG_CACHE_HOME." in capsys.readouterr().err
-    assert shown.main(["mnist", "--out=/proc/none/x.png"]) == 2  # Before anything is opened.
-    message = capsys.readouterr().err
-    assert "Cannot use /proc/none: " in message
-    assert message.endswith("Choose another file with --out.\n")
+    for out, failed in [("/proc/none/x.png", "/proc/none"), ("/proc/x.png", "/proc/x.png")]:
+        assert shown.main(["mnist", f"--out={out}"]) == 2  # Before anything is opened.
+        message = capsys.readouterr().err
+        assert f"Cannot use {failed}: " in message
+        assert message.endswith("Choose another file with --out.\n")
