@@ -20,6 +20,7 @@ QUICK = "--config=configs/quickstart.py:smoke"
     ("arguments", "words"),
     [
         ([], "Which config?"),
+        (["--config="], "Which config?"),
         (["--config=configs/quikstart.py"], "Did you mean 'configs/quickstart.py'?"),
         (["--config=configs/quickstart.py:fast"], "has no form 'fast', only smoke"),
         ([QUICK, "--config.metod.k=3"], "no field 'metod'. Did you mean 'method'?"),
