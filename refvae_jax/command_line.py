@@ -13,6 +13,8 @@ from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, did_you_mean
 from refvae_jax.files import user_path
 
+_WHICH = "Which config? For example --config=configs/quickstart.py"
+
 
 def config_files(root: str | Path) -> list[str]:
     """The runnable configs ["configs/NAME.py"] of the clone at root."""
@@ -52,10 +54,16 @@ def _no_config_file(name: str) -> str:
 
 
 def _with_config_file(argument: str) -> str:
-    """The argument with the home folder for the `~` of --config=~/FILE, which no shell fills in."""
+    """The argument with the home folder for the `~` of --config=~/FILE, which no shell fills in.
+
+    Raises:
+      UserError: it names no config file.
+    """
     flag, equals, name = argument.partition("=")
     if flag != "--config" or not equals:
         return argument
+    if not name:
+        raise UserError(_WHICH)
     if name.endswith(".json"):
         raise UserError(
             f"{name} is no config file: name the file of configs/ that the run was started with, "
@@ -85,7 +93,7 @@ def from_command_line(argv: list[str], flag: flags.FlagHolder) -> tuple[ConfigDi
     if rest:
         raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
     if config is None:
-        raise UserError("Which config? For example --config=configs/quickstart.py")
+        raise UserError(_WHICH)
     overrides = config_flags.get_override_values(flags.FLAGS[flag.name])
     lines = [
         f"for images of {config.data.resolution} pixels config.{field} is now "

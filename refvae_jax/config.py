@@ -56,10 +56,14 @@ def read(path: str | Path) -> ConfigDict:
     """The ConfigDict of a config.json.
 
     Raises:
-      UserError: the file is damaged.
+      UserError: the file is missing or damaged.
     """
     try:
         return ConfigDict(json.loads(Path(path).read_text()))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"There is no {path}: the command that the run was started with writes it again."
+        ) from error
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} is damaged ({error}): restore it, or remove it and use the config that the "

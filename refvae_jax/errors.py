@@ -12,17 +12,28 @@ import os
 import re
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Whose words are looked for where a library puts them into an error of its own.
-_WRAPPED = (*_FULL, errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE)
-# OSErrors that are of no file.
-_OF_NO_PATH = (ConnectionError, InterruptedError, ChildProcessError, BlockingIOError)
+_WRAPPED = (*_FULL, errno.EROFS)
+# OSErrors that are of no file but of memory, processes and networks.
+_OF_NO_FILE = {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOTCONN, errno.EADDRINUSE}
+_OF_NO_FILE |= {errno.EADDRNOTAVAIL, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
+_KINDS_OF_NO_FILE = (
+    ConnectionError,
+    TimeoutError,
+    InterruptedError,
+    ChildProcessError,
+    BlockingIOError,
+)
 
 Places = Mapping[Path, str]  # {what the user chose: advice, to be read after "or"}
+PlacesOf = Callable[[], Places]  # Called when an error is explained, for what is then true.
 
 
 class UserError(Exception):
@@ -33,7 +44,7 @@ class UserError(Exception):
 
 
 def exit_status(
-    command: Callable[..., int | None], *arguments: Any, places: Places | None = None
+    command: Callable[..., int | None], *arguments: Any, places: Places | PlacesOf | None = None
 ) -> int:
     """Runs a command; returns its exit status, or 0, or 2 after an error that users can fix.
 
@@ -45,7 +56,7 @@ def exit_status(
     try:
         with explain_disk_errors(places or {}):
             return command(*arguments) or 0
-    except (UserError, OSError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -74,22 +85,24 @@ def disk_problem(error: BaseException | None) -> str:
 
     Also where a library puts the failure into an error of its own.
     """
-    if isinstance(error, OSError):
-        if isinstance(error, _OF_NO_PATH) or (error.errno or 0) < 0:  # Addresses of hosts.
-            return ""
-        return os.strerror(error.errno) if error.errno else str(error)
+    # Libraries' own kinds count in other ways: of hosts, of certificates.
+    if isinstance(error, OSError) and type(error).__module__ == "builtins" and error.errno:
+        other = isinstance(error, _KINDS_OF_NO_FILE) or error.errno in _OF_NO_FILE
+        return "" if other else os.strerror(error.errno)
+    if isinstance(error, OSError) and re.fullmatch(r"\d+ requested and \d+ written", str(error)):
+        return str(error)  # NumPy's.
     if code := re.search(r"os_error_code='(\d+)'", str(error)):  # TensorStore's.
         return os.strerror(int(code.group(1)))
     return next((w for w in map(os.strerror, _WRAPPED) if w in str(error)), "")
 
 
 @contextlib.contextmanager
-def explain_disk_errors(places: Places) -> Iterator[None]:
+def explain_disk_errors(places: Places | PlacesOf) -> Iterator[None]:
     """Turns every failed file operation into a UserError that names the path and what to do.
 
     Args:
       places: the first one is named where the error itself names no path; the advice is that of the
-        innermost place that the path lies in, or else of one below it, which could not be made.
+        innermost place that the path lies in, or else of all below it, which could not be made.
     """
     try:
         yield
@@ -98,14 +111,15 @@ def explain_disk_errors(places: Places) -> Iterator[None]:
     except Exception as error:
         if not (words := disk_problem(error)):
             raise
-        path = getattr(error, "filename", None) or next(iter(places), "")
-        raise UserError(_sentence(str(path), words, places)) from error
+        now = places() if callable(places) else places
+        path = getattr(error, "filename", None) or next(iter(now), "")
+        raise UserError(_sentence(str(path), words, now)) from error
 
 
 def _sentence(path: str, words: str, places: Places) -> str:
     around = sorted((p for p in places if _lies_in(path, p)), key=lambda p: len(str(p)))
-    near = [p for p in places if _lies_in(p, path)] + around
-    advice = places[near[-1]] if near else ""
+    near = around[-1:] or [p for p in places if _lies_in(p, path)]
+    advice = ", or ".join(dict.fromkeys(places[place] for place in near))
     full = any(words == os.strerror(code) for code in _FULL)
     if full:
         advice = "free space there" + (f", or {advice}" if advice else "")
@@ -121,7 +135,7 @@ def _lies_in(path: str | Path, place: str | Path) -> bool:
 
 
 def report_disk_errors_once() -> None:
-    """Leaves failed file operations of libraries' threads to the main thread, which reports them.
+    """Leaves failed file operations of Orbax's threads to the main thread, which reports them.
 
     Orbax raises a failed save in the main thread, but its threads also print a traceback for each
     array, some of them after the command has reported the error. So this lasts as long as the
@@ -130,7 +144,7 @@ def report_disk_errors_once() -> None:
     print_thread, print_unraisable = threading.excepthook, sys.unraisablehook
 
     def in_thread(thread: threading.ExceptHookArgs) -> None:
-        if not disk_problem(thread.exc_value):
+        if not (_is_of_orbax(thread.exc_traceback) and disk_problem(thread.exc_value)):
             print_thread(thread)
 
     def unraisable(ignored: "sys.UnraisableHookArgs") -> None:
@@ -142,6 +156,12 @@ def report_disk_errors_once() -> None:
     threading.excepthook, sys.unraisablehook = in_thread, unraisable
     for name in ("absl", "asyncio"):
         logging.getLogger(name).addFilter(_is_of_no_disk_problem)
+
+
+def _is_of_orbax(trace: TracebackType | None) -> bool:
+    """Whether a traceback passes through Orbax or TensorStore."""
+    names = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(trace))
+    return any(name.partition(".")[0] in ("orbax", "tensorstore") for name in names)
 
 
 def _is_of_no_disk_problem(record: logging.LogRecord) -> bool:

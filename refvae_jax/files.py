@@ -36,6 +36,11 @@ def naming(path: str | Path, instead_of: str | Path | None = None) -> Iterator[N
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
 
 
+def _beside(path: Path) -> Path:
+    """A temporary path in the same folder, of this process."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
 @contextlib.contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, which replaces it if the block succeeds.
@@ -44,7 +49,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _beside(path)
     try:
         with naming(path, instead_of=temporary):
             yield temporary
@@ -52,6 +57,15 @@ def atomic(path: str | Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # Not there, or what went wrong before.
             temporary.unlink()
+
+
+def check_writable(path: Path) -> None:
+    """Raises OSError unless a file can be written at `path`; creates the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    with naming(path, instead_of=temporary):
+        temporary.touch()
+        temporary.unlink()
 
 
 def write_json(value: Any, path: str | Path) -> None:

@@ -1,6 +1,7 @@
 """Runs one mode in a locked workdir and turns disk errors into UserErrors."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,7 +17,12 @@ from refvae_jax.data.splits import open_splits
 from refvae_jax.errors import Places, UserError, explain_disk_errors
 from refvae_jax.files import cache_folder, locked, user_path
 from refvae_jax.training import allocator, checkpoint, processes
-from refvae_jax.training.run_folder import check_not_inside, copy_advice, find_run
+from refvae_jax.training.run_folder import (
+    check_not_inside,
+    copy_advice,
+    find_run,
+    has_checkpoints,
+)
 
 MODES = ("train", "eval", "figures")
 
@@ -44,7 +50,7 @@ def run(
     for line in lines:
         LOGGER.info(line)
     workdir = user_path(workdir).absolute()
-    places = places_of(config, workdir, mode)
+    places = functools.partial(places_of, config, workdir, mode)
     with explain_disk_errors(places), contextlib.ExitStack() as stack:
         with processes.all_or_none():
             if processes.is_main():
@@ -77,13 +83,16 @@ def use_compilation_cache() -> None:
 
 
 def places_of(config: ConfigDict, workdir: Path, mode: str) -> Places:
-    """What to advise if the disk fails, see `errors.explain_disk_errors`; arguments as of `run`."""
-    if checkpoint.steps(workdir):  # Another folder would lack them.
+    """What to advise if the disk fails now, see `errors.explain_disk_errors`.
+
+    Arguments as of `run`.
+    """
+    if has_checkpoints(workdir):  # Another folder would lack them.
         advice = copy_advice(workdir, "--workdir=COPY")
+        if mode == "train":
+            advice += "; saved checkpoints are untouched"
     else:
         advice = "choose another place with --workdir"
-    if mode == "train":
-        advice += "; saved checkpoints are untouched"
     data = config.data
     return {
         workdir: advice,

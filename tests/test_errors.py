@@ -4,9 +4,11 @@ import errno
 import logging
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import threading
+import urllib.error
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,8 +33,7 @@ def explained(error, places=PLACES):
 
 # Listed or not: what a network disk, a broken one or a typing error can raise.
 @pytest.mark.parametrize(
-    "code",
-    ["ENOSPC", "EACCES", "ENOTDIR", "ENOENT", "EIO", "ESTALE", "ELOOP", "EMFILE", "ENOTCONN"],
+    "code", ["ENOSPC", "EACCES", "ENOTDIR", "ENOENT", "EIO", "ESTALE", "ELOOP", "EROFS"]
 )
 @pytest.mark.parametrize("filename", [None, "/run/some/file"])
 def test_every_disk_error_becomes_a_sentence(code, filename):
@@ -42,7 +43,7 @@ def test_every_disk_error_becomes_a_sentence(code, filename):
     assert message.endswith("hoose another --workdir.")
 
 
-def test_an_error_without_a_number_too():
+def test_numpys_error_without_a_number_too():
     assert explained(OSError("10 requested and 3 written")).startswith(
         "Cannot use /run: 10 requested and 3 written. "
     )
@@ -53,7 +54,8 @@ def test_an_error_without_a_number_too():
     [
         ("/run/file", "Choose another --workdir."),
         ("/run/cache/x/file", "Choose another cache."),
-        ("/", "Choose another cache."),
+        ("/run", "Choose another --workdir."),
+        ("/", "Choose another --workdir, or choose another cache."),
         ("/runs/file", "Make sure that it exists and that you may read and write it."),
     ],
 )
@@ -67,21 +69,37 @@ def test_a_full_disk_can_be_emptied():
     assert explained(full, {Path("/tmp"): "go"}).endswith("device. Free space there, or go.")
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EFBIG, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
 def test_a_librarys_words_for_a_failed_write_too(code):
     message = explained(ValueError(f"RESOURCE_EXHAUSTED: write failed: {os.strerror(code)}"))
     assert message.startswith(f"Cannot use /run: {os.strerror(code)}")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EIO])
+def test_tensorstores_number_too(code):
     assert os.strerror(code) in explained(ValueError(f"Failed [os_error_code='{code}']"))
+
+
+def numbered(*names):
+    return [OSError(getattr(errno, name), "text", "/run/file") for name in names]
 
 
 @pytest.mark.parametrize(
     "error",
     [
         ZeroDivisionError(),
-        OSError(errno.EINTR, "Interrupted"),
-        ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+        *numbered("EINTR", "ECONNREFUSED", "ENOTCONN", "EHOSTUNREACH", "ETIMEDOUT"),
+        *numbered("ENOMEM", "EMFILE", "ENFILE"),
+        TimeoutError("timed out"),
         socket.gaierror(-2, "Name or service not known"),
+        ssl.SSLError(1, "certificate verify failed"),
+        urllib.error.URLError("no host given"),
+        OSError("libcusolver.so.11: cannot open shared object file: No such file or directory"),
+        OSError("cannot write mode F as PNG"),
+        OSError("could not get source code"),
+        RuntimeError("UNAVAILABLE: open(/dev/accel0): Permission denied"),
     ],
+    ids=repr,
 )
 def test_other_errors_stay_as_they_are(error):
     assert not disk_problem(error)
@@ -116,6 +134,15 @@ def printed(monkeypatch):
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def fail_in_thread(module, error):
+    """Raises an error in a thread that runs code of that module."""
+    functions = {"__name__": module, "error": error}
+    exec("def target(): raise error", functions)
+    thread = threading.Thread(target=functions["target"])
+    thread.start()
+    thread.join()
+
+
 @pytest.mark.parametrize(
     ("error", "prints"),
     [
@@ -125,12 +152,18 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     ],
 )
 def test_threads_leave_disk_errors_to_the_main_thread(printed, error, prints):
-    threading.excepthook(SimpleNamespace(exc_value=error))
+    fail_in_thread("orbax.checkpoint.futures", error)
     for name in ("absl", "asyncio"):
         logging.getLogger(name).error("a save failed", exc_info=error)
     assert len(printed) == 3 * prints
     logging.getLogger("absl").error("no exception")
     assert len(printed) == 3 * prints + 1
+
+
+def test_threads_of_others_print_their_errors(printed):
+    full = OSError(errno.ENOSPC, "a new one, without FULL's traceback")
+    fail_in_thread("refvae_jax.data.pipeline", full)
+    assert [thread.exc_value for thread in printed] == [full]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ QUICK = "--config=configs/quickstart.py:smoke"
     ("arguments", "words"),
     [
         ([], "Which config?"),
+        (["--config="], "Which config?"),
         (["--config=configs/quikstart.py"], "Did you mean 'configs/quickstart.py'?"),
         (["--config=configs/quickstart.py:fast"], "has no form 'fast', only smoke"),
         ([QUICK, "--config.metod.k=3"], "no field 'metod'. Did you mean 'method'?"),
@@ -186,26 +187,45 @@ def test_a_folder_that_is_no_run_stays_as_it_is(config, tmp_path, mode):
     assert not os.listdir(tmp_path)
 
 
+def copy_it(workdir):
+    return f"copy the run with `cp -r --no-preserve=mode {workdir} COPY`"
+
+
 def test_the_advice_for_a_full_or_read_only_disk(config, tmp_path):
     config.data.cache_dir, config.data.dir = "/cache", "/data"
     other = "choose another place with"
     new = run.places_of(config, tmp_path, "train")
-    assert new[tmp_path] == f"{other} --workdir; saved checkpoints are untouched"
+    assert new[tmp_path] == f"{other} --workdir"
     assert new[Path("/cache")] == f"{other} --config.data.cache_dir"
     assert new[Path("/data")] == f"{other} --config.data.dir"
     (tmp_path / "checkpoints" / "20").mkdir(parents=True)
     advice = run.places_of(config, tmp_path, "eval")[tmp_path]
-    assert advice.startswith(f"copy the run with `cp -r {tmp_path} COPY` and name the copy, --work")
+    assert advice.startswith(f"{copy_it(tmp_path)} and name the copy, --workdir=COPY, since ")
+    assert run.places_of(config, tmp_path, "train")[tmp_path] == (
+        f"{advice}; saved checkpoints are untouched"
+    )
+
+
+def test_the_advice_knows_of_checkpoints_saved_since_the_start(config, tmp_path, monkeypatch):
+    def fill_the_disk(config):
+        (tmp_path / "checkpoints" / "20").mkdir(parents=True)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(run, "open_splits", fill_the_disk)
+    with pytest.raises(UserError, match=r"or copy the run .*; saved checkpoints are untouched\."):
+        run.run(config, tmp_path)
 
 
 @pytest.mark.parametrize("mode", run.MODES)
 def test_a_lock_that_cannot_be_opened(config, tmp_path, mode, monkeypatch):
     """As in a folder that is read-only, which does not keep the superuser from writing."""
     configs.write(config, tmp_path / "config.json")
+    (tmp_path / "checkpoints" / "20").mkdir(parents=True)
 
     def read_only(path, when_taken):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     monkeypatch.setattr(run, "locked", read_only)
-    with pytest.raises(UserError, match=r"Cannot use .*\.lock: Read-only"):
+    with pytest.raises(UserError, match=r"Cannot use .*\.lock: Read-only") as caught:
         run.run(config, tmp_path, mode)
+    assert f". C{copy_it(tmp_path)[1:]}" in str(caught.value)

@@ -83,7 +83,7 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
         _build(source, root, folder)
         found = _load(folder)
     if found is None:
-        raise OSError(f"The cache {folder} was damaged while it was being opened.")
+        raise UserError(f"The cache {folder} changed while it was being opened: run again.")
     return found
 
 

@@ -18,13 +18,13 @@ from ml_collections import ConfigDict
 from refvae_jax import config_rules
 from refvae_jax.command_line import config_from_file, explain
 from refvae_jax.console import LOGGER
-from refvae_jax.data.cache import ImageSet, open_split
+from refvae_jax.data.cache import ImageSet, cache_root, data_dir, open_split
 from refvae_jax.data.readers import presets
 from refvae_jax.data.readers.source import FOLDER_DATASET
-from refvae_jax.errors import UserError, exit_status
+from refvae_jax.errors import Places, UserError, exit_status, explain_disk_errors
 from refvae_jax.figures.files import save_png
 from refvae_jax.figures.layout import grid
-from refvae_jax.files import user_path
+from refvae_jax.files import check_writable, user_path
 
 COLUMNS = 12
 ROWS = 8
@@ -113,11 +113,28 @@ def contact_sheet(train: ImageSet, reference: ImageSet | None) -> np.ndarray:
     return grid(cells, empty=empty)
 
 
+def places_of(data: ConfigDict) -> Places:
+    """What to advise if a disk fails while a `config.data` is opened."""
+    cache_advice = "set another data.cache_dir in the config"
+    if not data.cache_dir:
+        cache_advice = "choose another place with the variable XDG_CACHE_HOME"
+    data_advice = "choose another place with the variable TFDS_DATA_DIR"
+    if data.dir:
+        data_advice = "make sure that you may read it"
+    return {
+        cache_root(data.cache_dir): cache_advice,
+        Path(data_dir(data.dir, data.name)): data_advice,
+    }
+
+
 def show(name: str, reference_class: str, out: Path) -> None:
     """Prints the description and writes the contact sheet."""
     data = data_config(name, reference_class)
     optional = [split for split in ("reference", "probe_train") if data[f"{split}_split"]]
-    parts = {split: open_split(data, split) for split in ("train", *optional, "validation", "test")}
+    splits = ("train", *optional, "validation", "test")
+    check_writable(out)  # Before decoding, which takes minutes.
+    with explain_disk_errors(places_of(data)):
+        parts = {split: open_split(data, split) for split in splits}
     for split, images in parts.items():
         print("\n".join(describe(split, images)))
     save_png(contact_sheet(parts["train"], parts.get("reference")), out)
@@ -134,5 +151,5 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=user_path, default=Path("data.png"), help="the contact sheet")
     options = parser.parse_args(argv)
     logging.set_verbosity(logging.ERROR)
-    places = {options.out.parent: "choose another file with --out"}
+    places = {options.out: "choose another file with --out"}
     return exit_status(show, options.name, options.reference_class, options.out, places=places)

@@ -5,6 +5,7 @@ rows = rows_of(runs, ["vae", "rbvae"])  # Those to be averaged over seeds.
 """
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,8 +15,7 @@ from ml_collections import ConfigDict
 from refvae_jax import config as configs
 from refvae_jax.errors import UserError
 from refvae_jax.evaluation.score import Score, from_json
-from refvae_jax.files import user_path
-from refvae_jax.training.run_folder import find_run
+from refvae_jax.training.run_folder import find_run, is_run, named_folder, score_advice
 
 # Fields that the label of a row leaves out.
 OF_ROW = ("seed", "num_train_steps", *configs.FREE_FIELDS)
@@ -59,8 +59,8 @@ def read_run(folder: Path) -> FinishedRun:
         ) from error
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"The results of {folder} cannot be read ({type(error).__name__}: {error}): score the "
-            f"run again with launch.py --mode=eval."
+            f"The results of {folder} cannot be read ({type(error).__name__}: {error}): to "
+            f"score the run again, {score_advice(folder)}."
         ) from error
 
 
@@ -78,14 +78,26 @@ def read_runs(paths: Iterable[str | Path]) -> list[FinishedRun]:
     """
     folders: dict[Path, Path] = {}
     for path in paths:
-        folder = user_path(path)
-        inside = [folder, *sorted(folder.glob("*/"))]
-        scored = [folder for folder in inside if (folder / "results.json").exists()]
-        if not scored:
-            run = find_run(path)
-            raise UserError(f"{run} has no results.json: score it with launch.py --mode=eval.")
-        folders |= {folder.resolve(): folder for folder in scored}
+        folders |= {folder.resolve(): folder for folder in scored_in(named_folder(path))}
     return [read_run(folder) for folder in folders.values()]
+
+
+def scored_in(folder: Path) -> list[Path]:
+    """The folder if it is that of a scored run, and those of scored runs directly in it, by name.
+
+    Raises:
+      UserError: there is none.
+    """
+    inner = sorted(folder.glob("*/")) if os.path.isdir(folder) else []
+    scored = [run for run in (folder, *inner) if os.path.exists(run / "results.json")]
+    if scored:
+        return scored
+    if any(map(is_run, inner)) and not is_run(folder):
+        raise UserError(
+            f"None of the runs in {folder} is scored: to score one, {score_advice('RUN')}."
+        )
+    run = find_run(folder)
+    raise UserError(f"{run} has no results.json: to score it, {score_advice(run)}.")
 
 
 def differing(runs: Sequence[FinishedRun], exempt: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from refvae_jax.errors import UserError
 from refvae_jax.evaluation.score import Score
 from refvae_jax.reports.finished_runs import FinishedRun
+from refvae_jax.training.run_folder import score_advice
 
 # The rows by method, in the paper's order.
 TITLES = {
@@ -117,7 +118,7 @@ def layout_of(run: FinishedRun) -> str:
             return name
     raise UserError(
         f"{run.folder} has none of the scores of a table: leave it out if nothing is known of its "
-        f"images, or else score it again with launch.py --mode=eval."
+        f"images, or else, to score it again, {score_advice(run.folder)}."
     )
 
 

@@ -193,5 +193,5 @@ def main(argv: list[str]) -> int:
             with atomic(options.out) as temporary:
                 temporary.write_text(text)
 
-    places = {options.out.parent: "choose another file with --out"} if options.out else None
+    places = {options.out: "choose another file with --out"} if options.out else None
     return exit_status(report, places=places)

@@ -15,6 +15,7 @@ folder that fails is moved to `damaged/`, with a warning, and the previous check
 import contextlib
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -194,7 +195,7 @@ def load(
 
     Args:
       workdir: the run's folder.
-      step: "best" (lowest validation error), "last", or a number.
+      step: "best" (lowest validation error, or else the newest), "last", or a number.
 
     Returns:
       (variables, record, step)
@@ -206,7 +207,8 @@ def load(
     present = steps(workdir)
     if step == "best":
         errors = validation_errors(workdir)
-        order = sorted(errors, key=errors.__getitem__) or present[::-1]
+        # Those without an error come last, the newest first.
+        order = sorted(present, key=lambda s: (errors.get(s, math.inf), -s))
     else:
         order = present[::-1] if step == "last" else [s for s in present if str(s) == str(step)]
     for candidate in order:
@@ -233,6 +235,11 @@ def load(
         raise UserError(
             f"{workdir} has no checkpoint {step!r}: name one of {', '.join(map(str, present))}, or "
             f"'best' or 'last'."
+        )
+    if others := sorted(set(present) - set(order)):
+        raise UserError(
+            f"Checkpoint {step} of {workdir} is damaged: name one of "
+            f"{', '.join(map(str, others))}, or 'best' or 'last'."
         )
     have = f"all of {', '.join(map(str, order))} are damaged" if order else "it has none"
     raise UserError(

@@ -3,6 +3,8 @@
 run = find_run("~/runs/quickstart-s0")    # or an error message that says what the path is instead
 """
 
+import json
+import os
 import shlex
 from pathlib import Path
 
@@ -21,21 +23,50 @@ def steps(workdir: str | Path) -> list[int]:
     return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
 
 
+def has_checkpoints(folder: Path) -> bool:
+    """Whether it holds any; not if it cannot be looked into."""
+    try:
+        return bool(steps(folder))
+    except OSError:
+        return False
+
+
 def is_run(folder: Path) -> bool:
-    """Whether it holds a config or a checkpoint."""
-    return (folder / "config.json").is_file() or bool(steps(folder))
+    """Whether it holds a config of a run or a checkpoint; not if it cannot be looked into."""
+    return has_checkpoints(folder) or _is_config(folder / "config.json")
+
+
+def _is_config(path: Path) -> bool:
+    """Whether it is the config of a run: programs of others name files so too."""
+    try:
+        fields = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(fields, dict) and {"method", "data"} <= fields.keys()
 
 
 def check_not_inside(path: Path) -> None:
     """Raises UserError if the path is one of the files or folders that a run has written."""
     if is_run(path):
         return
-    real = path.resolve()
+    # Unlike the methods of Path, the functions of os.path raise nothing.
+    real = Path(os.path.realpath(path))
     for run in real.parents:
         inner = real.relative_to(run).parts
-        own = inner[0] in _OWN_DIRS or (len(inner) == 1 and real.is_file())
+        own = inner[0] in _OWN_DIRS or (len(inner) == 1 and os.path.isfile(real))
         if own and is_run(run):
             raise UserError(f"{path} is inside a run: name {run}.")
+
+
+def named_folder(path: str | Path) -> Path:
+    """The Path of what a user wrote as the name of a run; `~` is the home folder.
+
+    Raises:
+      UserError: nothing was written.
+    """
+    if not str(path):
+        raise UserError("The name of the run is empty: name a folder, such as runs/quickstart-s0.")
+    return user_path(path)
 
 
 def find_run(path: str | Path) -> Path:
@@ -44,17 +75,20 @@ def find_run(path: str | Path) -> Path:
     Raises:
       UserError: the path is not that of a run.
     """
-    if not str(path):
-        raise UserError("The name of the run is empty: name a folder, such as runs/quickstart-s0.")
-    folder = user_path(path)
+    folder = named_folder(path)
     if is_run(folder):
         return folder
     check_not_inside(folder)
-    if not folder.exists():
+    if not os.path.exists(folder):
         raise UserError(f"There is no run in {folder}: there is no such folder. {_ADVICE}")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UserError(f"{folder} is a file: name the folder of a run.")
-    runs = sorted(inner.name for inner in folder.iterdir() if is_run(inner))
+    try:
+        runs = sorted(inner.name for inner in folder.iterdir() if is_run(inner))
+    except OSError as error:
+        raise UserError(
+            f"There is no run in {folder} that can be read: {error.strerror}. {_ADVICE}"
+        ) from error
     if runs:
         more = f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
         raise UserError(
@@ -62,7 +96,19 @@ def find_run(path: str | Path) -> Path:
             f"such as {folder / runs[0]}."
         )
     raise UserError(
-        f"{folder} is not a run: it holds neither config.json nor {CHECKPOINT_DIR}/. {_ADVICE}"
+        f"{folder} is not a run: it holds neither the config.json of one nor checkpoints. {_ADVICE}"
+    )
+
+
+def score_advice(run: str | Path) -> str:
+    """What to do about a run without scores: the command, whose CONFIG no run knows.
+
+    Args:
+      run: its folder, or a word for it.
+    """
+    return (
+        f"run `python launch.py --config=CONFIG --workdir={shlex.quote(str(run))} --mode=eval` "
+        f"with the flags of its training"
     )
 
 
@@ -74,6 +120,6 @@ def copy_advice(run: Path, name_copy: str) -> str:
       name_copy: how the copy, COPY, is then named on the command line.
     """
     return (
-        f"copy the run with `cp -r {shlex.quote(str(run))} COPY` and name the copy, {name_copy}, "
-        f"since what is made of a run is written into its folder"
+        f"copy the run with `cp -r --no-preserve=mode {shlex.quote(str(run))} COPY` and name the "
+        f"copy, {name_copy}, since what is made of a run is written into its folder"
     )

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from refvae_jax.data import cache
 from refvae_jax.data.cache import open_split
+from refvae_jax.errors import UserError
 
 
 @pytest.fixture
@@ -112,6 +113,12 @@ def test_data_prepared_again_are_decoded_again(config, builds):
     open_split(config, "test")
     open_split(config, "test")
     assert len(builds) == 2
+
+
+def test_a_cache_that_changes_while_it_is_opened(config, monkeypatch):
+    monkeypatch.setattr(cache, "_load", lambda folder: None)
+    with pytest.raises(UserError, match=r"changed while it was being opened: run again\."):
+        open_split(config, "test")
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

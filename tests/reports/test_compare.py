@@ -7,6 +7,7 @@ import pytest
 from configs import default
 from refvae_jax import config as configs
 from refvae_jax import console
+from refvae_jax.errors import UserError
 from refvae_jax.figures import draw, grids
 from refvae_jax.reports import compare
 from tests.toy import HalvesModel, random_images
@@ -95,3 +96,9 @@ def test_runs_on_other_folders_of_own_images_cannot_be_compared(make_run, tmp_pa
 def test_a_folder_without_a_run_is_named(make_run, tmp_path, capsys):
     assert compare.main([make_run("a", "gmvae"), str(tmp_path)]) == 2
     assert f"{tmp_path} is not a run" in capsys.readouterr().err
+
+
+def test_a_run_that_lost_its_config(tmp_path):
+    (tmp_path / "checkpoints" / "20").mkdir(parents=True)
+    with pytest.raises(UserError, match=f"There is no {tmp_path}/config.json: the command that"):
+        compare.compare([tmp_path], tmp_path / "out")

@@ -69,6 +69,6 @@ def test_a_run_that_cannot_be_written_to_is_noticed_before_scoring(tmp_path, cap
 
 
 def test_a_run_without_checkpoints(tmp_path, capsys):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"method": {}, "data": {}}')
     assert curve.main([str(tmp_path)]) == 2
     assert "has no checkpoints" in capsys.readouterr().err

@@ -1,9 +1,12 @@
 """What `python -m refvae_jax data` says of a folder of images."""
 
+import errno
+
 import imageio.v3 as imageio
 import numpy as np
 from PIL import Image
 
+from refvae_jax.data.cache import cache_root
 from refvae_jax.reports import data_sheet as shown
 
 
@@ -54,3 +57,17 @@ def test_errors(tmp_path, capsys):
     assert "Did you mean 'lfw'" in capsys.readouterr().err
     assert shown.main(["configs/nothing.py"]) == 2
     assert "no config file" in capsys.readouterr().err
+
+
+def test_failed_disks(tmp_path, capsys, monkeypatch):
+    def read_only(data, split):
+        raise PermissionError(errno.EACCES, "Permission denied", str(cache_root("") / "x"))
+
+    monkeypatch.setattr(shown, "open_split", read_only)
+    assert shown.main(["mnist", f"--out={tmp_path}/x.png"]) == 2
+    assert "Choose another place with the variable XDG_CACHE_HOME." in capsys.readouterr().err
+    for out, failed in [("/proc/none/x.png", "/proc/none"), ("/proc/x.png", "/proc/x.png")]:
+        assert shown.main(["mnist", f"--out={out}"]) == 2  # Before anything is opened.
+        message = capsys.readouterr().err
+        assert f"Cannot use {failed}: " in message
+        assert message.endswith("Choose another file with --out.\n")

@@ -375,8 +375,12 @@ def test_mistakes_are_told_in_a_sentence(make_run, tmp_path):
         return str(caught.value)
 
     (tmp_path / "unscored").mkdir()
-    (tmp_path / "unscored" / "config.json").write_text("{}")
-    assert "has no results.json: score it with" in message(tmp_path / "unscored")
+    (tmp_path / "unscored" / "config.json").write_text('{"method": {}, "data": {}}')
+    of_one = f"--config=CONFIG --workdir={tmp_path}/unscored --mode=eval` with"
+    assert of_one in message(tmp_path / "unscored")
+    assert message(tmp_path).startswith(f"None of the runs in {tmp_path} is scored: to score one, ")
+    assert "is empty: name a folder" in message("")
+    assert "there is no such folder" in message(tmp_path / ("x" * 300))
     assert "inside a run" in message(tmp_path / "unscored" / "config.json")
     assert "there is no such folder" in message(tmp_path / "nowhere")
     one = make_run("one", "vae", errors("z", [0.1] * 5), optimizer={"b1": 0.5})

@@ -72,7 +72,7 @@ def test_load_gives_numpy_and_the_record(tmp_path):
 
 
 def test_missing_checkpoint_says_what_there_is(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"method": {}, "data": {}}')
     with pytest.raises(UserError, match="it has none"):
         checkpoint.load(tmp_path)
     save_all(tmp_path, {4: None})
@@ -113,6 +113,24 @@ def test_damaged_metrics_hide_no_other_checkpoint(pristine, tmp_path):
     workdir = shutil.copytree(pristine, tmp_path / "run")
     (workdir / checkpoint.CHECKPOINT_DIR / "7" / "metrics" / "metrics").write_text('{"rec')
     assert checkpoint.load(workdir, "best")[2] == 3
+
+
+def test_a_damaged_checkpoint_that_was_named(pristine, tmp_path):
+    workdir = shutil.copytree(pristine, tmp_path / "run")
+    (workdir / checkpoint.CHECKPOINT_DIR / "7" / checkpoint.MANIFEST).unlink()
+    with pytest.raises(UserError, match=r"Checkpoint 7 of .* is damaged: name one of 3, or"):
+        checkpoint.load(workdir, 7)
+    (workdir / checkpoint.CHECKPOINT_DIR / "3" / checkpoint.MANIFEST).unlink()
+    with pytest.raises(UserError, match="all of 7, 3 are damaged"):
+        checkpoint.load(workdir)
+
+
+def test_the_best_is_the_newest_where_those_validated_are_damaged(tmp_path):
+    save_all(tmp_path, {2: None, 4: 1.0, 6: None, 8: 2.0})
+    for damaged, best in [(None, 4), (4, 8), (8, 6), (6, 2)]:
+        if damaged:
+            (tmp_path / checkpoint.CHECKPOINT_DIR / str(damaged) / checkpoint.MANIFEST).unlink()
+        assert checkpoint.load(tmp_path)[2] == best
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove", "no manifest", "half-written"])
