@@ -189,8 +189,11 @@ def follow_resolution(config: ml_collections.ConfigDict, overrides: Collection[s
       overrides: dotted names of the fields that were set after the config file.
 
     Returns:
-      The names of the fields that changed; none if there are no widths for that resolution.
+      The names of the fields that changed; none if there is no such method, or if it has no widths
+      for that resolution.
     """
+    if config.method.name not in METHODS:
+        return []  # `check` says so.
     made, resolution = sizes_of(config.method.name), config.data.resolution
     widths = [tuple(config.network[name]) for name in WIDTH_FIELDS]
     if not widths[0] or made.enough_for(resolution) != resolution:

@@ -103,6 +103,11 @@ def test_widths_that_were_set_stay():
     assert widths_after(lambda: of_file(decoder_widths=(7, 7)), {})[1] == (7, 7)
 
 
+def test_nothing_follows_a_method_that_is_unknown(config):
+    config.method.name = "gmva"
+    assert config_rules.follow_resolution(config, {"method.name"}) == []
+
+
 @pytest.mark.parametrize("encoder", [(32, 64), (32, 64, 128, 256)])
 def test_an_encoder_that_works_stays(encoder):
     config, flags = default.get_config(), {"data.resolution": 128}
