@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 
 from refvae_jax.data import cache
 from refvae_jax.data.cache import open_split
+from refvae_jax.data.readers import tfds as tfds_reader
 from refvae_jax.errors import UserError
 
 
@@ -119,6 +120,14 @@ def test_a_cache_that_changes_while_it_is_opened(config, monkeypatch):
     monkeypatch.setattr(cache, "_load", lambda folder: None)
     with pytest.raises(UserError, match=r"changed while it was being opened: run again\."):
         open_split(config, "test")
+
+
+def test_a_set_with_fewer_images_than_it_declares(config, monkeypatch):
+    real, counts = tfds_reader._examples, iter([1000, 100])  # Labels, then images.
+    monkeypatch.setattr(tfds_reader, "_examples", lambda *args: real(*args).take(next(counts)))
+    with pytest.raises(UserError, match=r"holds 100 images where it declares 1000: delete it and"):
+        open_split(config, "test")
+    assert not leftovers(config)
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

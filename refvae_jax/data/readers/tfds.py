@@ -211,7 +211,10 @@ def _read_images(
         yield np.arange(done, done + len(image)), image
         done += len(image)
     if done != len(rows):
-        raise OSError(f"{builder.data_path} holds {done} images where it declares {len(rows)}.")
+        raise UserError(
+            f"{builder.data_path} holds {done} images where it declares {len(rows)}: delete it and "
+            f"the set is prepared again."
+        )
 
 
 def _fitted(tf: ModuleType, image: Any, source: Source) -> Any:
