@@ -21,7 +21,7 @@ def benchmark(name, *arguments):
     return subprocess.run(
         [sys.executable, f"benchmarks/{name}.py", *arguments],
         cwd=ROOT,
-        env=dict(os.environ),
+        env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},  # As the tests here.
         capture_output=True,
         text=True,
         timeout=200,

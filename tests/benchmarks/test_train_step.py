@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def benchmark(*arguments):
     return subprocess.run(
         [sys.executable, "benchmarks/train_step.py", *arguments],
         cwd=ROOT,
+        env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},  # As the tests here.
         capture_output=True,
         text=True,
         timeout=200,

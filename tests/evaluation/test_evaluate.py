@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from configs import mnist_gmvae, mnist_gmvae_semi, mnist_mlvae, quickstart
+from refvae_jax import config as configs
 from refvae_jax.data import splits as splits_module
 from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.readers.source import Factors
@@ -342,8 +343,9 @@ def test_which_images_and_which_models_are_evaluated(uneven, tmp_path, monkeypat
             swap._replace(value=e.classifiers),
         ],
     )
-    (tmp_path / "config.json").touch()  # It is a run.
-    results = evaluate.evaluate(quickstart.get_config("smoke"), tmp_path)
+    config = quickstart.get_config("smoke")
+    configs.write(config, tmp_path / "config.json")
+    results = evaluate.evaluate(config, tmp_path)
     assert steps == ["best"] and (results["steps"], results["trained_steps"]) == (7, 9)
     row = results["scores"]["content/label/strong_accuracy"]
     assert (row["value"], row["untrained"]) == (0.9, 0.2)

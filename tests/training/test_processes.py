@@ -32,6 +32,7 @@ def run_two(workdir, *flags, second=()):
             cwd=ROOT,
             env=os.environ
             | {
+                "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the tests here.
                 "JAX_COORDINATOR_ADDRESS": address,
                 "JAX_NUM_PROCESSES": "2",
                 "JAX_PROCESS_ID": str(index),
