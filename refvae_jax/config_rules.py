@@ -180,9 +180,9 @@ def with_defaults(config: ml_collections.ConfigDict) -> ml_collections.ConfigDic
 def follow_resolution(config: ml_collections.ConfigDict, overrides: Collection[str]) -> list[str]:
     """Gives networks whose widths nobody set as many as the resolution and the method take.
 
-    Widths that `check` allows stay as they are.
-    Widths of a config file are for the resolution and the method of that file, so they count as set
-    unless one of these two is overridden, or they are the defaults.
+    Widths that `check` allows stay as they are. Those of a config file are for the resolution and
+    the method of that file, so they count as set unless one of these two is overridden, or they are
+    the defaults.
 
     Args:
       config: is changed.
