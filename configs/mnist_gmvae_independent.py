@@ -7,11 +7,14 @@ The term is ours, not the paper's: docs/independence.md.
 """
 
 from configs import default, mnist_gmvae
-from configs.mnist_gmvae import cpu
 
 
 def get_config(arg=""):
     """`mnist_gmvae` with the term in the second half of the steps; forms: "", "cpu", "smoke"."""
-    config = mnist_gmvae.get_config()
+    return with_term(mnist_gmvae.get_config(), arg)
+
+
+def with_term(config, arg):
+    """The config with the term, in one of the forms; the weight was measured with GM-VAE."""
     config.method.w_independence = 100.0
-    return default.form(config, arg, cpu=cpu)
+    return default.form(config, arg, cpu=mnist_gmvae.cpu)

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from refvae_jax.distributions import PRECISION, Gaussian, same_group
+from refvae_jax.methods import losses
 from refvae_jax.methods.base import Batch, Config, Scalar, Scalars
 
 # The methods that have it, and the latent that should be independent.
@@ -76,7 +77,7 @@ def between_label_variance(q: Gaussian, label: Int[Array, " B"]) -> Float[Array,
     number of images, so it may be slightly negative. 0 without pairs of both kinds.
     """
     equal, pairs = label_pairs(label)
-    distance = squared_distances(q.mean)
+    distance = losses.squared_distances(q.mean)
     num_equal, num_different = jnp.sum(equal), jnp.sum(pairs - equal)
     within = jnp.sum(equal * distance) / jnp.maximum(num_equal, 1)
     between = jnp.sum((pairs - equal) * distance) / jnp.maximum(num_different, 1)
@@ -149,17 +150,10 @@ def local_kernel(codes: Float[Array, "B D"], known: Bool[Array, " B"]) -> Float[
     weight = known / jnp.maximum(n, 1)
     centred = codes - jnp.matmul(weight, codes, precision=PRECISION)
     variance = jnp.matmul(weight, centred**2, precision=PRECISION)
-    distance = squared_distances(centred / jnp.sqrt(variance + FLOOR))
+    distance = losses.squared_distances(centred / jnp.sqrt(variance + FLOOR))
     others = known[None, :] & ~jnp.eye(len(codes), dtype=bool)
     to_others = jnp.where(others, jax.lax.stop_gradient(distance), jnp.inf)
     nearest, _ = jax.lax.top_k(-to_others, round(len(codes) ** 0.5))
     neighbour = jnp.maximum(jnp.round(jnp.sqrt(n)).astype(int), 1)
     scale = jnp.sqrt(FLOOR - nearest[:, neighbour - 1]) / 2
     return jnp.exp(-distance / (scale[:, None] * scale[None, :]))
-
-
-def squared_distances(x: Float[Array, "B D"]) -> Float[Array, "B B"]:
-    """|x_i - x_j|^2 of each pair, [B, B]."""
-    norm = jnp.sum(x**2, axis=-1)
-    inner = jnp.matmul(x, x.T, precision=PRECISION)
-    return jnp.maximum(norm[:, None] + norm[None, :] - 2 * inner, 0)

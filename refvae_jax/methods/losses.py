@@ -32,6 +32,13 @@ def mixture_kl(
     return 0.5 * (spread + attraction + style_norm)
 
 
+def squared_distances(x: Float[Array, "B D"]) -> Float[Array, "B B"]:
+    """|x_i - x_j|^2 of each pair, [B, B]; 0 where rounding would make it negative."""
+    norm = jnp.sum(x**2, axis=-1)
+    inner = jnp.matmul(x, x.T, precision=PRECISION)
+    return jnp.maximum(norm[:, None] + norm[None, :] - 2 * inner, 0)
+
+
 def repulsion(
     group_mean: Float[Array, "B D"], first: Bool[Array, " B"], delta: float
 ) -> Float[Array, ""]:
@@ -45,13 +52,10 @@ def repulsion(
       delta: keeps the term finite where two groups coincide; > 0.
     """
     first = first.astype(group_mean.dtype)
-    norm = jnp.sum(group_mean**2, axis=-1)
-    inner = jnp.matmul(group_mean, group_mean.T, precision=PRECISION)
-    distance = norm[:, None] + norm[None, :] - 2 * inner  # [B, B]
+    distance = squared_distances(group_mean)
     pair = jnp.triu(first[:, None] * first[None, :], k=1)
-    # Off the pairs (the diagonal, two members of one group) rounding could make the distance
-    # negative; there it must not enter the sum.
-    force = pair / (jnp.where(pair > 0, jnp.maximum(distance, 0), 0) + delta)
+    # Off the pairs (the diagonal, two members of one group) the distance must not enter the sum.
+    force = pair / (jnp.where(pair > 0, distance, 0) + delta)
     return jnp.sum(force) / jnp.maximum(jnp.sum(pair), 1)
 
 
