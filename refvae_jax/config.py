@@ -37,6 +37,7 @@ NAMED = 4  # Differing fields that a message lists.
 # What may change too, with a warning.
 WARN_FIELDS = {
     "num_train_steps": "the schedules of the learning rate and the independence term follow it",
+    "optimizer.accumulate_steps": "each part draws noise of its own",
     "parallel.map": "what is computed over a batch changes with it, see training/devices.py",
 }
 

@@ -147,6 +147,9 @@ FIELDS = (
           "times decay_factor at each of decay_at, or cosine decay to 0"),
     Field("optimizer.decay_at", (0.25, 0.5), SHARE, "as shares of num_train_steps"),
     Field("optimizer.decay_factor", 0.2, POSITIVE, "of the step schedule"),
+    Field("optimizer.warmup_steps", 0, WEIGHT, "in which the rate rises to the schedule's, linearly"),
+    Field("optimizer.accumulate_steps", 1, POSITIVE, "parts in which a batch's gradients are "
+          "computed, for less memory; where the loss is a mean over examples"),
     Field("discriminator_optimizer.learning_rate", 1e-4, POSITIVE, "of Adam, the same schedule"),
     Field("discriminator_optimizer.b1", 0.5, DECAY, "of Adam"),
     Field("discriminator_optimizer.b2", 0.999, DECAY, "of Adam"),
@@ -215,8 +218,9 @@ def follow_resolution(config: ml_collections.ConfigDict, overrides: Collection[s
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises UserError, in one sentence, for the first field whose value is not allowed.
 
-    Also if the method has no independence term, where one is asked for, or if the networks make no
-    images of that resolution, or have too many or too few widths.
+    Also if the method has no independence term, where one is asked for, if the learning rate would
+    never reach its schedule, or if the networks make no images of that resolution, or have too many
+    or too few widths.
     """
     flat = flatten(config)
     for field in FIELDS:
@@ -226,6 +230,12 @@ def check(config: ml_collections.ConfigDict) -> None:
         raise UserError(
             f"{config.method.name} has no independence term: set --config.method.w_independence=0, "
             f"or --config.method.name to one of {', '.join(independence.LATENTS)}."
+        )
+    warmup_steps = config.optimizer.warmup_steps
+    if warmup_steps > config.num_train_steps:
+        raise UserError(
+            f"config.optimizer.warmup_steps is {warmup_steps}, but the run has "
+            f"{config.num_train_steps} steps: set --config.optimizer.warmup_steps to fewer."
         )
     widths = (config.network[name] for name in WIDTH_FIELDS)
     sizes_of(config.method.name).check(config.data.resolution, *widths)

@@ -38,6 +38,8 @@ def test_an_independence_term_that_the_method_does_not_have_is_refused():
         ("optimizer.decay_at", (0.5, 2.0), "a number from 0 to 1"),
         ("optimizer.decay_at", ("a",), "a number from 0 to 1"),
         ("optimizer.b1", 1.0, "from 0 to below 1"),
+        ("optimizer.accumulate_steps", 0, "a number greater than 0"),
+        ("optimizer.warmup_steps", 21, "but the run has 20 steps"),
         ("optimizer.learning_rate", float("inf"), "a number greater than 0"),
         ("seed", -1, "from 0 to below 2**32"),
         ("keep_every_steps", -3, "a number from 0 on"),

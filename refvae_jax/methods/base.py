@@ -60,6 +60,8 @@ class Method(NamedTuple):
       encode: (variables, image) -> {latent: Gaussian of [B, D]}, as at test time.
       decode: (variables, {latent: [B, D]}) -> image, as at test time.
       prior: (variables, rng, n) -> {latent: [n, D]}, codes drawn before any image is seen.
+      over_batch: what the losses compute over the whole batch, in words for an error message; ""
+        if each is a mean over examples (of each set), so that a batch may be computed in parts.
     """
 
     supervision: Supervision
@@ -69,6 +71,7 @@ class Method(NamedTuple):
     encode: EncodeFunction
     decode: DecodeFunction
     prior: PriorFunction
+    over_batch: str = "its loss"
 
     def sample(self, variables: Variables, rng: PRNGKeyArray, n: int) -> Images:
         """n images from the prior, [n, H, W, C]."""

@@ -96,4 +96,6 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         }
 
     players = (DISCRIMINATOR, MODEL)
-    return Method("unsupervised", players, init, losses_of, **net.method_functions)
+    over_batch = "codes permuted over the examples"
+    functions = net.method_functions
+    return Method("unsupervised", players, init, losses_of, **functions, over_batch=over_batch)

@@ -102,5 +102,13 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
         return {MODEL: (value + extra, (mutable, scalars | extra_scalars))}
 
-    players = (MODEL,)
-    return Method("group", players, net.init, losses_of, net.encode, net.decode, net.prior)
+    return Method(
+        "group",
+        (MODEL,),
+        net.init,
+        losses_of,
+        net.encode,
+        net.decode,
+        net.prior,
+        mixture_networks.OVER_BATCH,
+    )

@@ -63,6 +63,11 @@ def first_step(config: Config) -> int:
     return round(share * config.num_train_steps)
 
 
+def over_batch(config: Config) -> str:
+    """What the term adds to `over_batch` of a Method whose loss is a mean over examples else."""
+    return "the independence term" if config.method.w_independence else ""
+
+
 def set_labels(num_unlabelled: int, num_reference: int) -> Int[Array, " B"]:
     """0 for each unlabelled image, then 1 for each reference image: int [B]."""
     return jnp.concatenate([jnp.zeros(num_unlabelled, int), jnp.ones(num_reference, int)])

@@ -197,4 +197,5 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
 
     decode = net.method_functions["decode"]
     players = (DISCRIMINATOR, MODEL)
-    return Method("reference", players, init, losses_of, encode, decode, prior)
+    over_batch = "pairs of reference images"
+    return Method("reference", players, init, losses_of, encode, decode, prior, over_batch)

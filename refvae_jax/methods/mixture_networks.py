@@ -24,6 +24,7 @@ from refvae_jax.methods.base import (
 from refvae_jax.networks.strided import SIZES, Decoder, Encoder
 
 LATENTS = ("content", "style")
+OVER_BATCH = "batch norm and the posteriors of groups"  # Of `Method`, with any of these networks.
 
 
 class Autoencoder(NamedTuple):

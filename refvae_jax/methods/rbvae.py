@@ -112,5 +112,6 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         extra, extra_scalars = independence_term(q["common"], labels, batch)
         return {MODEL: (value + extra, ({}, scalars | extra_scalars))}
 
-    players = (MODEL,)
-    return Method("reference", players, init, losses_of, **net.method_functions)
+    over_batch = independence.over_batch(config)
+    functions = net.method_functions
+    return Method("reference", (MODEL,), init, losses_of, **functions, over_batch=over_batch)

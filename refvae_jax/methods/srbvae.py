@@ -104,4 +104,6 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         w_latent=method.w_latent,
         stopped=method.reconstruction_gradient == "stopped",
     )
-    return Method("reference", players, init, losses_of, **net.method_functions)
+    over_batch = independence.over_batch(config)
+    functions = net.method_functions
+    return Method("reference", players, init, losses_of, **functions, over_batch=over_batch)

@@ -135,4 +135,5 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         }
 
     players = (DISCRIMINATOR, MODEL)
-    return Method("unsupervised", players, init, losses_of, **net.method_functions)
+    functions = net.method_functions
+    return Method("unsupervised", players, init, losses_of, **functions, over_batch="")

@@ -33,6 +33,8 @@ from refvae_jax.methods.base import (
 )
 
 SIZES = reference_networks.SIZES
+COVARIANCE = "the covariance of codes"
+OVER_BATCH = {"betatcvae": "the density of codes", "dipvae1": COVARIANCE, "dipvae2": COVARIANCE}
 
 
 def beta_kl(q: Gaussian, z: Float[Array, "B D"], beta: float) -> tuple[Scalar, Scalars]:
@@ -132,4 +134,6 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         value = jnp.mean(losses.absolute_error(x, recon)) / scale + penalty
         return {MODEL: (value, ({}, evidence_scalars(x, recon, q) | scalars))}
 
-    return Method("unsupervised", (MODEL,), init, losses_of, **net.method_functions)
+    over_batch = OVER_BATCH.get(config.method.name, "")
+    functions = net.method_functions
+    return Method("unsupervised", (MODEL,), init, losses_of, **functions, over_batch=over_batch)

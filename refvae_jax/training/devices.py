@@ -57,17 +57,25 @@ def check_divides(batch_size: int, num_devices: int) -> None:
         )
 
 
-def map_update(method: Method, optimizers: dict[str, Any], seed: int, mesh: Mesh, how: str) -> Any:
+def map_update(
+    method: Method,
+    optimizers: dict[str, Any],
+    seed: int,
+    mesh: Mesh,
+    how: str,
+    accumulate_steps: int = 1,
+) -> Any:
     """The jitted step(state, batch) -> (state, scalars).
 
     Args:
       method, optimizers, seed: of `step.make_update`.
       mesh: of the devices.
       how: one of MAPS.
+      accumulate_steps: of `step.make_update`.
     """
     whole, parts = PartitionSpec(), PartitionSpec(AXIS)
     axis = AXIS if how == "pmap" else None
-    update = make_update(method, optimizers, seed, axis_name=axis)
+    update = make_update(method, optimizers, seed, axis, accumulate_steps)
     if how == "pmap":  # jax.pmap itself, compiled ahead, takes no arrays of several processes.
         update = jax.shard_map(
             update, mesh=mesh, in_specs=(whole, parts), out_specs=whole, check_vma=False

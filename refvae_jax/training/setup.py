@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -12,6 +13,7 @@ from refvae_jax.console import LOGGER
 from refvae_jax.data import batches, cache, order
 from refvae_jax.data.image_identity import image_record
 from refvae_jax.data.splits import Splits, categorical_factors, fair_rows
+from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo, Method
 from refvae_jax.training import devices, state
@@ -52,9 +54,28 @@ def prepare(config: ConfigDict, splits: Splits) -> Prepared:
     method = METHODS[config.method.name](config, info)
     training_sets = batches.training_sets(config, method.supervision, splits, mesh.size)
     fair_rows(splits)  # Report errors in the test split now, not after training.
+    check_accumulation(config, method, mesh.size)
     optimizers = make_optimizers(config, method.players)
     record = {"config": config.to_dict(), **image_record(splits.train, splits.reference)}
     return Prepared(training_sets, splits.validation, record, method, optimizers, mesh)
+
+
+def check_accumulation(config: ConfigDict, method: Method, num_devices: int) -> None:
+    """Raises UserError unless the batch may be computed in `optimizer.accumulate_steps` parts."""
+    parts, size = config.optimizer.accumulate_steps, config.batch_size
+    if parts > 1 and method.over_batch:
+        raise UserError(
+            f"config.optimizer.accumulate_steps is {parts}, but {config.method.name} computes "
+            f"{method.over_batch} over the whole batch, so its parts do not add up to it: set "
+            f"--config.optimizer.accumulate_steps=1."
+        )
+    unit = parts * num_devices
+    if size % unit:
+        raise UserError(
+            f"config.batch_size {size} does not divide into {parts} parts "
+            f"(config.optimizer.accumulate_steps) on each of {num_devices} devices: take a "
+            f"multiple of {unit}, for example --config.batch_size={max(size - size % unit, unit)}."
+        )
 
 
 def make_optimizers(config: ConfigDict, players: Iterable[str]) -> Optimizers:
@@ -68,12 +89,20 @@ def make_optimizers(config: ConfigDict, players: Iterable[str]) -> Optimizers:
 
 
 def schedule(config: ConfigDict, learning_rate: float) -> optax.Schedule:
-    """The learning rate as a function of the step: that of step 0, times a falling factor."""
+    """The learning rate as a function of the number of updates made.
+
+    It falls from `learning_rate` by `optimizer.schedule`, and in the first W = warmup_steps updates
+    it is that times 1 / W, 2 / W, ..., 1.
+    """
     opt, total = config.optimizer, config.num_train_steps
     if opt.schedule == "cosine":
-        return optax.cosine_decay_schedule(learning_rate, total)
-    drops = {round(share * total): opt.decay_factor for share in opt.decay_at}
-    return optax.piecewise_constant_schedule(learning_rate, drops)
+        falling = optax.cosine_decay_schedule(learning_rate, total)
+    else:
+        drops = {round(share * total): opt.decay_factor for share in opt.decay_at}
+        falling = optax.piecewise_constant_schedule(learning_rate, drops)
+    if not opt.warmup_steps:
+        return falling
+    return lambda count: falling(count) * jnp.minimum(1, (count + 1) / opt.warmup_steps)
 
 
 def initial_variables(method: Method, seed: int) -> dict[str, Any]:
@@ -105,8 +134,8 @@ def compile_step(
       current: the state, replicated over the mesh.
       batch: of the shapes and types to come, in host memory.
     """
-    how = config.parallel.map
-    update = devices.map_update(method, optimizers, config.seed, mesh, how)
+    how, accumulate_steps = config.parallel.map, config.optimizer.accumulate_steps
+    update = devices.map_update(method, optimizers, config.seed, mesh, how, accumulate_steps)
     step_fn = update.lower(current, devices.put_batch(batch, mesh)).compile()
     if devices.hardware_of(mesh).platform == "cpu":
         return_large(step_fn.memory_analysis().temp_size_in_bytes)

@@ -42,11 +42,41 @@ def gradients(
     return {p: (gradient(p), losses[p], *aux[p]) for p in method.players}
 
 
+def mean_over_parts(
+    function: Callable[[Any, jax.Array], Any], batch: Any, rng: jax.Array, parts: int
+) -> Any:
+    """The mean of function(part of the batch, rng of its own), computed part after part.
+
+    In one part it is function(batch, rng). A loop, so that the memory is that of one part.
+
+    Args:
+      function: (batch, rng) -> tree of float arrays.
+      batch: arrays [B, ...]; part p has every parts-th row from row p on. Blocks of rows would lie
+        on some of the devices only.
+      rng: of the batch; that of part p is fold_in(rng, p).
+      parts: their number, which divides B.
+    """
+    if parts == 1:
+        return function(batch, rng)
+
+    def add(total: Any, numbered: tuple[jax.Array, Any]) -> tuple[Any, None]:
+        number, part = numbered
+        found = function(part, jax.random.fold_in(rng, number))
+        return jax.tree.map(jnp.add, total, found), None
+
+    rows = jax.tree.map(lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch)
+    shapes = jax.eval_shape(function, jax.tree.map(lambda x: x[0], rows), rng)
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    total, _ = jax.lax.scan(add, zeros, (jnp.arange(parts), rows))
+    return jax.tree.map(lambda x: x / parts, total)
+
+
 def make_update(
     method: Method,
     optimizers: Mapping[str, optax.GradientTransformation],
     seed: int,
     axis_name: str | None = None,
+    accumulate_steps: int = 1,
 ) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
     """Makes update(state, batch) -> (state, scalars).
 
@@ -59,6 +89,8 @@ def make_update(
       seed: step n draws from fold_in(seed, n).
       axis_name: None where the function sees the global batch; else the name of the mapped axis,
         over which gradients, statistics and scalars are averaged, and into which the rng is folded.
+      accumulate_steps: parts in which the gradients of a batch are computed, see
+        `mean_over_parts`; with more than one the method's losses must be means over examples.
 
     Returns:
       update; its scalars are those of the losses, and `loss/PLAYER`, `grad_norm/PLAYER`.
@@ -71,8 +103,12 @@ def make_update(
         rng = jax.random.fold_in(jax.random.key(seed), state.step)
         if axis_name is not None:
             rng = jax.random.fold_in(rng, jax.lax.axis_index(axis_name))
-        seen = to_unit_range(batch) | {"step": state.step}
-        found = gradients(method, variables_of(state), seen, rng)
+
+        def gradients_of(part: Any, rng: jax.Array) -> dict[str, Any]:
+            seen = to_unit_range(part) | {"step": state.step}
+            return gradients(method, variables_of(state), seen, rng)
+
+        found = mean_over_parts(gradients_of, batch, rng, accumulate_steps)
         found = {player: average(parts) for player, parts in found.items()}
         params, mutable, opt_state = {}, {}, {}
         logged: dict[str, jax.Array] = {}

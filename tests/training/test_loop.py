@@ -204,6 +204,20 @@ def test_learning_rate_schedules(config):
     np.testing.assert_allclose([rate(0), rate(100), rate(200)], [1e-3, 5e-4, 0], atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["step", "cosine"])
+def test_warm_up_is_linear_and_then_leaves_the_schedule_as_it_was(config, kind):
+    config.num_train_steps, config.optimizer.schedule = 200, kind
+    without = setup.schedule(config, 1e-3)
+    config.optimizer.warmup_steps = 60  # The step schedule falls at 50, the cosine from 0 on.
+    rate = setup.schedule(config, 1e-3)
+    counts = np.array([0, 1, 29, 49, 50, 58, 59, 60, 150])
+    risen = np.array([1, 2, 30, 50, 51, 59, 60, 60, 60]) / 60
+    np.testing.assert_allclose(
+        [rate(n) for n in counts], risen * [without(n) for n in counts], rtol=1e-6
+    )
+    assert rate(jax.numpy.int32(0)) == pytest.approx(1e-3 / 60), "no update is lost"
+
+
 @pytest.mark.slow
 def test_optimizer_is_adam_with_the_configs_constants(config):
     config.optimizer.b1 = 0.5

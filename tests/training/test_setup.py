@@ -8,6 +8,7 @@ import pytest
 
 from configs import reference_mnist_rbvae
 from refvae_jax.data.splits import open_splits
+from refvae_jax.errors import UserError
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import devices, loop, setup
@@ -18,14 +19,25 @@ class Taken(Exception):
 
 
 def test_the_step_has_the_configs_seed_and_mapping(config, monkeypatch):
-    def take(method, optimizers, seed, mesh, how):
-        raise Taken(seed, how)
+    def take(method, optimizers, seed, mesh, how, accumulate_steps):
+        raise Taken(seed, how, accumulate_steps)
 
     monkeypatch.setattr(setup.devices, "map_update", take)
-    config.seed, config.parallel.map = 7, "pmap"
+    config.seed, config.parallel.map, config.optimizer.accumulate_steps = 7, "pmap", 3
     with pytest.raises(Taken) as taken:
         setup.compile_step(config, None, {}, None, None, None)
-    assert taken.value.args == (7, "pmap")
+    assert taken.value.args == (7, "pmap", 3)
+
+
+def test_parts_of_a_batch_are_refused_where_the_loss_needs_the_whole_or_they_are_uneven(config):
+    config.optimizer.accumulate_steps = 2
+    with pytest.raises(UserError, match="is 2, but gmvae computes batch norm and the posteriors"):
+        setup.prepare(config, open_splits(config))
+    of_examples = Mock(over_batch="")
+    setup.check_accumulation(config, of_examples, 4)
+    config.optimizer.accumulate_steps = 3
+    with pytest.raises(UserError, match=r"32 does not divide into 3 .*4 devices.*batch_size=24"):
+        setup.check_accumulation(config, of_examples, 4)
 
 
 @pytest.mark.parametrize("platform", ["cpu", "tpu"])

@@ -10,7 +10,8 @@ import pytest
 
 from refvae_jax.methods.base import Method
 from refvae_jax.training import state
-from refvae_jax.training.step import make_update, to_unit_range
+from refvae_jax.training.step import make_update, mean_over_parts, to_unit_range
+from tests.small_methods import make_batch, make_method, quick_jit, variables_of
 
 
 class Toy(NamedTuple):
@@ -115,6 +116,61 @@ def test_replicas_average_gradients_statistics_and_scalars(toy):
     np.testing.assert_allclose(new.mutable["model"], [3, 3])
     np.testing.assert_allclose(scalars["seen"], [3, 3])
     np.testing.assert_allclose(scalars["loss/model"], [9, 9])
+
+
+def test_the_mean_over_parts_is_that_of_the_batch_with_noise_of_each_parts_own():
+    def function(batch, rng):
+        x = batch["x"].astype(float)
+        return {"mean": x.mean(), "of products": (x[:, 0] * x[:, 1]).mean(), "noise": draw(rng)}
+
+    def draw(rng):
+        return jax.random.normal(rng)
+
+    rng = jax.random.key(3)
+    batch = {"x": np.random.default_rng(0).integers(0, 256, (12, 2), np.uint8)}
+    whole, parts = function(batch, rng), mean_over_parts(function, batch, rng, 3)
+    for name in ("mean", "of products"):
+        np.testing.assert_allclose(parts[name], whole[name], rtol=1e-6)
+    drawn = [draw(jax.random.fold_in(rng, p)) for p in range(3)]
+    np.testing.assert_allclose(parts["noise"], np.mean(drawn), rtol=1e-5)
+    assert len(set(map(float, drawn))) == 3
+    assert mean_over_parts(function, batch, rng, 1)["noise"] == draw(rng)
+
+
+def test_parts_are_every_nth_row():
+    """So that a device that has a block of rows has a share of each part."""
+    seen = []
+
+    def function(batch, rng):
+        jax.debug.callback(lambda x: seen.append(x.tolist()), batch["x"])
+        return jnp.zeros(())
+
+    mean_over_parts(function, {"x": jnp.arange(6)}, jax.random.key(0), 2)
+    jax.effects_barrier()
+    assert seen == [[0, 2, 4], [1, 3, 5]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rbvae", "svae"])
+def test_accumulated_gradients_are_those_of_the_large_batch(name, monkeypatch):
+    """Without noise; the update of plain gradient descent at rate 1 is the gradient."""
+    monkeypatch.setattr(jax.random, "normal", lambda rng, shape=(), *_: jnp.zeros(shape))
+    method = make_method(name, block_dropout=0.0)
+    batch, variables = make_batch(method.supervision), variables_of(method)
+    optimizers = dict.fromkeys(method.players, optax.sgd(1.0))
+    start = state.create(variables, optimizers)
+    (large, of_large), (parts, of_parts) = (
+        quick_jit(make_update(method, optimizers, 0, accumulate_steps=n))(start, batch)
+        for n in (1, 3)
+    )
+    for whole, found in zip(*map(jax.tree.leaves, (large.params, parts.params)), strict=True):
+        np.testing.assert_allclose(found, whole, rtol=0, atol=1e-4 * np.abs(whole).max())
+    moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), variables["params"], large.params)
+    assert min(jax.tree.leaves(moved)) > 1e-4, "or it shows nothing"
+    for player in method.players:
+        np.testing.assert_allclose(
+            of_parts[f"loss/{player}"], of_large[f"loss/{player}"], rtol=1e-5
+        )
 
 
 def test_to_unit_range_scales_bytes_and_leaves_ids():
