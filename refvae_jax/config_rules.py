@@ -147,7 +147,7 @@ FIELDS = (
           "times decay_factor at each of decay_at, or cosine decay to 0"),
     Field("optimizer.decay_at", (0.25, 0.5), SHARE, "as shares of num_train_steps"),
     Field("optimizer.decay_factor", 0.2, POSITIVE, "of the step schedule"),
-    Field("optimizer.warmup_steps", 0, WEIGHT, "in which the rate rises to the schedule's, linearly"),
+    Field("optimizer.warmup_steps", 0, WEIGHT, "in which the rate rises to that of the schedule"),
     Field("optimizer.accumulate_steps", 1, POSITIVE, "parts in which a batch's gradients are "
           "computed, for less memory; where the loss is a mean over examples"),
     Field("discriminator_optimizer.learning_rate", 1e-4, POSITIVE, "of Adam, the same schedule"),
