@@ -100,27 +100,36 @@ def test_mirrored_convolution_equals_plain(float64, channels):
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("images", [0.5, 2, 5, 9])
-def test_strips_of_any_size_add_up(float64, monkeypatch, images, stride):
+def test_chunks_of_any_size_add_up(float64, monkeypatch, images, stride):
     x, kernel = draw((5, 6, 7, 3), (3, 3, 3, 2))
-    monkeypatch.setattr(products_module, "STRIP", int(images * 6 * 7 * 3))
-    assert_equals_plain("conv", x, kernel, stride, 1, Form("native", "phases", "strips"))
+    monkeypatch.setattr(products_module, "CHUNK", int(images * 6 * 7 * 3))
+    assert_equals_plain("conv", x, kernel, stride, 1, Form("native", "phases", "taps"))
 
 
-def kernel_gradient_in_strips(x):
-    strips = products_module.KERNEL_GRADIENT["strips"]
-    return strips(x, x, (1, 1, 1, 1), 1, 0)
+@pytest.mark.parametrize("shards", [2, 3])  # Of 6 images, and of 5, which divide by neither.
+@pytest.mark.parametrize("count", [6, 5])
+def test_sums_of_the_devices_add_up(float64, count, shards):
+    x, kernel = draw((count, 6, 7, 3), (4, 4, 3, 2))
+    chosen = Form("native", "phases", "taps", mirrored=True, shards=shards)
+    assert_equals_plain("conv_transpose", x, kernel, 2, 1, chosen)
 
 
-def test_a_strip_is_as_many_images_as_fit(monkeypatch):
-    monkeypatch.setattr(products_module, "STRIP", 2)
+def kernel_gradient_by_taps(x):
+    return products_module.KERNEL_GRADIENT["taps"](x, x, (1, 1, 1, 1), 1, 0)
+
+
+def test_a_chunk_is_as_many_images_as_fit(monkeypatch):
+    monkeypatch.setattr(products_module, "CHUNK", 2)
     # A function of its own, as JAX keeps what it traced by function and shape.
-    program = str(jax.make_jaxpr(lambda x: kernel_gradient_in_strips(x))(jnp.ones((5, 1, 1, 1))))
-    assert program.count("conv_general_dilated[") == 3
+    program = str(jax.make_jaxpr(lambda x: kernel_gradient_by_taps(x))(jnp.ones((5, 1, 1, 1))))
+    # The image that fills no chunk, then a loop over two chunks of two.
+    assert program.count("dot_general[") == 2
+    assert "length=2" in program
 
 
-def test_strips_are_added_in_float32(monkeypatch):
-    monkeypatch.setattr(products_module, "STRIP", 1)
-    found = kernel_gradient_in_strips(jnp.ones((300, 1, 1, 1), jnp.bfloat16))
+def test_chunks_are_added_in_float32(monkeypatch):
+    monkeypatch.setattr(products_module, "CHUNK", 1)
+    found = kernel_gradient_by_taps(jnp.ones((300, 1, 1, 1), jnp.bfloat16))
     assert found.item() == 300  # In bfloat16 256 + 1 = 256.
 
 

@@ -43,12 +43,14 @@ class Form(NamedTuple):
         of `products.py`.
       mirrored: whether the layer is the transpose of the convolution whose products these are: its
         output is that convolution's input gradient.
+      shards: the parts of the batch whose taps are summed apart, one for each device.
     """
 
     forward: str
     input_gradient: str
     kernel_gradient: str
     mirrored: bool = False
+    shards: int = 1
 
 
 def form(
@@ -75,22 +77,17 @@ def form(
     """
     if hardware.platform != "cpu" or kernel_size == 1:
         return None
+    usual = Form("native", "phases", "taps", shards=hardware.num_devices)
     if kind == "conv_doubled":
-        return Form("native", "phases", "native", mirrored=True)
+        return usual._replace(mirrored=True)
     if kind == "conv_transpose":
-        return Form("native", "phases", "taps", mirrored=True) if stride > 1 else None
+        return usual._replace(mirrored=True) if stride > 1 else None
     if stride == 1:
-        # To three channels the taps need 300 MB (64x64, batch 256) and gain nothing on 0.12.
         if out_channels == 1 < in_channels:
             return Form("patches", "shifts", "patches", mirrored=True)
-        large = min(in_channels, out_channels) >= 32 and in_channels * out_size > 1024
-        # Strips of a batch that lies on several devices would have to be gathered.
-        kernel_gradient = "strips" if hardware.num_devices == 1 else "native"
-        return Form("native", "phases", kernel_gradient) if large else None
+        return usual if min(in_channels, out_channels) >= 16 and out_size > 4 else None
     if in_channels == 1:
         return None
-    return Form(
-        "patches" if out_size <= 2 or in_channels > 128 else "native",
-        "fold" if out_size <= 4 else "phases",
-        "native" if out_size <= 8 else "taps",
-    )
+    small = Form("native", "fold" if out_size <= 4 else "phases", "native")
+    large = usual if out_size > 8 else small
+    return large._replace(forward="patches") if out_size <= 2 or in_channels > 128 else large

@@ -3,7 +3,7 @@
 Image x [B, H, W, C], kernel [k, k, C, O], output and its cotangent dy [B, h, w, O].
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,7 @@ from jaxtyping import Array
 from refvae_jax.networks.conv.forms import Form
 
 Size = Sequence[int]
-STRIP = (
-    2**21
-)  # Numbers in the images of a strip; shorter strips are little faster and longer to compile.
+CHUNK = 2**17  # Numbers in the images of a chunk, 512 kB in float32: half of a core's cache.
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
@@ -41,12 +39,11 @@ def _products_backward(
     dy: Array,
 ) -> tuple[Array, Array]:
     x, kernel = saved
-    kernel_gradient = KERNEL_GRADIENT[chosen.kernel_gradient]
     if chosen.mirrored:
         dx = FORWARD[chosen.forward](dy, kernel, stride, padding)
-        return dx, kernel_gradient(dy, x, kernel.shape, stride, padding)
+        return dx, _kernel_gradient(dy, x, kernel.shape, stride, padding, chosen)
     dx = INPUT_GRADIENT[chosen.input_gradient](dy, kernel, stride, padding, size)
-    return dx, kernel_gradient(x, dy, kernel.shape, stride, padding)
+    return dx, _kernel_gradient(x, dy, kernel.shape, stride, padding, chosen)
 
 
 products.defvjp(_products_forward, _products_backward)
@@ -154,31 +151,51 @@ def _input_by_phases(dy: Array, kernel: Array, stride: int, padding: int, size: 
 # Kernel gradient: image [B, H, W, C], cotangent [B, h, w, O] -> [k, k, C, O].
 
 
+def _kernel_gradient(
+    x: Array, dy: Array, shape: Size, stride: int, padding: int, chosen: Form
+) -> Array:
+    """First of each device's own images: chunks of all of them would have to be gathered."""
+    function = partial(
+        KERNEL_GRADIENT[chosen.kernel_gradient], shape=shape, stride=stride, padding=padding
+    )
+    if chosen.shards == 1 or len(x) % chosen.shards:
+        return function(x, dy)
+    by_device = (a.reshape(chosen.shards, -1, *a.shape[1:]) for a in (x, dy))
+    return jax.vmap(function)(*by_device).sum(axis=0)
+
+
 def _kernel_native(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
     zeros = jnp.zeros(shape, x.dtype)
     transpose = jax.linear_transpose(lambda kernel: native(x, kernel, stride, padding), zeros)
     return transpose(dy)[0]
 
 
-def _kernel_in_strips(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
-    """XLA's own for some images at a time, so that less leaves the cache; then the sum.
-
-    For one device. Written out, as in a loop XLA:CPU takes another convolution, 30 times slower.
-    """
-    images = max(STRIP // x[0].size, 1)
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    parts = [
-        _kernel_native(x[i : i + images], dy[i : i + images], shape, stride, padding)
-        for i in range(0, len(x), images)
-    ]
-    first, *rest = (part.astype(wide) for part in parts)
-    return sum(rest, first).astype(x.dtype)
-
-
 def _kernel_by_taps(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
-    """One matmul for each of the k k taps: no patches in memory."""
-    taps = _taps(x, shape[0], stride, padding)
-    return jnp.stack([_einsum("bhwc,bhwo->co", t, dy).astype(x.dtype) for t in taps]).reshape(shape)
+    """One matmul for each of the k k taps, some images at a time: what they read stays in cache."""
+
+    def of_chunk(x: Array, dy: Array) -> Array:
+        rows = dy.reshape(-1, dy.shape[3])
+        # Of an einsum over images, rows and columns XLA writes a transposed copy of each tap; and
+        # without the barrier it takes the tap apart again.
+        taps = (
+            lax.optimization_barrier(tap.reshape(-1, x.shape[3]))
+            for tap in _taps(x, shape[0], stride, padding)
+        )
+        return jnp.stack([_einsum("nc,no->co", tap, rows) for tap in taps])
+
+    return _sum_over_chunks(of_chunk, x, dy).astype(x.dtype).reshape(shape)
+
+
+def _sum_over_chunks(function: Callable[[Array, Array], Array], x: Array, dy: Array) -> Array:
+    """The sum of function(x, dy) over chunks of images, in a loop."""
+    images = min(max(CHUNK // x[0].size, 1), len(x))
+
+    def add(total: Array, start: Array) -> tuple[Array, None]:
+        chunk = (lax.dynamic_slice_in_dim(a, start, images) for a in (x, dy))
+        return total + function(*chunk), None
+
+    first = len(x) % images or images  # What does not fill a chunk comes first.
+    return lax.scan(add, function(x[:first], dy[:first]), jnp.arange(first, len(x), images))[0]
 
 
 def _kernel_by_patches(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
@@ -241,7 +258,6 @@ INPUT_GRADIENT = {
 }
 KERNEL_GRADIENT = {
     "native": _kernel_native,
-    "strips": _kernel_in_strips,
     "taps": _kernel_by_taps,
     "patches": _kernel_by_patches,
 }
