@@ -15,13 +15,13 @@ from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError
 from refvae_jax.files import user_path, write_json
 
+CADENCES = ("log_every_steps", "validate_every_steps", "checkpoint_every_steps")
+
 # What may change between two parts of one run without changing its result.
 FREE_FIELDS = (
     "data.dir",
     "data.cache_dir",
-    "log_every_steps",
-    "validate_every_steps",
-    "checkpoint_every_steps",
+    *CADENCES,
     "keep_last",
     "keep_every_steps",
 )
@@ -37,6 +37,7 @@ NAMED = 4  # Differing fields that a message lists.
 # What may change too, with a warning.
 WARN_FIELDS = {
     "num_train_steps": "the schedules of the learning rate and the independence term follow it",
+    "steps_per_call": "on a CPU the steps are the same to the bit, elsewhere perhaps to rounding",
     "optimizer.accumulate_steps": "each part draws noise of its own",
     "parallel.map": "what is computed over a batch changes with it, see training/devices.py",
 }

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import ml_collections
 
-from refvae_jax.config import flatten
+from refvae_jax.config import CADENCES, flatten
 from refvae_jax.errors import UserError, did_you_mean
 from refvae_jax.methods import METHODS, independence, sizes_of
 from refvae_jax.methods.srbvae import LATENT_ERRORS
@@ -75,6 +75,8 @@ FIELDS = (
     Field("log_every_steps", 100, POSITIVE, "between lines of metrics.jsonl and of progress"),
     Field("validate_every_steps", 1_000, POSITIVE, "between validations; each saves a checkpoint"),
     Field("checkpoint_every_steps", 1_000, POSITIVE, "what a killed run loses at most"),
+    Field("steps_per_call", 1, POSITIVE, "that the devices make without the host, where it would "
+          "hold them up: with small networks; at most the cadences above"),
     Field("keep_last", 2, POSITIVE, "checkpoints kept beside the best (lowest validation error)"),
     Field("keep_every_steps", 0, WEIGHT, "also keep checkpoints at multiples of this; 0 = none"),
     Field("dtype", "float32", Choice(("float32", "bfloat16")), "of the networks' computation"),
@@ -218,9 +220,9 @@ def follow_resolution(config: ml_collections.ConfigDict, overrides: Collection[s
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises UserError, in one sentence, for the first field whose value is not allowed.
 
-    Also if the method has no independence term, where one is asked for, if the learning rate would
-    never reach its schedule, or if the networks make no images of that resolution, or have too many
-    or too few widths.
+    Also if the method has no independence term, where one is asked for, if no call could have so
+    many steps, if the learning rate would never reach its schedule, or if the networks make no
+    images of that resolution, or have too many or too few widths.
     """
     flat = flatten(config)
     for field in FIELDS:
@@ -230,6 +232,13 @@ def check(config: ml_collections.ConfigDict) -> None:
         raise UserError(
             f"{config.method.name} has no independence term: set --config.method.w_independence=0, "
             f"or --config.method.name to one of {', '.join(independence.LATENTS)}."
+        )
+    cadences = {n: config[n] for n in CADENCES if config[n] < config.steps_per_call}
+    for name, steps in cadences.items():
+        raise UserError(
+            f"config.steps_per_call is {config.steps_per_call}, but config.{name} is {steps}, and "
+            f"the host must see that step: set --config.steps_per_call={steps}, or a larger "
+            f"--config.{name}."
         )
     warmup_steps = config.optimizer.warmup_steps
     if warmup_steps > config.num_train_steps:

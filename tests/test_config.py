@@ -39,6 +39,7 @@ def test_an_independence_term_that_the_method_does_not_have_is_refused():
         ("optimizer.decay_at", ("a",), "a number from 0 to 1"),
         ("optimizer.b1", 1.0, "from 0 to below 1"),
         ("optimizer.accumulate_steps", 0, "a number greater than 0"),
+        ("steps_per_call", 11, "but config.log_every_steps is 10"),
         ("optimizer.warmup_steps", 21, "but the run has 20 steps"),
         ("optimizer.learning_rate", float("inf"), "a number greater than 0"),
         ("seed", -1, "from 0 to below 2**32"),

@@ -10,7 +10,7 @@ sets = training_sets(config, "reference", splits)
 batches = training_batches(sets, config, first_step=0)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
@@ -88,6 +88,13 @@ def example_batch(sets: Sets, size: int) -> dict:
         return np.zeros((size, *array.shape[1:]), array.dtype)
 
     return unwrap(jax.tree.map(zeros, dict(sets)))
+
+
+def stacked(batches: Sequence[dict]) -> dict:
+    """Several batches [B, ...] as arrays [n, B, ...]; one batch as it is."""
+    if len(batches) == 1:
+        return batches[0]
+    return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
 
 
 def unwrap(batch: dict) -> dict:

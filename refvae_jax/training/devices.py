@@ -22,7 +22,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from refvae_jax.errors import UserError
 from refvae_jax.methods.base import Method
 from refvae_jax.networks.conv.forms import Hardware
-from refvae_jax.training.step import make_update
+from refvae_jax.training.step import in_a_row, make_update
 
 AXIS = "batch"
 MAPS = ("jit", "pmap")
@@ -64,18 +64,21 @@ def map_update(
     mesh: Mesh,
     how: str,
     accumulate_steps: int = 1,
+    num_batches: int = 1,
 ) -> Any:
-    """The jitted step(state, batch) -> (state, scalars).
+    """The jitted step(state, batch) -> (state, scalars), or several steps.
 
     Args:
       method, optimizers, seed: of `step.make_update`.
       mesh: of the devices.
       how: one of MAPS.
       accumulate_steps: of `step.make_update`.
+      num_batches: with more than one, a step for each of several batches, see `step.in_a_row`.
     """
-    whole, parts = PartitionSpec(), PartitionSpec(AXIS)
+    whole, parts = PartitionSpec(), batch_spec(num_batches)
     axis = AXIS if how == "pmap" else None
     update = make_update(method, optimizers, seed, axis, accumulate_steps)
+    update = update if num_batches == 1 else in_a_row(update)
     if how == "pmap":  # jax.pmap itself, compiled ahead, takes no arrays of several processes.
         update = jax.shard_map(
             update, mesh=mesh, in_specs=(whole, parts), out_specs=whole, check_vma=False
@@ -88,7 +91,15 @@ def map_update(
     )
 
 
-def put_batch(batch: Any, mesh: Mesh) -> Any:
-    """Puts this process's part of a batch, [B / processes, ...] each, on its devices."""
-    split = NamedSharding(mesh, PartitionSpec(AXIS))
+def batch_spec(num_batches: int = 1) -> PartitionSpec:
+    """How a batch [B, ...] lies on the mesh, or several, [num_batches, B, ...]."""
+    return PartitionSpec(AXIS) if num_batches == 1 else PartitionSpec(None, AXIS)
+
+
+def put_batch(batch: Any, mesh: Mesh, num_batches: int = 1) -> Any:
+    """Puts this process's part of a batch, [B / processes, ...] each, on its devices.
+
+    Of several batches: [num_batches, B / processes, ...].
+    """
+    split = NamedSharding(mesh, batch_spec(num_batches))
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split, x), batch)

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from refvae_jax import config as configs
 from refvae_jax.console import LOGGER, Progress, progress_line
-from refvae_jax.data.batches import example_batch, training_batches
+from refvae_jax.data.batches import example_batch, stacked, training_batches
 from refvae_jax.data.image_identity import check_same_images
 from refvae_jax.data.splits import Splits
 from refvae_jax.errors import UserError
@@ -71,7 +71,10 @@ def train(config: ConfigDict, workdir: str | Path, splits: Splits) -> bool:
 def start(
     config: ConfigDict, prepared: Prepared, checkpoints: Checkpoints, journal: Journal
 ) -> tuple[Callable, TrainState, Iterator[dict]]:
-    """The compiled step, the state to start from, and the batches from there on.
+    """The compiled steps, the state to start from, and the batches from there on.
+
+    The first is steps(n), compiled when first asked for: (state, n batches) -> (state, scalars of
+    the last step).
 
     Resuming, in this order:
       1. damaged and half-written checkpoints were moved away before (`move_damaged`);
@@ -94,12 +97,26 @@ def start(
         current = jax.jit(fresh, out_shardings=sharding)()
     first = int(current.step)
     journal.cut_back(first)
+    example = example_batch(prepared.training_sets, config.batch_size // jax.process_count())
+
+    @functools.cache
+    def steps(number: int) -> jax.stages.Compiled:
+        return compile_step(config, method, optimizers, mesh, template, example, number)
+
     with ThreadPoolExecutor(1) as pool:  # TensorFlow loads while the step compiles.
         batches = pool.submit(training_batches, prepared.training_sets, config, first)
-        share = config.batch_size // jax.process_count()
-        example = example_batch(prepared.training_sets, share)
-        step_fn = compile_step(config, method, optimizers, mesh, current, example)
-        return step_fn, current, batches.result()
+        steps(steps_of_call(first, config))
+        return steps, current, batches.result()
+
+
+def steps_of_call(step: int, config: ConfigDict) -> int:
+    """How many steps to make at once after `step`: steps_per_call, but 1 where that is too many.
+
+    At the end of a call the host must see each step that is logged, validated or saved.
+    """
+    to_cadence = (config[name] - step % config[name] for name in configs.CADENCES)
+    room = min(config.num_train_steps - step, *to_cadence)
+    return config.steps_per_call if room >= config.steps_per_call else 1
 
 
 def loop(
@@ -112,20 +129,26 @@ def loop(
     """Every step from the newest checkpoint on; True at the last, False when `asked` ended it."""
     num_steps = config.num_train_steps
     validate = make_validate(prepared.method, prepared.mesh, config.batch_size)
-    step_fn, current, batches = start(config, prepared, checkpoints, journal)
-    first = int(current.step)
+    steps, current, batches = start(config, prepared, checkpoints, journal)
+    step = first = int(current.step)
     if first:
         LOGGER.info(f"resuming at step {first}")
     progress = Progress(first, num_steps, config.batch_size)
     watches = (SaturationWatch(), LabelWatch())
-    for step in range(first + 1, num_steps + 1):
+    while step < num_steps:
+        number = steps_of_call(step, config)
+        since = time.perf_counter()
+        steps_fn = steps(number)
+        progress.pause(time.perf_counter() - since)  # It may have been compiled now.
         asked_for_data = time.perf_counter()
-        batch = devices.put_batch(next(batches), prepared.mesh)
+        batch = stacked([next(batches) for _ in range(number)])
+        batch = devices.put_batch(batch, prepared.mesh, number)
         progress.waited += time.perf_counter() - asked_for_data
-        current, scalars = step_fn(current, batch)
-        if step == first + 1:
+        current, scalars = steps_fn(current, batch)
+        if step == first:
             jax.block_until_ready(current.step)
-            LOGGER.info(f"first step done: {step}")
+            LOGGER.info(f"first step done: {step + number}")
+        step += number
 
         last = step == num_steps
         log = last or step % config.log_every_steps == 0

@@ -21,6 +21,10 @@ from refvae_jax.training.allocator import return_large
 
 INIT_STREAM = 0xFFFFFFFF  # fold_in's number for the initial parameters; steps count from 0.
 
+# What XLA takes out of a loop it no longer computes together with the rest, so that a few numbers
+# are rounded otherwise than in a step outside of a loop.
+AS_OUTSIDE_OF_LOOPS = {"xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
+
 Optimizers = dict[str, optax.GradientTransformation]  # Of each player.
 
 
@@ -123,20 +127,29 @@ def compile_step(
     mesh: Mesh,
     current: state.TrainState,
     batch: dict[str, Any],
+    num_batches: int = 1,
 ) -> jax.stages.Compiled:
     """The step(state, batch on the devices) -> (state, scalars), compiled.
+
+    With `num_batches` > 1 as many steps, for that many batches, see `step.in_a_row`.
 
     Args:
       config: gives the seed and how the step is mapped over the devices.
       method: whose losses are minimised.
       optimizers: of the method's players.
       mesh: of the devices.
-      current: the state, replicated over the mesh.
+      current: the state, replicated over the mesh, or its shapes and shardings.
       batch: of the shapes and types to come, in host memory.
+      num_batches: batches of a call.
     """
     how, accumulate_steps = config.parallel.map, config.optimizer.accumulate_steps
-    update = devices.map_update(method, optimizers, config.seed, mesh, how, accumulate_steps)
-    step_fn = update.lower(current, devices.put_batch(batch, mesh)).compile()
-    if devices.hardware_of(mesh).platform == "cpu":
+    update = devices.map_update(
+        method, optimizers, config.seed, mesh, how, accumulate_steps, num_batches
+    )
+    batch = batches.stacked([batch] * num_batches)
+    lowered = update.lower(current, devices.put_batch(batch, mesh, num_batches))
+    on_cpu = devices.hardware_of(mesh).platform == "cpu"
+    step_fn = lowered.compile(AS_OUTSIDE_OF_LOOPS if on_cpu and num_batches > 1 else None)
+    if on_cpu:
         return_large(step_fn.memory_analysis().temp_size_in_bytes)
     return step_fn

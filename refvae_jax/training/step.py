@@ -71,6 +71,25 @@ def mean_over_parts(
     return jax.tree.map(lambda x: x / parts, total)
 
 
+def in_a_row(
+    update: Callable[[Any, Any], tuple[Any, Any]],
+) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """From update(state, batch) to the same for arrays [n, B, ...] of n batches, in one loop.
+
+    The results are those of the last.
+    """
+
+    def updates(state: Any, batches: Any) -> tuple[Any, Any]:
+        first = jax.tree.map(lambda x: x[0], batches)
+        _, shapes = jax.eval_shape(update, state, first)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        # The results are carried: where XLA stacks them it may round them otherwise.
+        last, _ = jax.lax.scan(lambda old, b: (update(old[0], b), None), (state, zeros), batches)
+        return last
+
+    return updates
+
+
 def make_update(
     method: Method,
     optimizers: Mapping[str, optax.GradientTransformation],

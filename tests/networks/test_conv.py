@@ -7,7 +7,7 @@ import pytest
 
 from refvae_jax.networks.conv import layers as convs
 from refvae_jax.networks.conv import products as products_module
-from refvae_jax.networks.conv.forms import Form, form
+from refvae_jax.networks.conv.forms import PLAIN, Form, form
 from refvae_jax.networks.conv.layers import Conv, ConvDoubled, ConvTranspose, conv, conv_transpose
 from tests.layers_in_use import IN_USE
 from tests.small_methods import CPU
@@ -69,6 +69,7 @@ def test_layers_in_use_equal_plain(float64, case):
 
 # The ways are independent of each other, so these triples try each at every geometry.
 FORMS = [
+    ("conv", PLAIN),
     ("conv", Form("native", "fold", "native")),
     ("conv", Form("native", "phases", "taps")),
     ("conv_transpose", Form("patches", "fold", "patches", mirrored=True)),

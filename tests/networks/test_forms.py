@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from refvae_jax.networks.conv.forms import Form, Hardware, form
+from refvae_jax.networks.conv.forms import PLAIN, Form, Hardware, form
 from refvae_jax.networks.conv.layers import Conv
 from tests.layers_in_use import IN_USE
 from tests.small_methods import CPU
@@ -48,18 +48,18 @@ def test_a_layer_is_traced_for_the_hardware_it_is_given(hardware):
 @pytest.mark.parametrize(
     ("layer", "chosen"),
     [
-        (("conv", CPU, 5, 2, 1, 32, 16), None),
+        (("conv", CPU, 5, 2, 1, 32, 16), PLAIN),
         (("conv", CPU, 5, 2, 32, 64, 8), Form("native", "phases", "native")),
         (("conv", CPU, 5, 2, 64, 128, 4), Form("native", "fold", "native")),
         (("conv", CPU, 5, 2, 128, 256, 2), Form("patches", "fold", "native")),
         (("conv", CPU, 5, 2, 256, 512, 4), Form("patches", "fold", "native")),
         (("conv", CPU, 5, 2, 3, 64, 32), Form("native", "phases", "taps")),
         (("conv", CPU, 5, 1, 64, 1, 32), Form("patches", "shifts", "patches", True)),
-        (("conv", CPU, 5, 1, 64, 3, 64), None),
+        (("conv", CPU, 5, 1, 64, 3, 64), PLAIN),
         (("conv", CPU, 3, 1, 64, 64, 32), Form("native", "phases", "taps")),
-        (("conv", CPU, 3, 1, 64, 64, 4), None),
+        (("conv", CPU, 3, 1, 64, 64, 4), PLAIN),
         (("conv", CPU, 3, 1, 16, 32, 8), Form("native", "phases", "taps")),
-        (("conv", CPU, 1, 1, 64, 1, 32), None),
+        (("conv", CPU, 1, 1, 64, 1, 32), PLAIN),
         (("conv_transpose", CPU, 4, 2, 256, 128, 16), Form("native", "phases", "taps", True)),
         (("conv_transpose", CPU, 3, 1, 64, 64, 16), None),
         (("conv_doubled", CPU, 3, 1, 64, 32, 64), Form("native", "phases", "taps", True)),

@@ -63,6 +63,25 @@ def test_a_finished_run_has_nothing_left_to_train(trained, workdir, config):
     same_arrays(trained, workdir)
 
 
+def test_a_call_ends_where_the_host_must_see_a_step(config):
+    config.num_train_steps, config.steps_per_call = 48, 4
+    config.log_every_steps, config.validate_every_steps, config.checkpoint_every_steps = 10, 20, 12
+    step, ends = 1, []
+    while step < 48:
+        step += loop.steps_of_call(step, config)
+        ends.append(step)
+    assert {10, 12, 20, 24, 30, 36, 40, 48} <= set(ends)
+    assert ends == [5, 9, 10, 11, 12, 16, 20, 24, 28, 29, 30, 34, 35, 36, 40, 44, 48]
+
+
+@pytest.mark.slow
+def test_several_steps_per_call_are_the_same_to_the_bit(trained, config, tmp_path):
+    config.steps_per_call, config.checkpoint_every_steps = 4, 9
+    assert train(config, tmp_path)  # Calls of 4 and of 1 steps: to 4, 8, 9, 10, 14, 18, 19, 20.
+    same_arrays(trained, tmp_path)
+    assert (trained / "metrics.jsonl").read_bytes() == (tmp_path / "metrics.jsonl").read_bytes()
+
+
 @pytest.mark.slow
 def test_a_damaged_newest_checkpoint_costs_steps_but_not_the_result(trained, workdir, config):
     file = max((workdir / "checkpoints" / "20").rglob("*"), key=lambda p: p.stat().st_size)

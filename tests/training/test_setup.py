@@ -19,14 +19,14 @@ class Taken(Exception):
 
 
 def test_the_step_has_the_configs_seed_and_mapping(config, monkeypatch):
-    def take(method, optimizers, seed, mesh, how, accumulate_steps):
-        raise Taken(seed, how, accumulate_steps)
+    def take(method, optimizers, seed, mesh, *how):
+        raise Taken(seed, *how)
 
     monkeypatch.setattr(setup.devices, "map_update", take)
     config.seed, config.parallel.map, config.optimizer.accumulate_steps = 7, "pmap", 3
     with pytest.raises(Taken) as taken:
-        setup.compile_step(config, None, {}, None, None, None)
-    assert taken.value.args == (7, "pmap", 3)
+        setup.compile_step(config, None, {}, None, None, None, num_batches=5)
+    assert taken.value.args == (7, "pmap", 3, 5)
 
 
 def test_parts_of_a_batch_are_refused_where_the_loss_needs_the_whole_or_they_are_uneven(config):
@@ -46,7 +46,7 @@ def test_large_buffers_are_returned_where_the_mesh_is_of_a_cpu(config, monkeypat
     step = Mock()
     step.lower().compile().memory_analysis().temp_size_in_bytes = 5
     monkeypatch.setattr(setup.devices, "map_update", lambda *arguments: step)
-    monkeypatch.setattr(setup.devices, "put_batch", lambda batch, mesh: batch)
+    monkeypatch.setattr(setup.devices, "put_batch", lambda batch, mesh, number: batch)
     monkeypatch.setattr(setup, "return_large", returned.append)
     mesh = Mock(devices=np.array([Mock(platform=platform)]))
     setup.compile_step(config, None, {}, mesh, None, None)

@@ -53,6 +53,10 @@ class Form(NamedTuple):
     shards: int = 1
 
 
+# XLA's own, with both gradients written as it computes them on a CPU outside of loops.
+PLAIN = Form("native", "native", "native")
+
+
 def form(
     kind: str,
     hardware: Hardware,
@@ -62,7 +66,7 @@ def form(
     out_channels: int,
     out_size: int,
 ) -> Form | None:
-    """The form of one layer; None for the plain convolution of `lax`.
+    """The form of one layer; None for the plain convolution of `lax` and its autodiff.
 
     Args:
       kind: "conv", "conv_transpose" or "conv_doubled".
@@ -75,8 +79,10 @@ def form(
 
     Measurements and reasons: docs/convolutions.md.
     """
-    if hardware.platform != "cpu" or kernel_size == 1:
+    if hardware.platform != "cpu":
         return None
+    if kernel_size == 1:
+        return PLAIN
     usual = Form("native", "phases", "taps", shards=hardware.num_devices)
     if kind == "conv_doubled":
         return usual._replace(mirrored=True)
@@ -85,9 +91,9 @@ def form(
     if stride == 1:
         if out_channels == 1 < in_channels:
             return Form("patches", "shifts", "patches", mirrored=True)
-        return usual if min(in_channels, out_channels) >= 16 and out_size > 4 else None
+        return usual if min(in_channels, out_channels) >= 16 and out_size > 4 else PLAIN
     if in_channels == 1:
-        return None
+        return PLAIN
     small = Form("native", "fold" if out_size <= 4 else "phases", "native")
     large = usual if out_size > 8 else small
     return large._replace(forward="patches") if out_size <= 2 or in_channels > 128 else large
