@@ -9,7 +9,7 @@ import sys
 from typing import NamedTuple
 
 from refvae_jax import console
-from refvae_jax.errors import did_you_mean, report_disk_errors_once
+from refvae_jax.errors import did_you_mean, exit_status, report_disk_errors_once
 
 
 class Verb(NamedTuple):
@@ -48,7 +48,8 @@ def main(argv: list[str]) -> int:
         return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads data here.
     console.install()
-    return importlib.import_module(VERBS[name].module).main(rest)
+    # Addresses are checked while the rest is parsed, before a verb reports errors of its own.
+    return exit_status(importlib.import_module(VERBS[name].module).main, rest)
 
 
 def run_command() -> int:

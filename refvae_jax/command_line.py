@@ -11,7 +11,7 @@ from ml_collections import ConfigDict, config_flags
 from refvae_jax import config_rules
 from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError, did_you_mean
-from refvae_jax.files import user_path
+from refvae_jax.files import full_path, user_path
 
 _WHICH = "Which config? For example --config=configs/quickstart.py"
 
@@ -125,7 +125,7 @@ def default_workdir(flag: str, config: ConfigDict) -> Path:
       config: the config it names, with the other flags applied.
     """
     path, _, arg = flag.partition(":")
-    pictures = user_path(config.data.dir).resolve().name
+    pictures = full_path(config.data.dir).name
     own = pictures if config.data.name == FOLDER_DATASET else ""
     parts = (Path(path).stem, arg.replace("/", "-"), own, f"s{config.seed}")
     return Path("runs") / "-".join(filter(None, parts))

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import UserError
-from refvae_jax.files import user_path, write_json
+from refvae_jax.files import as_path, full_path, write_json
 
 CADENCES = ("log_every_steps", "validate_every_steps", "checkpoint_every_steps")
 
@@ -61,7 +61,7 @@ def read(path: str | Path) -> ConfigDict:
       UserError: the file is missing or damaged.
     """
     try:
-        return ConfigDict(json.loads(Path(path).read_text()))
+        return ConfigDict(json.loads(as_path(path).read_text()))
     except FileNotFoundError as error:
         raise UserError(
             f"There is no {path}: the command that the run was started with writes it again."
@@ -119,7 +119,7 @@ def own_folder(flat: Mapping[str, Any]) -> Path | None:
     """
     if flat.get("data.name") != FOLDER_DATASET:
         return None
-    return user_path(flat.get("data.dir", "")).resolve()
+    return full_path(flat.get("data.dir", ""))
 
 
 def other_folder(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -96,9 +96,33 @@ def disk_problem(error: BaseException | None) -> str:
     return next((w for w in map(os.strerror, _WRAPPED) if w in str(error)), "")
 
 
+def bucket_problem(error: BaseException) -> str:
+    """What is wrong with a bucket and what to do, in one sentence; "" for any other error."""
+    code, words = getattr(error, "code", None), " ".join(str(error).split())
+    libraries = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    if isinstance(error, OSError) and words.startswith("Forbidden: "):
+        return (
+            f"The bucket refuses ({words}): ask its owner for the role Storage Object User, or "
+            f"name another one."
+        )
+    if code in (401, "401") or type(error).__module__ == "google.auth.exceptions":
+        return (
+            f"The bucket does not know who you are ({words}): run `gcloud auth "
+            f"application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a key file."
+        )
+    if libraries & {"gcsfs", "aiohttp", "fsspec", "requests"}:
+        return (
+            f"The bucket cannot be reached ({type(error).__name__}: {words}): run the same command "
+            f"again when it can; what was saved is untouched."
+        )
+    return ""
+
+
 @contextlib.contextmanager
 def explain_disk_errors(places: Places | PlacesOf) -> Iterator[None]:
     """Turns every failed file operation into a UserError that names the path and what to do.
+
+    Also those of buckets, whose errors name the object themselves.
 
     Args:
       places: the first one is named where the error itself names no path; the advice is that of the
@@ -109,6 +133,8 @@ def explain_disk_errors(places: Places | PlacesOf) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
+        if sentence := bucket_problem(error):
+            raise UserError(sentence) from error
         if not (words := disk_problem(error)):
             raise
         now = places() if callable(places) else places

@@ -2,11 +2,14 @@
 
 with atomic(path) as temporary:
     temporary.write_text("all or nothing")
+
+Where a path is asked for, it may be one of a bucket, as `user_path` makes it.
 """
 
 import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +17,57 @@ from typing import Any
 import filelock
 import platformdirs
 
+from refvae_jax import buckets
+from refvae_jax.buckets import is_bucket
+
 
 def user_path(text: str | Path) -> Path:
-    """The Path of what a user wrote; `~` is the home folder, which no shell fills in after `=`."""
+    """The path of what a user wrote: of a file here, or of gs://BUCKET/FOLDER in a bucket.
+
+    `~` is the home folder, which no shell fills in after `=`.
+
+    Raises:
+      UserError: it is an address of another kind, or gcsfs, which reads buckets, is missing.
+    """
+    buckets.check_scheme(str(text))
+    if is_bucket(text):
+        return buckets.bucket_path(text)
     return Path(os.path.expanduser(text))  # Path.expanduser raises for a user that is not there.
+
+
+def as_path(path: str | Path) -> Path:
+    """The path as an object, of a bucket too; "~" is no more than a name here."""
+    return buckets.bucket_path(path) if is_bucket(path) else Path(path)
+
+
+def full_path(text: str | Path) -> Path:
+    """The one path that a file has whatever it is called by: absolute, links followed."""
+    path = user_path(text)
+    return path if is_bucket(path) else path.resolve()
+
+
+def exists(path: Path) -> bool:
+    """Whether it is there; False where that cannot be seen."""
+    return path.exists() if is_bucket(path) else os.path.exists(path)
+
+
+def is_dir(path: Path) -> bool:
+    """Whether it is a folder; False where that cannot be seen."""
+    return path.is_dir() if is_bucket(path) else os.path.isdir(path)
+
+
+def subfolders(path: Path) -> list[Path]:
+    """The folders directly in a folder, sorted; none where it is none itself."""
+    if not is_dir(path):
+        return []
+    # An object beside them is no harm: nothing lies in it.
+    return sorted(path.iterdir() if is_bucket(path) else path.glob("*/"))
+
+
+def make_dir(path: Path) -> None:
+    """Makes a folder and those around it, unless they are there; a bucket needs none."""
+    if not is_bucket(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager
@@ -45,9 +95,14 @@ def _beside(path: Path) -> Path:
 def atomic(path: str | Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, which replaces it if the block succeeds.
 
-    Creates the folder.
+    Creates the folder. For a bucket the temporary path is on the local disk.
     """
-    path = Path(path)
+    path = as_path(path)
+    if is_bucket(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, path.name)
+            buckets.upload({path.name: Path(folder, path.name)}, path.parent)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     try:
@@ -61,10 +116,10 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 def check_writable(path: Path) -> None:
     """Raises OSError unless a file can be written at `path`; creates the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_dir(path.parent)
     temporary = _beside(path)
     with naming(path, instead_of=temporary):
-        temporary.touch()
+        temporary.write_bytes(b"")
         temporary.unlink()
 
 
@@ -76,13 +131,18 @@ def write_json(value: Any, path: str | Path) -> None:
 
 def append_json_line(row: dict[str, Any], path: str | Path) -> None:
     """Adds one JSON line, out of this process's hands before it returns: a kill cannot lose it."""
+    line = json.dumps(row) + "\n"
+    path = as_path(path)
+    if is_bucket(path):  # Objects cannot be appended to.
+        path.write_text((path.read_text() if path.exists() else "") + line)
+        return
     with naming(path), open(path, "a") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(line)
 
 
 def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
     """The rows of a .jsonl file; [] if there is no such file."""
-    path = Path(path)
+    path = as_path(path)
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -105,6 +165,10 @@ def locked(path: str | Path, when_taken: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def never_lost() -> None:
+    """What `bucket_lock.Lease.check` is for a local lock: no living process loses it."""
 
 
 def cache_folder(name: str) -> Path:

@@ -3,19 +3,20 @@
 import contextlib
 import functools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import jax
 from ml_collections import ConfigDict
 
+from refvae_jax import bucket_lock, config_rules, console
 from refvae_jax import config as configs
-from refvae_jax import config_rules, console
+from refvae_jax.buckets import check_reachable, is_bucket
 from refvae_jax.console import LOGGER
 from refvae_jax.data import cache
 from refvae_jax.data.splits import open_splits
 from refvae_jax.errors import Places, UserError, explain_disk_errors
-from refvae_jax.files import cache_folder, locked, user_path
+from refvae_jax.files import as_path, cache_folder, locked, make_dir, never_lost, user_path
 from refvae_jax.training import allocator, checkpoint, processes
 from refvae_jax.training.run_folder import (
     check_not_inside,
@@ -49,18 +50,20 @@ def run(
     console.install(visible=processes.is_main())
     for line in lines:
         LOGGER.info(line)
-    workdir = user_path(workdir).absolute()
+    workdir = user_path(workdir)
+    workdir = workdir if is_bucket(workdir) else workdir.absolute()
+    check_ours = never_lost
     places = functools.partial(places_of, config, workdir, mode)
     with explain_disk_errors(places), contextlib.ExitStack() as stack:
         with processes.all_or_none():
             if processes.is_main():
-                stack.enter_context(claimed(config, workdir, mode))
+                check_ours = stack.enter_context(claimed(config, workdir, mode))
             splits = open_splits(config) if mode == "train" else None
         if splits is not None:
             from refvae_jax.training.loop import train
 
             LOGGER.info(f"{config.method.name} on {config.data.name} in {workdir}")
-            if not train(config, workdir, splits):
+            if not train(config, workdir, splits, check_ours):
                 return
         if not processes.is_main():
             return
@@ -97,33 +100,35 @@ def places_of(config: ConfigDict, workdir: Path, mode: str) -> Places:
     return {
         workdir: advice,
         cache.cache_root(data.cache_dir): "choose another place with --config.data.cache_dir",
-        Path(cache.data_dir(data.dir, data.name)): "choose another place with --config.data.dir",
+        as_path(cache.data_dir(data.dir, data.name)): "choose another place with --config.data.dir",
     }
 
 
 @contextlib.contextmanager
-def claimed(config: ConfigDict, workdir: Path, mode: str) -> Iterator[None]:
+def claimed(config: ConfigDict, workdir: Path, mode: str) -> Iterator[Callable[[], None]]:
     """Locks the workdir, checks that it holds no other run and, to train, writes the config.
 
-    Arguments as of `run`.
+    Arguments as of `run`; gives what `only_run` gives.
     """
     if mode == "train":
+        if is_bucket(workdir):
+            check_reachable(workdir)
         check_not_inside(workdir)
         if workdir.exists() and not workdir.is_dir():
             raise UserError(f"--workdir={workdir} is a file: name a folder.")
-        workdir.mkdir(parents=True, exist_ok=True)
+        make_dir(workdir)
     else:
         find_run(workdir)
-    with only_run(workdir):
+    with only_run(workdir) as check_ours:
         check_same_run(config, workdir)
         if mode == "train":
             configs.write(config, workdir / "config.json")
-        yield
+        yield check_ours
 
 
 @contextlib.contextmanager
-def only_run(workdir: Path) -> Iterator[None]:
-    """Holds the workdir for this process.
+def only_run(workdir: Path) -> Iterator[Callable[[], None]]:
+    """Holds the workdir for this process; gives a function that raises if it is no longer held.
 
     Raises:
       UserError: another process has it.
@@ -135,8 +140,12 @@ def only_run(workdir: Path) -> Iterator[None]:
             f"Another run is using {workdir}: wait for it, or choose another --workdir."
         )
 
+    if is_bucket(workdir):
+        with bucket_lock.held(workdir / ".lock", refuse) as lease:
+            yield lease.check
+        return
     with locked(workdir / ".lock", refuse):
-        yield
+        yield never_lost
 
 
 def check_same_run(config: ConfigDict, workdir: Path) -> None:

@@ -4,11 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
 
 from configs import quickstart
+from refvae_jax.files import user_path
+from tests import bucket_emulator
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,6 +53,20 @@ def own_caches(tmp_path_factory):
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def emulator(own_caches):
+    """A bucket server, which gs:// addresses lead to from now on, here and in commands."""
+    with bucket_emulator.running() as environ:
+        os.environ.update(environ)
+        yield
+
+
+@pytest.fixture
+def bucket(emulator):
+    """The path of a new folder in a bucket."""
+    return user_path(f"gs://{bucket_emulator.BUCKET}/{uuid.uuid4().hex}")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from refvae_jax.evaluation.measures import Evaluated
 from refvae_jax.evaluation.measures.decoder import seen, train_classifiers
 from refvae_jax.evaluation.published import mixture_paper_accuracy
 from refvae_jax.evaluation.score import Score
-from refvae_jax.files import read_json_lines, write_json
+from refvae_jax.files import as_path, read_json_lines, write_json
 from refvae_jax.inference import Model, open_trained
 from refvae_jax.training import checkpoint
 from refvae_jax.training.run_folder import find_run
@@ -146,5 +146,7 @@ def evaluate(
 
 def images_per_second(workdir: str | Path) -> float | None:
     """The median speed of training, from timing.jsonl; None where nothing was logged yet."""
-    speeds = [row["images_per_second"] for row in read_json_lines(Path(workdir, "timing.jsonl"))]
+    speeds = [
+        row["images_per_second"] for row in read_json_lines(as_path(workdir) / "timing.jsonl")
+    ]
     return statistics.median(speeds) if speeds else None

@@ -12,6 +12,7 @@ from refvae_jax.figures.animations import animations
 from refvae_jax.figures.codes import Codes, Drawable
 from refvae_jax.figures.files import save_gif, save_png
 from refvae_jax.figures.grids import still_pictures
+from refvae_jax.files import as_path
 from refvae_jax.inference import Model, open_trained, posterior_sample
 from refvae_jax.training.run_folder import find_run
 
@@ -33,12 +34,13 @@ def draw_figures(
     """Writes the `still_pictures` and the `animations` into a folder; returns their paths."""
     stills = still_pictures(model, images, train_codes, seed=seed)
     loops = animations(model, images, seed=seed)
+    folder = as_path(folder)
     for name, picture in stills.items():
-        save_png(picture, Path(folder, f"{name}.png"))
+        save_png(picture, folder / f"{name}.png")
     for name, frames in loops.items():
-        save_gif(frames, Path(folder, f"{name}.gif"), fps=12)
+        save_gif(frames, folder / f"{name}.gif", fps=12)
     names = [f"{name}.png" for name in stills] + [f"{name}.gif" for name in loops]
-    return [Path(folder, name) for name in names]
+    return [folder / name for name in names]
 
 
 def figure_inputs(

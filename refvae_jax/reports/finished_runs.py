@@ -5,7 +5,6 @@ rows = rows_of(runs, ["vae", "rbvae"])  # Those to be averaged over seeds.
 """
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from ml_collections import ConfigDict
 from refvae_jax import config as configs
 from refvae_jax.errors import UserError
 from refvae_jax.evaluation.score import Score, from_json
+from refvae_jax.files import exists, full_path, subfolders
 from refvae_jax.training.run_folder import find_run, is_run, named_folder, score_advice
 
 # Fields that the label of a row leaves out.
@@ -78,7 +78,7 @@ def read_runs(paths: Iterable[str | Path]) -> list[FinishedRun]:
     """
     folders: dict[Path, Path] = {}
     for path in paths:
-        folders |= {folder.resolve(): folder for folder in scored_in(named_folder(path))}
+        folders |= {full_path(folder): folder for folder in scored_in(named_folder(path))}
     return [read_run(folder) for folder in folders.values()]
 
 
@@ -88,8 +88,8 @@ def scored_in(folder: Path) -> list[Path]:
     Raises:
       UserError: there is none.
     """
-    inner = sorted(folder.glob("*/")) if os.path.isdir(folder) else []
-    scored = [run for run in (folder, *inner) if os.path.exists(run / "results.json")]
+    inner = subfolders(folder)
+    scored = [run for run in (folder, *inner) if exists(run / "results.json")]
     if scored:
         return scored
     if any(map(is_run, inner)) and not is_run(folder):

@@ -13,10 +13,8 @@ folder that fails is moved to `damaged/`, with a warning, and the previous check
 """
 
 import contextlib
-import hashlib
 import json
 import math
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,42 +24,21 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 
+from refvae_jax.buckets import is_bucket
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError
+from refvae_jax.files import as_path, full_path
 from refvae_jax.training import processes
-from refvae_jax.training.run_folder import CHECKPOINT_DIR, find_run, steps
+from refvae_jax.training.checkpoint_folder import (
+    damage,
+    half_written,
+    local_copy,
+    move_aside,
+    remove,
+    write_manifest,
+)
+from refvae_jax.training.run_folder import CHECKPOINT_DIR, MANIFEST, find_run, steps
 from refvae_jax.training.state import TrainState, variables_of
-
-MANIFEST = "MANIFEST.json"
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file; of Orbax's own metadata, without the time that the rename adds to it."""
-    if path.name == "_CHECKPOINT_METADATA":
-        content = json.loads(path.read_text())
-        content.pop("commit_timestamp_nsecs", None)
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """{relative path: digest} of every file below the folder but the manifest itself."""
-    # Not there yet when the manifest is written.
-    later = (folder / MANIFEST, folder / "commit_success.txt")
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in later)
-    return {str(path.relative_to(folder)): _digest(path) for path in files}
-
-
-def damage(folder: Path) -> str:
-    """What is wrong with a checkpoint folder, as a phrase; "" if every file is as written."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        found = _digests(folder)
-    except (OSError, ValueError) as error:
-        return f"its files cannot be read ({type(error).__name__})"
-    wrong = [n for n in sorted(manifest.keys() | found.keys()) if manifest.get(n) != found.get(n)]
-    return f"{wrong[0]} is not as it was written" if wrong else ""
 
 
 def _warn(step: int, problem: str) -> None:
@@ -70,29 +47,43 @@ def _warn(step: int, problem: str) -> None:
 
 def move_damaged(workdir: str | Path) -> None:
     """Moves damaged checkpoints to `damaged/`, with a warning each; deletes half-written ones."""
-    workdir = Path(workdir)
+    workdir = as_path(workdir)
     aside = workdir / "damaged"
     for step in steps(workdir):
         folder = workdir / CHECKPOINT_DIR / str(step)
-        if problem := damage(folder):
+        with local_copy(folder) as copy:
+            problem = damage(copy)
+        if problem:
             _warn(step, f"{problem}; moved to {aside}")
-            aside.mkdir(exist_ok=True)
-            shutil.rmtree(aside / folder.name, ignore_errors=True)
-            folder.rename(aside / folder.name)
-    for half in (workdir / CHECKPOINT_DIR).glob("*orbax-checkpoint-tmp*"):
-        shutil.rmtree(half)  # A save that a kill cut short: never committed.
+            move_aside(folder, aside / folder.name)
+    for half in half_written(workdir):
+        if is_bucket(half):  # Where a lost object looks the same as a save that was cut short.
+            LOGGER.warning(f"checkpoint {half.name} has no {MANIFEST}, so it was removed.")
+        remove(half)
+
+
+def _alone() -> ocp.options.MultiprocessingOptions:
+    """Of one process that reads or writes; by default all of them wait for each other."""
+    return ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(),
+        active_processes={jax.process_index()},
+        barrier_sync_key_prefix=f"alone{jax.process_index()}",
+    )
 
 
 class Checkpoints:
-    """Saves and restores TrainStates in a workdir; one writer at a time.
+    """Saves and restores TrainStates in a local workdir; one writer at a time.
 
     Args:
       workdir: the run's folder.
       keep_last: how many of the newest are kept, beside the one of lowest validation error.
       keep_every_steps: also keep those at multiples of this; 0 for none.
+      alone: only this one of several processes uses the folder; else all of them do.
     """
 
-    def __init__(self, workdir: str | Path, keep_last: int, keep_every_steps: int) -> None:
+    def __init__(
+        self, workdir: str | Path, keep_last: int, keep_every_steps: int, alone: bool = False
+    ) -> None:
         self._folder = Path(workdir).resolve() / CHECKPOINT_DIR
         policies = [
             policy.LatestN(keep_last),
@@ -112,6 +103,9 @@ class Checkpoints:
             preservation_policy=policy.AnyPreservationPolicy(policies),
             async_options=ocp.AsyncOptions(post_finalization_callback=self._write_manifest),
         )
+        if alone:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            options.multiprocessing_options, options.create = _alone(), False
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def _write_manifest(self) -> None:
@@ -119,7 +113,7 @@ class Checkpoints:
         # place: the rename then commits the data and their digests together.
         if processes.is_main():
             (folder,) = self._folder.glob("*orbax-checkpoint-tmp*")
-            (folder / MANIFEST).write_text(json.dumps(_digests(folder)))
+            write_manifest(folder)
 
     def save(
         self,
@@ -175,7 +169,7 @@ def validation_errors(workdir: str | Path) -> dict[int, float]:
     """{step: validation error} of the checkpoints that were validated."""
     found = {}
     for step in steps(workdir):
-        path = Path(workdir) / CHECKPOINT_DIR / str(step) / "metrics" / "metrics"
+        path = as_path(workdir) / CHECKPOINT_DIR / str(step) / "metrics" / "metrics"
         # Not validated, or damaged: then the digests will say so when it is read as a whole.
         with contextlib.suppress(OSError, ValueError, KeyError):
             found[step] = float(json.loads(path.read_text())["recon"])
@@ -184,8 +178,21 @@ def validation_errors(workdir: str | Path) -> dict[int, float]:
 
 def read_record(workdir: str | Path, step: int) -> dict[str, Any]:
     """What was saved beside the parameters of a checkpoint: its config and the images' shape."""
-    folder = Path(workdir) / CHECKPOINT_DIR / str(step)
+    return _record_in(as_path(workdir) / CHECKPOINT_DIR / str(step))
+
+
+def _record_in(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "record" / "metadata").read_text())
+
+
+def _variables_in(folder: Path) -> dict[str, Any]:
+    """The variables of a local checkpoint folder, as numpy arrays."""
+    # A Checkpointer would warn that a part of a checkpoint has no metadata of a whole one.
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
+    with contextlib.closing(handler) as reader:
+        tree = reader.metadata(folder / "variables").tree
+        template = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
+        return reader.restore(folder / "variables", args=ocp.args.StandardRestore(template))
 
 
 def load(
@@ -203,7 +210,7 @@ def load(
     Raises:
       UserError: there is no such run or checkpoint, or none that is whole.
     """
-    workdir = find_run(workdir).resolve()
+    workdir = full_path(find_run(workdir))
     present = steps(workdir)
     if step == "best":
         errors = validation_errors(workdir)
@@ -212,25 +219,11 @@ def load(
     else:
         order = present[::-1] if step == "last" else [s for s in present if str(s) == str(step)]
     for candidate in order:
-        folder = workdir / CHECKPOINT_DIR / str(candidate)
-        if problem := damage(folder):
-            _warn(candidate, problem)
-            continue
-        # Every process may read alone: by default Orbax makes all of them wait for each other.
-        alone = ocp.options.MultiprocessingOptions(
-            primary_host=jax.process_index(),
-            active_processes={jax.process_index()},
-            barrier_sync_key_prefix=f"load{jax.process_index()}",
-        )
-        # A Checkpointer would warn that a part of a checkpoint has no metadata of a whole one.
-        handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
-        with contextlib.closing(handler) as reader:
-            tree = reader.metadata(folder / "variables").tree
-            template = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
-            variables = reader.restore(
-                folder / "variables", args=ocp.args.StandardRestore(template)
-            )
-        return variables, read_record(workdir, candidate), candidate
+        with local_copy(workdir / CHECKPOINT_DIR / str(candidate)) as folder:
+            if problem := damage(folder):
+                _warn(candidate, problem)
+            else:
+                return _variables_in(folder), _record_in(folder), candidate
     if present and not order:
         raise UserError(
             f"{workdir} has no checkpoint {step!r}: name one of {', '.join(map(str, present))}, or "

@@ -2,15 +2,24 @@
 
 metrics.jsonl holds what the run computed, a line per log step, and no times: a run that was killed
 and resumed leaves the identical file. timing.jsonl holds the speed of the machine.
+
+Objects in a bucket cannot be appended to: for a run there the files are kept on the local disk and
+uploaded whole before each checkpoint is committed. So the rows up to any checkpoint are there, and
+what a kill loses is computed again.
 """
 
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from refvae_jax.files import append_json_line, atomic
+from refvae_jax import buckets
+from refvae_jax.buckets import is_bucket
+from refvae_jax.files import append_json_line, as_path, atomic, never_lost
 from refvae_jax.training import processes
+
+_TABLES = ("metrics.jsonl", "timing.jsonl")
 
 
 def _step_of(line: str) -> float:
@@ -34,18 +43,32 @@ class Journal:
 
     clu's writer is loaded at the first line: importing it loads TensorFlow, which takes seconds
     that the first step should not wait for.
+
+    Args:
+      workdir: the run's folder.
+      check_ours: raises if another run has taken over a folder in a bucket; called before uploads.
     """
 
-    def __init__(self, workdir: str | Path) -> None:
-        self._workdir = Path(workdir)
+    def __init__(self, workdir: str | Path, check_ours: Callable[[], None] = never_lost) -> None:
+        self._workdir = as_path(workdir)
+        self._check_ours = check_ours
         self._main = processes.is_main()
         self._board: Any = None
+        self._scratch: tempfile.TemporaryDirectory | None = None
+        self._folder = self._workdir
+        if is_bucket(self._workdir):
+            self._scratch = tempfile.TemporaryDirectory(prefix="refvae-")
+            self._folder = Path(self._scratch.name)
 
     def cut_back(self, step: int) -> None:
         """Removes the lines of later steps; TensorBoard's events stay."""
-        if self._main:
-            for name in ("metrics.jsonl", "timing.jsonl"):
-                cut_back(self._workdir / name, step)
+        if not self._main:
+            return
+        if self._scratch:
+            there = [name for name in _TABLES if (self._workdir / name).exists()]
+            buckets.download(there, self._workdir, self._folder)
+        for name in _TABLES:
+            cut_back(self._folder / name, step)
 
     def write(
         self, step: int, scalars: Mapping[str, float], speed: Mapping[str, float] | None = None
@@ -53,17 +76,30 @@ class Journal:
         """Writes {name: float}; `speed` is what `Progress.report` gives, of this machine."""
         if not self._main:
             return
-        append_json_line({"step": step, **scalars}, self._workdir / "metrics.jsonl")
+        append_json_line({"step": step, **scalars}, self._folder / "metrics.jsonl")
         if speed is not None:
-            append_json_line({"step": step, **speed}, self._workdir / "timing.jsonl")
+            append_json_line({"step": step, **speed}, self._folder / "timing.jsonl")
             scalars = {**scalars, "images_per_second": speed["images_per_second"]}
         if self._board is None:
             from clu import metric_writers
 
-            self._board = metric_writers.SummaryWriter(str(self._workdir))
+            self._board = metric_writers.SummaryWriter(str(self._folder))
         self._board.write_scalars(step, scalars)
+
+    def upload(self) -> None:
+        """Brings a run in a bucket up to what was written here; needed nowhere else."""
+        if self._main and self._scratch:
+            self._check_ours()
+            if self._board is not None:
+                self._board.flush()
+            buckets.upload({path.name: path for path in self._folder.iterdir()}, self._workdir)
 
     def close(self) -> None:
         """Flushes what is waiting."""
-        if self._board is not None:
-            self._board.close()
+        try:
+            self.upload()
+        finally:
+            if self._board is not None:
+                self._board.close()
+            if self._scratch:
+                self._scratch.cleanup()

@@ -14,13 +14,16 @@ import jax
 from ml_collections import ConfigDict
 
 from refvae_jax import config as configs
+from refvae_jax.buckets import is_bucket
 from refvae_jax.console import LOGGER, Progress, progress_line
 from refvae_jax.data.batches import example_batch, stacked, training_batches
 from refvae_jax.data.image_identity import check_same_images
 from refvae_jax.data.splits import Splits
 from refvae_jax.errors import UserError
+from refvae_jax.files import as_path, never_lost
 from refvae_jax.methods import independence
 from refvae_jax.training import checkpoint, devices, processes
+from refvae_jax.training.bucket_checkpoints import BucketCheckpoints
 from refvae_jax.training.checkpoint import Checkpoints
 from refvae_jax.training.journal import Journal
 from refvae_jax.training.setup import Prepared, compile_step, initial_state, prepare
@@ -28,14 +31,22 @@ from refvae_jax.training.state import TrainState, variables_of
 from refvae_jax.training.validation import make_validate
 from refvae_jax.training.watches import LabelWatch, SaturationWatch
 
+AnyCheckpoints = Checkpoints | BucketCheckpoints
 
-def train(config: ConfigDict, workdir: str | Path, splits: Splits) -> bool:
+
+def train(
+    config: ConfigDict,
+    workdir: str | Path,
+    splits: Splits,
+    check_ours: Callable[[], None] = never_lost,
+) -> bool:
     """Trains to `config.num_train_steps`, from the newest checkpoint if there is one.
 
     Args:
       config: of the run.
       workdir: the run's folder.
       splits: of the config's data, see `data.splits.open_splits`.
+      check_ours: raises if another run has taken over the folder, which only happens in buckets.
 
     Returns:
       True when the run is complete, False when SIGTERM ended it early (its state is saved).
@@ -43,16 +54,16 @@ def train(config: ConfigDict, workdir: str | Path, splits: Splits) -> bool:
     Raises:
       UserError: bad input, or a loss that is not finite.
     """
-    workdir = Path(workdir)
+    workdir = as_path(workdir)
     with processes.all_or_none():
         prepared = prepare(config, splits)
         if processes.is_main():
             checkpoint.move_damaged(workdir)
     check_processes_agree(config, prepared.record)
-    checkpoints = Checkpoints(workdir, config.keep_last, config.keep_every_steps)
-    journal = Journal(workdir)
+    journal = Journal(workdir, check_ours)
+    checkpoints = open_checkpoints(config, workdir, journal, check_ours)
     # SIGTERM is held back until the last save is on disk.
-    with stop_on_sigterm() as asked, contextlib.closing(checkpoints), contextlib.closing(journal):
+    with stop_on_sigterm() as asked, contextlib.closing(journal), contextlib.closing(checkpoints):
         saved = checkpoints.latest_step() or 0
         if saved:
             with processes.all_or_none():
@@ -68,8 +79,18 @@ def train(config: ConfigDict, workdir: str | Path, splits: Splits) -> bool:
         return loop(config, prepared, checkpoints, journal, asked)
 
 
+def open_checkpoints(
+    config: ConfigDict, workdir: Path, journal: Journal, check_ours: Callable[[], None]
+) -> AnyCheckpoints:
+    """The Checkpoints of a workdir, here or in a bucket; arguments as of `train`."""
+    keep = config.keep_last, config.keep_every_steps
+    if is_bucket(workdir):
+        return BucketCheckpoints(workdir, *keep, check_ours, before_commit=journal.upload)
+    return Checkpoints(workdir, *keep)
+
+
 def start(
-    config: ConfigDict, prepared: Prepared, checkpoints: Checkpoints, journal: Journal
+    config: ConfigDict, prepared: Prepared, checkpoints: AnyCheckpoints, journal: Journal
 ) -> tuple[Callable, TrainState, Iterator[dict]]:
     """The compiled steps, the state to start from, and the batches from there on.
 
@@ -122,7 +143,7 @@ def steps_of_call(step: int, config: ConfigDict) -> int:
 def loop(
     config: ConfigDict,
     prepared: Prepared,
-    checkpoints: Checkpoints,
+    checkpoints: AnyCheckpoints,
     journal: Journal,
     asked: threading.Event,
 ) -> bool:
@@ -200,7 +221,7 @@ def stop_agreed(asked: threading.Event, log: bool) -> bool:
     return log and processes.any_process(asked.is_set())
 
 
-def check_finite(nonfinite_step: int, checkpoints: Checkpoints) -> None:
+def check_finite(nonfinite_step: int, checkpoints: AnyCheckpoints) -> None:
     """Raises UserError unless `TrainState.nonfinite_step` says that every step was finite."""
     if nonfinite_step >= 0:
         saved = checkpoints.latest_step()

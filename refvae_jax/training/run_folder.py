@@ -8,10 +8,12 @@ import os
 import shlex
 from pathlib import Path
 
+from refvae_jax.buckets import check_reachable, is_bucket
 from refvae_jax.errors import UserError
-from refvae_jax.files import user_path
+from refvae_jax.files import as_path, exists, is_dir, user_path
 
 CHECKPOINT_DIR = "checkpoints"
+MANIFEST = "MANIFEST.json"  # In a checkpoint: the digests of its files.
 _OWN_DIRS = (CHECKPOINT_DIR, "damaged", "figures")  # Below a run's folder.
 _NAMED = 3  # Runs listed in a message.
 _ADVICE = "Name the folder of a run, or train there first, with --mode=train."
@@ -19,8 +21,12 @@ _ADVICE = "Name the folder of a run, or train there first, with --mode=train."
 
 def steps(workdir: str | Path) -> list[int]:
     """The steps of the committed checkpoints, ascending."""
-    folder = Path(workdir) / CHECKPOINT_DIR
-    return sorted(int(p.name) for p in folder.glob("*") if p.name.isdigit())
+    folder = as_path(workdir) / CHECKPOINT_DIR
+    # A folder appears by a rename, when it is whole; in a bucket the manifest is written last.
+    found = (
+        [p.parent for p in folder.glob(f"*/{MANIFEST}")] if is_bucket(folder) else folder.glob("*")
+    )
+    return sorted(int(p.name) for p in found if p.name.isdigit())
 
 
 def has_checkpoints(folder: Path) -> bool:
@@ -50,10 +56,10 @@ def check_not_inside(path: Path) -> None:
     if is_run(path):
         return
     # Unlike the methods of Path, the functions of os.path raise nothing.
-    real = Path(os.path.realpath(path))
-    for run in real.parents:
+    real = path if is_bucket(path) else Path(os.path.realpath(path))
+    for run in filter(is_bucket, real.parents) if is_bucket(path) else real.parents:
         inner = real.relative_to(run).parts
-        own = inner[0] in _OWN_DIRS or (len(inner) == 1 and os.path.isfile(real))
+        own = inner[0] in _OWN_DIRS or (len(inner) == 1 and exists(real) and not is_dir(real))
         if own and is_run(run):
             raise UserError(f"{path} is inside a run: name {run}.")
 
@@ -76,12 +82,14 @@ def find_run(path: str | Path) -> Path:
       UserError: the path is not that of a run.
     """
     folder = named_folder(path)
+    if is_bucket(folder):
+        check_reachable(folder)
     if is_run(folder):
         return folder
     check_not_inside(folder)
-    if not os.path.exists(folder):
+    if not exists(folder):
         raise UserError(f"There is no run in {folder}: there is no such folder. {_ADVICE}")
-    if not os.path.isdir(folder):
+    if not is_dir(folder):
         raise UserError(f"{folder} is a file: name the folder of a run.")
     try:
         runs = sorted(inner.name for inner in folder.iterdir() if is_run(inner))

@@ -11,6 +11,7 @@ import pytest
 
 from refvae_jax.errors import UserError
 from refvae_jax.training import checkpoint, state
+from refvae_jax.training.run_folder import MANIFEST
 
 RECORD = {"config": {"seed": 0}, "image_shape": [2, 2, 1], "num_train_images": 3}
 
@@ -117,10 +118,10 @@ def test_damaged_metrics_hide_no_other_checkpoint(pristine, tmp_path):
 
 def test_a_damaged_checkpoint_that_was_named(pristine, tmp_path):
     workdir = shutil.copytree(pristine, tmp_path / "run")
-    (workdir / checkpoint.CHECKPOINT_DIR / "7" / checkpoint.MANIFEST).unlink()
+    (workdir / checkpoint.CHECKPOINT_DIR / "7" / MANIFEST).unlink()
     with pytest.raises(UserError, match=r"Checkpoint 7 of .* is damaged: name one of 3, or"):
         checkpoint.load(workdir, 7)
-    (workdir / checkpoint.CHECKPOINT_DIR / "3" / checkpoint.MANIFEST).unlink()
+    (workdir / checkpoint.CHECKPOINT_DIR / "3" / MANIFEST).unlink()
     with pytest.raises(UserError, match="all of 7, 3 are damaged"):
         checkpoint.load(workdir)
 
@@ -129,7 +130,7 @@ def test_the_best_is_the_newest_where_those_validated_are_damaged(tmp_path):
     save_all(tmp_path, {2: None, 4: 1.0, 6: None, 8: 2.0})
     for damaged, best in [(None, 4), (4, 8), (8, 6), (6, 2)]:
         if damaged:
-            (tmp_path / checkpoint.CHECKPOINT_DIR / str(damaged) / checkpoint.MANIFEST).unlink()
+            (tmp_path / checkpoint.CHECKPOINT_DIR / str(damaged) / MANIFEST).unlink()
         assert checkpoint.load(tmp_path)[2] == best
 
 
@@ -147,7 +148,7 @@ def test_falls_back_to_the_one_before(pristine, tmp_path, harm, capsys):
     elif harm == "remove":
         data.unlink()
     elif harm == "no manifest":
-        (newest / checkpoint.MANIFEST).unlink()
+        (newest / MANIFEST).unlink()
     else:
         newest.rename(newest.with_name("7.orbax-checkpoint-tmp"))
     _, _, step = checkpoint.load(workdir)
@@ -163,9 +164,9 @@ def test_falls_back_to_the_one_before(pristine, tmp_path, harm, capsys):
 def test_manifest_is_committed_with_the_data(pristine):
     """It lists every file, so that none can be added, lost or changed unseen."""
     folder = pristine / checkpoint.CHECKPOINT_DIR / "7"
-    manifest = json.loads((folder / checkpoint.MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST).read_text())
     names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
-    assert names - manifest.keys() <= {checkpoint.MANIFEST, "commit_success.txt"}
+    assert names - manifest.keys() <= {MANIFEST, "commit_success.txt"}
     (folder / "extra").write_text("x")
     assert "extra" in checkpoint.damage(folder)
     (folder / "extra").unlink()

@@ -1,0 +1,135 @@
+"""Folders in buckets of Google Cloud Storage, as paths: gs://BUCKET/FOLDER.
+
+path = bucket_path("gs://bucket/run")   # has the methods of pathlib.Path that read and write
+check_reachable(path)                   # or a sentence that says what is wrong
+upload({"a.txt": Path("a.txt")}, path)
+
+An object appears whole or not at all, and is never appended to or renamed. Requests that fail are
+repeated for about half a minute.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from refvae_jax.errors import UserError, explain_disk_errors
+
+# By default etils.epath reads buckets through TensorFlow, where that is installed: seconds to
+# import, and other errors than those that are explained here. It asks once, at the first path.
+os.environ.setdefault("EPATH_USE_TF", "false")
+# Of kinds of buckets that need no other treatment here; it would ask the network for each bucket.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+
+REQUEST_SECONDS = 60  # For one request; it is not repeated after that.
+_WRITE_THIS = "name a folder, or gs://BUCKET/FOLDER"
+_MANGLED = re.compile(r"(gs|gcs|s3|az|hf|hdfs|https?|file):/(?!/)")
+
+
+def is_bucket(path: str | os.PathLike) -> bool:
+    """Whether a path is that of a bucket; those of pathlib never contain two slashes in a row."""
+    return "://" in str(path)
+
+
+def check_scheme(text: str) -> None:
+    """Raises UserError for an address that is neither a local path nor gs://BUCKET/FOLDER."""
+    if found := _MANGLED.match(text):
+        raise UserError(f"{text} has one slash after {found[1]}:, not two: {_WRITE_THIS}.")
+    scheme, found_scheme, rest = text.partition("://")
+    if not found_scheme or "/" in scheme:
+        return
+    if scheme != "gs":
+        raise UserError(f"{text} cannot be used, since {scheme}:// is unknown: {_WRITE_THIS}.")
+    if not rest or rest.startswith("/"):
+        raise UserError(f"{text} names no bucket: {_WRITE_THIS}.")
+
+
+def bucket_path(text: str | os.PathLike) -> Path:
+    """The path of gs://BUCKET/FOLDER.
+
+    It is an `etils.epath.Path`, which has the methods of pathlib's but `absolute` and `resolve`;
+    `mkdir` is not needed, and `rename` and `open("a")` must not be used.
+
+    Raises:
+      UserError: it is another address, or gcsfs is not installed.
+    """
+    check_scheme(str(text))
+    file_system(text)
+    from etils import epath
+
+    return cast(Path, epath.Path(text))
+
+
+def file_system(path: str | os.PathLike) -> Any:
+    """The gcsfs.GCSFileSystem of all buckets.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    try:
+        import fsspec
+        import gcsfs  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"{path} is in a bucket, and reading those needs gcsfs: run `pip install gcsfs`, or "
+            f"install this package with its extra [gcs]."
+        ) from error
+    # For epath, too. A listing that was kept would hide what another process writes.
+    settings = {"use_listings_cache": False, "requests_timeout": REQUEST_SECONDS}
+    for scheme in ("gs", "gcs"):
+        fsspec.config.conf.setdefault(scheme, settings)
+    # It prints a traceback for each error that it raises.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
+    return fsspec.filesystem("gs", finalize_on_close=True)
+
+
+def check_reachable(path: Path) -> None:
+    """Raises UserError, within two minutes, unless objects of the bucket can be listed."""
+    files = file_system(path)
+    bucket, _, folder = str(path).removeprefix("gs://").partition("/")
+    try:
+        with explain_disk_errors({}):
+            files.call("GET", "b/{}/o", bucket, prefix=f"{folder}/", maxResults=1)
+    except FileNotFoundError as error:
+        raise UserError(f"There is no bucket {bucket!r}: make it, or correct {path}.") from error
+
+
+def files_below(folder: Path) -> list[str]:
+    """The names, relative to the folder, of all objects below it, sorted."""
+    prefix = str(folder).removeprefix("gs://") + "/"
+    return sorted(name.removeprefix(prefix) for name in file_system(folder).find(str(folder)))
+
+
+def upload(files: Mapping[str, Path], folder: Path) -> None:
+    """Writes {relative name: local file} below a folder of a bucket, side by side."""
+    if files:
+        targets = [f"{folder}/{name}" for name in files]
+        file_system(folder).put([str(path) for path in files.values()], targets)
+
+
+def download(names: Iterable[str], folder: Path, into: Path) -> None:
+    """Reads objects, named relative to a folder of a bucket, to the same names below `into`."""
+    names = list(names)
+    for parent in {(into / name).parent for name in names}:
+        parent.mkdir(parents=True, exist_ok=True)
+    if names:
+        targets = [str(into / name) for name in names]
+        file_system(folder).get([f"{folder}/{name}" for name in names], targets)
+
+
+def delete(folder: Path, first: str) -> None:
+    """Removes all objects below a folder, that of the name `first` before the others."""
+    files, names = file_system(folder), files_below(folder)
+    for some in ([n for n in names if n == first], [n for n in names if n != first]):
+        if some:
+            files.rm([f"{folder}/{name}" for name in some])
+
+
+def move(folder: Path, target: Path, first: str) -> None:
+    """Copies all objects below a folder to another one, and then deletes them as `delete` does."""
+    names = files_below(folder)
+    for name in names:
+        file_system(folder).cp_file(f"{folder}/{name}", f"{target}/{name}")
+    delete(folder, first)

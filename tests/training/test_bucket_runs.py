@@ -1,0 +1,221 @@
+"""Runs in a bucket, on an emulator: killed and resumed, damaged, read where they are."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import refvae_jax
+from refvae_jax import __main__, buckets, run
+from refvae_jax.data.splits import open_splits
+from refvae_jax.errors import UserError
+from refvae_jax.training import bucket_checkpoints, checkpoint, loop
+from refvae_jax.training.run_folder import CHECKPOINT_DIR, MANIFEST
+from tests import notebooks
+from tests.conftest import ROOT
+from tests.training.test_checkpoint import RECORD, make_state
+
+
+def save_all(workdir, errors, keep_last=10, keep_every_steps=0, before_commit=lambda: None):
+    """Saves {step: validation error or None}."""
+    checkpoints = bucket_checkpoints.BucketCheckpoints(
+        workdir, keep_last, keep_every_steps, lambda: None, before_commit
+    )
+    for step, error in errors.items():
+        metrics = None if error is None else {"recon": error}
+        checkpoints.save(make_state(step, scale=step), RECORD, metrics)
+    checkpoints.close()
+
+
+def restored(workdir):
+    checkpoint.move_damaged(workdir)
+    checkpoints = bucket_checkpoints.BucketCheckpoints(workdir, 10, 0, lambda: None, lambda: None)
+    template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), make_state(0))
+    got = checkpoints.restore(template)
+    checkpoints.close()
+    return got
+
+
+def test_what_was_saved_comes_back_to_the_bit(bucket):
+    assert restored(bucket) is None
+    save_all(bucket, {3: None, 7: None})
+    got, expected = restored(bucket), make_state(7, scale=7)
+    assert jax.tree.structure(got) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, got, expected)
+
+
+@pytest.mark.parametrize(("keep_last", "keep_every_steps"), [(2, 0), (1, 6), (3, 4)])
+def test_the_same_checkpoints_are_kept_as_on_a_disk(tmp_path, keep_last, keep_every_steps):
+    errors = {2: 5.0, 4: 1.0, 6: 3.0, 8: None, 10: 4.0, 12: 1.0, 14: None, 16: 2.0}
+    local = checkpoint.Checkpoints(tmp_path, keep_last, keep_every_steps)
+    found: list[int] = []
+    for step, error in errors.items():
+        local.save(make_state(step), RECORD, None if error is None else {"recon": error})
+        known = {s: e for s, e in errors.items() if s <= step and e is not None}
+        found = sorted(
+            bucket_checkpoints.kept(
+                [*found, step],
+                {s: known[s] for s in [*found, step] if s in known},
+                keep_last,
+                keep_every_steps,
+            )
+        )
+    local.close()
+    assert checkpoint.steps(tmp_path) == found
+
+
+def test_the_last_the_best_and_the_regular_are_kept(bucket):
+    save_all(bucket, {2: 5.0, 4: 1.0, 6: 3.0, 8: 2.0}, keep_last=1, keep_every_steps=6)
+    assert checkpoint.steps(bucket) == [4, 6, 8]
+    names = {name.split("/")[1] for name in buckets.files_below(bucket)}
+    assert names == {"4", "6", "8"}  # Nothing is left of the others.
+    assert [checkpoint.load(bucket, step)[2] for step in ("best", "last", 6)] == [4, 8, 6]
+
+
+def test_a_checkpoint_counts_when_all_before_it_is_there(bucket):
+    def killed():
+        assert checkpoint.steps(bucket) == [3]  # Its files are uploaded, but it does not count.
+        assert any("/7/" in name for name in buckets.files_below(bucket))
+        raise KeyboardInterrupt
+
+    save_all(bucket, {3: None})
+    with pytest.raises(KeyboardInterrupt):
+        save_all(bucket, {7: None}, before_commit=killed)
+    assert checkpoint.steps(bucket) == [3]
+    assert int(restored(bucket).step) == 3
+    assert not any("/7/" in name for name in buckets.files_below(bucket))
+    save_all(bucket, {7: None})
+    assert int(restored(bucket).step) == 7
+
+
+def largest(folder):
+    """The path of the largest object of a checkpoint, its arrays."""
+    names = [name for name in buckets.files_below(folder) if name != MANIFEST]
+    sizes = {name: (folder / name).stat().length for name in names}
+    return folder / max(sizes, key=sizes.get)
+
+
+@pytest.mark.parametrize("harm", ["flip", "remove", "no manifest", "bad manifest"])
+def test_falls_back_to_the_one_before(bucket, harm, capsys):
+    save_all(bucket, {3: 2.0, 7: 1.0})
+    newest = bucket / CHECKPOINT_DIR / "7"
+    if harm == "flip":
+        content = bytearray(largest(newest).read_bytes())
+        content[len(content) // 2] ^= 1
+        largest(newest).write_bytes(content)
+    elif harm == "remove":
+        largest(newest).unlink()
+    elif harm == "no manifest":
+        (newest / MANIFEST).unlink()
+    else:
+        (newest / MANIFEST).write_text("[")
+    assert checkpoint.load(bucket)[2] == 3
+    assert int(restored(bucket).step) == 3
+    assert "checkpoint 7" in capsys.readouterr().out
+    if harm != "no manifest":
+        assert buckets.files_below(bucket / "damaged" / "7")
+    save_all(bucket, {7: 0.5})  # The run reaches it again.
+    assert int(restored(bucket).step) == 7
+
+
+# Trains until it kills itself when the files of one step are uploaded, but not committed.
+KILLED = """
+import os, signal, sys
+from configs import quickstart
+from refvae_jax import files, run
+from refvae_jax.training import bucket_checkpoints, journal
+
+upload = journal.Journal.upload
+
+def interrupted(self):
+    upload(self)
+    if any("checkpoints/12/" in name for name in bucket_checkpoints.buckets.files_below(workdir)):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+journal.Journal.upload = interrupted
+workdir = files.user_path(sys.argv[1])
+config = quickstart.get_config("smoke")
+config.checkpoint_every_steps = 4
+run.run(config, workdir)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("optimised")
+def test_a_killed_run_resumes_bit_identically(config, bucket, tmp_path, monkeypatch):
+    config.checkpoint_every_steps = 4
+    assert loop.train(config, tmp_path, open_splits(config))
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(bucket)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert checkpoint.steps(bucket)[-1] == 10 and (bucket / ".lock").exists()
+    monkeypatch.setattr("refvae_jax.evaluation.evaluate.evaluate", lambda *_, **__: None)
+    monkeypatch.setattr("refvae_jax.figures.draw.draw", lambda *_, **__: None)
+    run.run(config, bucket)  # At once: the process that held the lock is gone.
+
+    left, right = (checkpoint.load(w, "last")[0] for w in (tmp_path, bucket))
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+    assert (bucket / "metrics.jsonl").read_bytes() == (tmp_path / "metrics.jsonl").read_bytes()
+    assert any("tfevents" in name for name in buckets.files_below(bucket))
+    assert not (bucket / ".lock").exists()
+    config.method.k = 3.0
+    with pytest.raises(UserError, match=r"config\.method\.k was 2\.0, is 3\.0"):
+        run.run(config, bucket)
+
+
+@pytest.fixture
+def copied(trained, bucket):
+    """The trained run, copied into a bucket."""
+    files = {str(p.relative_to(trained)): p for p in trained.rglob("*") if p.is_file()}
+    buckets.upload(files, bucket / "run")
+    return bucket / "run"
+
+
+def test_a_run_in_a_bucket_is_read_where_it_is(trained, copied, config, monkeypatch, capsys):
+    images = np.zeros((2, 32, 32, 1), np.uint8)
+    here, there = (refvae_jax.load(str(w)).reconstruct(images) for w in (trained, copied))
+    np.testing.assert_array_equal(here, there)
+    assert __main__.main(["table", str(trained)]) == 0
+    wanted = capsys.readouterr().out
+    assert __main__.main(["table", str(copied.parent)]) == 0
+    assert capsys.readouterr().out == wanted
+    (copied / "results.json").unlink()
+    run.run(config, copied, "eval")
+    scores = [json.loads((w / "results.json").read_text())["scores"] for w in (trained, copied)]
+    assert scores[0] == scores[1]
+
+
+def test_the_notebook_reads_a_run_in_a_bucket(copied, monkeypatch):
+    pictures, text = notebooks.execute(monkeypatch, copied)
+    assert len(pictures) == 5
+    assert "latents ('content', 'style')" in text
+
+
+def test_the_figures_and_the_curve_of_a_run_in_a_bucket(copied, config, tmp_path):
+    (copied / "figures" / "swaps.png").unlink()
+    run.run(config, copied, "figures")
+    assert (copied / "figures" / "swaps.png").exists()
+    assert __main__.main(["curve", str(copied)]) == 0
+    assert len((copied / "curve.jsonl").read_text().splitlines()) == 2
+    assert (copied / "figures" / "curve.png").exists()
+    out = copied.parent / "side_by_side"
+    assert __main__.main(["compare", str(copied), f"--out={out}"]) == 0
+    assert "swaps.png" in buckets.files_below(out)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["table", "s3://b/run"], ["compare", "gs:/b/run"], ["curve", "gs://nowhere/run"]],
+)
+def test_a_verb_says_in_one_sentence_what_is_wrong(emulator, arguments, capsys):
+    assert __main__.main(arguments) == 2
+    assert capsys.readouterr().err.startswith("error: ")
