@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from refvae_jax.buckets import file_system
+from refvae_jax.buckets import file_system, write_bytes
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError
 
@@ -63,7 +63,7 @@ class LockObject:
     """The requests for one lock object, each of which depends on the object's generation."""
 
     def __init__(self, path: Path) -> None:
-        self._files = file_system(path)
+        self._path, self._files = path, file_system(path)
         self._bucket, _, self._name = str(path).removeprefix("gs://").partition("/")
 
     def read(self) -> Taken | None:
@@ -85,20 +85,12 @@ class LockObject:
     def write(self, owner: dict[str, Any], generation: str) -> str | None:
         """Replaces that generation, "0" for none; the new one, or None if it was another one."""
         try:
-            _, content = self._files.call(
-                "POST",
-                f"{self._files._location}/upload/storage/v1/b/{self._bucket}/o",
-                uploadType="media",
-                name=self._name,
-                ifGenerationMatch=generation,
-                headers={"Content-Type": "application/octet-stream"},
-                data=json.dumps(owner).encode(),
-            )
+            made = write_bytes(self._path, json.dumps(owner).encode(), ifGenerationMatch=generation)
         except FileExistsError:
             # Or the answer to the same request, a moment ago, was lost.
             there = self.read()
             return there.generation if there and there.owner == owner else None
-        return json.loads(content)["generation"]
+        return made["generation"]
 
     def remove(self, generation: str) -> None:
         """Removes that generation, if it is there."""

@@ -8,10 +8,15 @@ An object appears whole or not at all, and is never appended to or renamed. Requ
 repeated for about half a minute.
 """
 
+import base64
+import errno
+import hashlib
+import json
 import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +29,8 @@ os.environ.setdefault("EPATH_USE_TF", "false")
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
 REQUEST_SECONDS = 60  # For one request; it is not repeated after that.
+_LARGE = 2**24  # Bytes from which on an object is sent in parts of this size, a request each.
+_SIDE_BY_SIDE = 8  # Uploads.
 _WRITE_THIS = "name a folder, or gs://BUCKET/FOLDER"
 _MANGLED = re.compile(r"(gs|gcs|s3|az|hf|hdfs|https?|file):/(?!/)")
 
@@ -96,17 +103,66 @@ def check_reachable(path: Path) -> None:
         raise UserError(f"There is no bucket {bucket!r}: make it, or correct {path}.") from error
 
 
+def details_below(folder: Path) -> dict[str, dict[str, Any]]:
+    """{name relative to the folder: what the bucket knows of it} of all objects below it, sorted.
+
+    Without names that would lead out of a folder that they are copied to.
+    """
+    prefix = str(folder).removeprefix("gs://") + "/"
+    found = file_system(folder).find(str(folder), detail=True)
+    details = {name.removeprefix(prefix): found[name] for name in sorted(found)}
+    return {name: info for name, info in details.items() if ".." not in name.split("/")}
+
+
 def files_below(folder: Path) -> list[str]:
     """The names, relative to the folder, of all objects below it, sorted."""
-    prefix = str(folder).removeprefix("gs://") + "/"
-    return sorted(name.removeprefix(prefix) for name in file_system(folder).find(str(folder)))
+    return list(details_below(folder))
+
+
+def write_bytes(path: Path, content: bytes, **conditions: str) -> dict[str, Any]:
+    """Writes one object in one request; returns what the bucket knows of it then.
+
+    Args:
+      path: of the object.
+      content: its bytes.
+      conditions: of the request, such as ifGenerationMatch="0": only if there is none.
+
+    Raises:
+      FileExistsError: a condition does not hold.
+      OSError: the bucket received other bytes.
+    """
+    files = file_system(path)
+    bucket, _, name = str(path).removeprefix("gs://").partition("/")
+    # The bytes as they are: gcsfs itself puts them between lines of MIME, and a server may take a
+    # carriage return at their end for a part of the line that follows.
+    _, answer = files.call(
+        "POST",
+        f"{files.base.replace('/storage/', '/upload/storage/')}b/{bucket}/o",
+        uploadType="media",
+        name=name,
+        headers={"Content-Type": "application/octet-stream"},
+        data=content,
+        **conditions,
+    )
+    made = json.loads(answer)
+    md5 = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+    if made.get("md5Hash", md5) != md5:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+    return made
 
 
 def upload(files: Mapping[str, Path], folder: Path) -> None:
     """Writes {relative name: local file} below a folder of a bucket, side by side."""
-    if files:
-        targets = [f"{folder}/{name}" for name in files]
-        file_system(folder).put([str(path) for path in files.values()], targets)
+
+    def put(name: str) -> None:
+        if files[name].stat().st_size < _LARGE:
+            write_bytes(folder / name, files[name].read_bytes())
+        else:
+            file_system(folder).put_file(str(files[name]), f"{folder}/{name}", chunksize=_LARGE)
+
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        for _ in pool.map(put, files):
+            pass
 
 
 def download(names: Iterable[str], folder: Path, into: Path) -> None:

@@ -134,7 +134,8 @@ def append_json_line(row: dict[str, Any], path: str | Path) -> None:
     line = json.dumps(row) + "\n"
     path = as_path(path)
     if is_bucket(path):  # Objects cannot be appended to.
-        path.write_text((path.read_text() if path.exists() else "") + line)
+        before = path.read_bytes() if path.exists() else b""
+        buckets.write_bytes(path, before + line.encode())
         return
     with naming(path), open(path, "a") as file:
         file.write(line)

@@ -24,7 +24,7 @@ def serve(port):
     from gcp_storage_emulator import server
 
     def guarded(handler):
-        """What the emulator lacks: conditions on generations, and buckets that refuse."""
+        """What the emulator lacks: conditions on generations, refusals, and empty uploads."""
 
         def handle(request, response, storage, *args, **kwargs):
             bucket, writes = request.params.get("bucket_name"), request.method != "GET"
@@ -44,6 +44,8 @@ def serve(port):
                     response.status = HTTPStatus.PRECONDITION_FAILED
                     response.json({"error": {"code": 412, "message": "conditionNotMet"}})
                     return
+            if request.query.get("uploadType") == ["media"] and request.data is None:
+                request._data = b""
             handler(request, response, storage, *args, **kwargs)
 
         return handle

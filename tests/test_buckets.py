@@ -65,6 +65,19 @@ def test_files_are_written_whole_listed_and_moved(bucket, tmp_path):
     assert buckets.files_below(bucket / "y") == []
 
 
+@pytest.mark.parametrize("large", [2**24, 2**18])
+def test_any_bytes_come_back(bucket, tmp_path, monkeypatch, large):
+    monkeypatch.setattr(buckets, "_LARGE", large)
+    every = bytes(range(256))
+    ends = [b"\r", b"\n", b"\r\n", b"\n--==0==--", b"\0", b"", every[::-1] * 2_500]
+    contents = {str(i): every + end for i, end in enumerate(ends)}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    buckets.upload({name: tmp_path / name for name in contents}, bucket)
+    buckets.download(contents, bucket, tmp_path / "down")
+    assert {name: (tmp_path / "down" / name).read_bytes() for name in contents} == contents
+
+
 def test_json_and_lines(bucket):
     files.write_json({"a": 1}, bucket / "x.json")
     assert json.loads((bucket / "x.json").read_text()) == {"a": 1}

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from refvae_jax.buckets import is_bucket
 from refvae_jax.console import LOGGER
 from refvae_jax.data.open import fingerprint, open_source
 from refvae_jax.data.readers.source import FOLDER_DATASET, Factors, Reader, Source
@@ -124,8 +125,8 @@ def data_dir(configured: str, name: str) -> str:
     if name == FOLDER_DATASET and not configured:
         raise UserError("Where are the images? Set --config.data.dir to their folder.")
     directory = configured or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    if "://" in directory:  # A bucket.
-        return directory
+    if is_bucket(directory):
+        return str(user_path(directory))
     return os.path.abspath(user_path(directory))
 
 
@@ -175,7 +176,7 @@ def _build(source: Source, root: Path, folder: Path) -> None:
         # Only the holder of the lock builds, so leftovers belong to a killed process.
         for left in root.glob(".building-*"):
             shutil.rmtree(left, ignore_errors=True)
-        reader = open_source(source, spare_dir=root / "tfds")
+        reader = open_source(source, spare_dir=root / "tfds", fetched_dir=root / "buckets")
         with tempfile.TemporaryDirectory(prefix=".building-", dir=root) as scratch:
             new = Path(scratch, "new")
             new.mkdir()

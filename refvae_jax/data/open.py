@@ -1,29 +1,39 @@
 """Opens a data set, whichever way it is stored: in a folder of images or by TFDS.
 
-reader = open_source(Source(name="mnist", data_dir="/data", split="train", resolution=32), spare)
+source = Source(name="mnist", data_dir="/data", split="train", resolution=32)
+reader = open_source(source, spare_dir, fetched_dir)
 for rows, images in reader.batches(): ...
 """
 
 from pathlib import Path
 
+from refvae_jax.buckets import is_bucket
+from refvae_jax.console import LOGGER
+from refvae_jax.data.readers import bucket_folder
 from refvae_jax.data.readers.folder import open_folder
 from refvae_jax.data.readers.scan import scan
 from refvae_jax.data.readers.source import FOLDER_DATASET, Reader, Source
 from refvae_jax.data.readers.tfds import open_set
+from refvae_jax.errors import UserError
 
 
-def open_source(source: Source, spare_dir: Path) -> Reader:
+def open_source(source: Source, spare_dir: Path, fetched_dir: Path) -> Reader:
     """Finds a data set, prepares it if need be, and checks that it can be used.
 
     Args:
       source: what to read.
       spare_dir: where the package's own sets are prepared if source.data_dir is read-only.
+      fetched_dir: where images in a bucket are fetched to.
 
     Raises:
       UserError: if the set or its split is unknown, cannot be prepared or is empty, or does not
         have the features asked for; while reading, if too many images cannot be used.
       OSError: if the disk is full or read-only.
     """
+    if source.name == FOLDER_DATASET and is_bucket(source.data_dir):
+        folder = bucket_folder.fetch(source.data_dir, fetched_dir)
+        reader = open_folder(source._replace(data_dir=str(folder)))
+        return reader._replace(data_path=source.data_dir)
     if source.name == FOLDER_DATASET:
         return open_folder(source)
     _register_builders()
@@ -37,6 +47,12 @@ def _register_builders() -> None:
 
 def fingerprint(name: str, data_path: str) -> str | None:
     """Returns a text that changes when the data do; None if they are gone or remote."""
+    if is_bucket(data_path) and name == FOLDER_DATASET:
+        try:
+            return bucket_folder.digest(data_path)
+        except UserError as error:
+            LOGGER.warning(f"{error} Until then the images that were decoded before are used.")
+            return None
     try:
         if name == FOLDER_DATASET:
             return scan(Path(data_path)).digest

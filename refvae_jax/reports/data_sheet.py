@@ -24,7 +24,7 @@ from refvae_jax.data.readers.source import FOLDER_DATASET
 from refvae_jax.errors import Places, UserError, exit_status, explain_disk_errors
 from refvae_jax.figures.files import save_png
 from refvae_jax.figures.layout import grid
-from refvae_jax.files import check_writable, user_path
+from refvae_jax.files import as_path, check_writable, user_path
 
 COLUMNS = 12
 ROWS = 8
@@ -123,7 +123,7 @@ def places_of(data: ConfigDict) -> Places:
         data_advice = "make sure that you may read it"
     return {
         cache_root(data.cache_dir): cache_advice,
-        Path(data_dir(data.dir, data.name)): data_advice,
+        as_path(data_dir(data.dir, data.name)): data_advice,
     }
 
 

@@ -96,6 +96,7 @@ class BucketCheckpoints:
             folder = Path(scratch, CHECKPOINT_DIR, name)
             target = self._workdir / CHECKPOINT_DIR / name
             files = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
+            files.pop("commit_success.txt", None)  # Orbax's; here the manifest is the mark.
             manifest = files.pop(MANIFEST)
             buckets.upload(files, target)
             self._before_commit()

@@ -1,0 +1,82 @@
+"""Folders of images in a bucket, fetched to the local disk before they are decoded.
+
+folder = fetch("gs://bucket/images", root)    # root/bucket/images, as it is in the bucket now
+digest("gs://bucket/images")                  # changes when the images do
+
+Each host fetches for itself. Objects that are there as they were last time are not fetched again.
+"""
+
+import contextlib
+import functools
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from refvae_jax import buckets
+from refvae_jax.data.readers.scan import FACTORS_FILE, SUFFIXES
+from refvae_jax.errors import UserError
+from refvae_jax.files import write_json
+
+_INDEX = ".fetched.json"  # {name: mark}; hidden, so it is no part of the folder of images.
+_AT_A_TIME = 1_000  # Objects between two notes of what is there.
+
+
+@functools.cache
+def listing(address: str) -> dict[str, str]:
+    """{relative name: mark} of the images and factors.csv below an address, in fixed order.
+
+    The mark of an object changes with its content. Asked once per process: of a large folder it
+    takes a request for each thousand objects.
+
+    Raises:
+      UserError: there is no such bucket, or it may not be read.
+    """
+    path = buckets.bucket_path(address)
+    buckets.check_reachable(path)
+    return {
+        name: f"{info['size']} {info.get('md5Hash') or info['generation']}"
+        for name, info in buckets.details_below(path).items()
+        if name == FACTORS_FILE or (name.lower().endswith(SUFFIXES) and not _is_hidden(name))
+    }
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
+
+
+def digest(address: str) -> str:
+    """Changes when an image, or factors.csv, is added, removed or replaced by another one."""
+    return hashlib.sha256(json.dumps(listing(address)).encode()).hexdigest()
+
+
+def fetch(address: str, root: Path) -> Path:
+    """Makes a folder below `root` that holds what a folder in a bucket holds; returns its path.
+
+    Raises:
+      UserError: there are no images, or as of `listing`.
+      OSError: the local disk cannot be written.
+    """
+    from tqdm import tqdm
+
+    marks = listing(address)
+    if not marks:
+        raise UserError(f"{address} holds no images ({', '.join(s[1:] for s in SUFFIXES)}).")
+    folder = root / address.removeprefix("gs://")
+    have: dict[str, str] = {}
+    with contextlib.suppress(OSError, ValueError):
+        have = json.loads((folder / _INDEX).read_text())
+    for name in have.keys() - marks.keys():
+        (folder / name).unlink(missing_ok=True)
+    have = {name: mark for name, mark in have.items() if marks.get(name) == mark}
+    missing = [name for name in marks if name not in have or not (folder / name).is_file()]
+    # None: shown if stderr is a terminal.
+    with tqdm(total=len(missing), desc=f"Fetching {address}", file=sys.stderr, disable=None) as bar:
+        for start in range(0, len(missing), _AT_A_TIME):
+            names = missing[start : start + _AT_A_TIME]
+            buckets.download(names, buckets.bucket_path(address), folder)
+            have |= {name: marks[name] for name in names}
+            write_json(have, folder / _INDEX)
+            bar.update(len(names))
+    write_json(have, folder / _INDEX)
+    return folder

@@ -1,0 +1,106 @@
+"""Images in a bucket are fetched once per host, and again where they changed."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import default
+from refvae_jax import buckets
+from refvae_jax.data.cache import open_split
+from refvae_jax.data.readers import bucket_folder, presets
+from refvae_jax.errors import UserError
+
+
+def save(path, colour):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (24, 20), colour).save(path)
+
+
+@pytest.fixture
+def local(tmp_path):
+    """A folder of two groups of ten images, and what is none."""
+    folder = tmp_path / "pictures"
+    for group in range(2):
+        for i in range(10):
+            save(folder / f"group {group}" / f"{i}.png", (10 * group + 5, i, 0))
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden").mkdir()
+    save(folder / ".hidden" / "0.png", (1, 2, 3))
+    rows = [f"group {group}/{i}.png,{i}" for group in range(2) for i in range(10)]
+    (folder / "factors.csv").write_text("\n".join(["path,number", *rows]))
+    return folder
+
+
+@pytest.fixture
+def remote(local, bucket):
+    files = {str(p.relative_to(local)): p for p in local.rglob("*") if p.is_file()}
+    buckets.upload(files, bucket / "pictures")
+    return bucket / "pictures"
+
+
+@pytest.fixture
+def fetched(monkeypatch):
+    """The names that were fetched so far."""
+    names = []
+    real = buckets.download
+
+    def download(some, folder, into):
+        names.extend(some)
+        real(some, folder, into)
+
+    monkeypatch.setattr(buckets, "download", download)
+    return names
+
+
+def config(folder, tmp_path):
+    bucket_folder.listing.cache_clear()  # As in a new process.
+    data = default.get_config().data
+    presets.choose(data, "folder")
+    data.update({"dir": str(folder), "cache_dir": str(tmp_path / "cache"), "resolution": 16})
+    return data
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_it_gives_what_the_folder_gives(local, remote, tmp_path, split, fetched):
+    here, there = (open_split(config(f, tmp_path), split) for f in (local, remote))
+    np.testing.assert_array_equal(here.image, there.image)
+    np.testing.assert_array_equal(here.label, there.label)
+    np.testing.assert_array_equal(here.factors.continuous, there.factors.continuous)
+    assert here.class_names == there.class_names == ("group 0", "group 1")
+    assert len(fetched) == 21 and "notes.txt" not in fetched
+
+
+def test_only_what_changed_is_fetched_again(local, remote, tmp_path, fetched):
+    before = open_split(config(remote, tmp_path), "train")
+    fetched.clear()
+    np.testing.assert_array_equal(open_split(config(remote, tmp_path), "train").image, before.image)
+    assert not fetched
+    save(local / "group 0" / "0.png", (200, 0, 0))
+    (local / "factors.csv").unlink()
+    (remote / "factors.csv").unlink()
+    (remote / "group 1" / "9.png").unlink()
+    buckets.upload({"group 0/0.png": local / "group 0" / "0.png"}, remote)
+    parts = [open_split(config(remote, tmp_path), s) for s in ("train", "validation", "test")]
+    assert fetched == ["group 0/0.png"]
+    images = np.concatenate([part.image for part in parts])
+    assert len(images) == 19 and (images[:, 8, 8, 0] == 200).sum() == 1
+    assert not parts[0].factors.continuous_names
+
+
+def test_what_was_decoded_outlives_the_bucket(remote, tmp_path, monkeypatch, capsys):
+    before = open_split(config(remote, tmp_path), "train")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+
+    def refuse(path):
+        raise UserError("The bucket cannot be reached.")
+
+    monkeypatch.setattr(buckets, "check_reachable", refuse)
+    np.testing.assert_array_equal(open_split(config(remote, tmp_path), "train").image, before.image)
+    assert "cannot be reached. Until then" in capsys.readouterr().out
+
+
+def test_a_folder_without_images(bucket, tmp_path):
+    with pytest.raises(UserError, match=r"gs://.*/nothing holds no images \(jpg"):
+        open_split(config(bucket / "nothing", tmp_path), "train")
+    with pytest.raises(UserError, match="There is no bucket 'nowhere'"):
+        open_split(config("gs://nowhere/pictures", tmp_path), "train")
