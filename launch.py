@@ -19,7 +19,9 @@ from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError, explain_disk_errors, report_disk_errors_once
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
-WORKDIR = flags.DEFINE_string("workdir", "", "Default: runs/NAME[-FORM][-FOLDER]-sSEED.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", "", "Or gs://BUCKET/FOLDER. Default: runs/NAME[-FORM][-FOLDER]-sSEED."
+)
 MODE = flags.DEFINE_enum("mode", "train", list(run.MODES), "train goes on with eval and figures.")
 
 

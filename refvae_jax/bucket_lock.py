@@ -28,6 +28,8 @@ from refvae_jax.errors import UserError
 RENEW_SECONDS = 15
 STALE_SECONDS = 60
 
+_held_here: set[str] = set()  # Runs of this process that hold a lock.
+
 
 class Taken(NamedTuple):
     """A lock object as it was read."""
@@ -56,7 +58,8 @@ def is_gone(owner: dict[str, Any]) -> bool:
         return True
     except OSError:  # Of another user.
         return False
-    return owner["pid"] == os.getpid()  # Of a process before this one.
+    # This one's number, but of a process before it.
+    return owner["pid"] == os.getpid() and owner["run"] not in _held_here
 
 
 class LockObject:
@@ -87,9 +90,10 @@ class LockObject:
         try:
             made = write_bytes(self._path, json.dumps(owner).encode(), ifGenerationMatch=generation)
         except FileExistsError:
-            # Or the answer to the same request, a moment ago, was lost.
+            # Or the answer to such a request, a moment ago, was lost.
             there = self.read()
-            return there.generation if there and there.owner == owner else None
+            ours = there and there.owner.get("run") == owner["run"]
+            return there.generation if there and ours else None
         return made["generation"]
 
     def remove(self, generation: str) -> None:
@@ -140,7 +144,8 @@ class Lease:
         """Stops the thread and removes the object, if it is still held."""
         self._ended.set()
         self._thread.join()
-        with self._one_at_a_time:
+        # A bucket that cannot be reached leaves a lock that goes stale.
+        with self._one_at_a_time, contextlib.suppress(Exception):
             if self._generation is not None:
                 self._lock.remove(self._generation)
 
@@ -167,7 +172,7 @@ def _take(lock: LockObject, owner: dict[str, Any], when_taken: Callable[[], None
                 f"does"
             )
         watched = found
-        time.sleep(1)
+        time.sleep(2)
 
 
 @contextlib.contextmanager
@@ -179,7 +184,7 @@ def held(path: Path, when_taken: Callable[[], None]) -> Iterator[Lease]:
       when_taken: called, and must raise, if another process holds it and is alive.
     """
     lock = LockObject(path)
-    owner = {
+    owner: dict[str, Any] = {
         "host": socket.gethostname(),
         "machine": machine(),
         "pid": os.getpid(),
@@ -187,7 +192,9 @@ def held(path: Path, when_taken: Callable[[], None]) -> Iterator[Lease]:
         "renewed": 0,
     }
     lease = Lease(lock, owner, _take(lock, owner, when_taken), path.parent)
+    _held_here.add(owner["run"])
     try:
         yield lease
     finally:
         lease.release()
+        _held_here.remove(owner["run"])

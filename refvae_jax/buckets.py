@@ -87,8 +87,9 @@ def file_system(path: str | os.PathLike) -> Any:
     settings = {"use_listings_cache": False, "requests_timeout": REQUEST_SECONDS}
     for scheme in ("gs", "gcs"):
         fsspec.config.conf.setdefault(scheme, settings)
-    # It prints a traceback for each error that it raises.
-    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
+    # It prints a traceback for each error that it raises, and a warning where no account is found.
+    for name in ("gcsfs", "google.auth"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return fsspec.filesystem("gs", finalize_on_close=True)
 
 
