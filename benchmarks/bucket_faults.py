@@ -102,9 +102,7 @@ def kill(bucket, whole, kills, seconds, rng):
 def damage(whole, copy, damages, rng):
     """Returns how many of the damaged or missing objects were found."""
     names = buckets.files_below(whole)
-    newest = f"{CHECKPOINT_DIR}/{STEPS}/"
-    # Orbax writes the marks named commit_success.txt, which nobody reads.
-    targets = [n for n in names if n.startswith(newest) and not n.endswith("commit_success.txt")]
+    targets = [name for name in names if name.startswith(f"{CHECKPOINT_DIR}/{STEPS}/")]
     found = 0
     for number, name in enumerate(rng.sample(targets, damages)):
         buckets.delete(copy, first="")
@@ -115,7 +113,7 @@ def damage(whole, copy, damages, rng):
         else:
             content = bytearray((copy / name).read_bytes())
             content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-            (copy / name).write_bytes(bytes(content))
+            buckets.write_bytes(copy / name, bytes(content))
         checkpoint.move_damaged(copy)
         noticed = checkpoint.steps(copy)[-1] < STEPS
         found += noticed

@@ -5,7 +5,7 @@ check_reachable(path)                   # or a sentence that says what is wrong
 upload({"a.txt": Path("a.txt")}, path)
 
 An object appears whole or not at all, and is never appended to or renamed. Requests that fail are
-repeated for about half a minute.
+repeated for half a minute, those that nothing answers for four.
 """
 
 import base64
@@ -28,16 +28,18 @@ os.environ.setdefault("EPATH_USE_TF", "false")
 # Of kinds of buckets that need no other treatment here; it would ask the network for each bucket.
 os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
 
-REQUEST_SECONDS = 60  # For one request; it is not repeated after that.
+_SILENT = 30  # Seconds without a byte after which a request is given up, and repeated.
+_FIRST = 60  # Seconds for the first request, repetitions included.
 _LARGE = 2**24  # Bytes from which on an object is sent in parts of this size, a request each.
 _SIDE_BY_SIDE = 8  # Uploads.
+_SCHEME = "gs://"
 _WRITE_THIS = "name a folder, or gs://BUCKET/FOLDER"
 _MANGLED = re.compile(r"(gs|gcs|s3|az|hf|hdfs|https?|file):/(?!/)")
 
 
 def is_bucket(path: str | os.PathLike) -> bool:
-    """Whether a path is that of a bucket; those of pathlib never contain two slashes in a row."""
-    return "://" in str(path)
+    """Whether a path is that of a bucket: one of pathlib never has two slashes in a row."""
+    return str(path).startswith(_SCHEME)
 
 
 def check_scheme(text: str) -> None:
@@ -76,6 +78,7 @@ def file_system(path: str | os.PathLike) -> Any:
       UserError: it is not installed.
     """
     try:
+        import aiohttp
         import fsspec
         import gcsfs  # noqa: F401
     except ImportError as error:
@@ -84,9 +87,10 @@ def file_system(path: str | os.PathLike) -> Any:
             f"install this package with its extra [gcs]."
         ) from error
     # For epath, too. A listing that was kept would hide what another process writes.
-    settings = {"use_listings_cache": False, "requests_timeout": REQUEST_SECONDS}
+    silent = aiohttp.ClientTimeout(sock_connect=_SILENT, sock_read=_SILENT)
+    settings = {"use_listings_cache": False, "requests_timeout": silent}
     for scheme in ("gs", "gcs"):
-        fsspec.config.conf.setdefault(scheme, settings)
+        fsspec.config.conf[scheme] = settings | fsspec.config.conf.get(scheme, {})
     # It prints a traceback for each error that it raises, and a warning where no account is found.
     for name in ("gcsfs", "google.auth"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -96,10 +100,11 @@ def file_system(path: str | os.PathLike) -> Any:
 def check_reachable(path: Path) -> None:
     """Raises UserError, within two minutes, unless objects of the bucket can be listed."""
     files = file_system(path)
-    bucket, _, folder = str(path).removeprefix("gs://").partition("/")
+    bucket, _, folder = str(path).removeprefix(_SCHEME).partition("/")
     try:
         with explain_disk_errors({}):
-            files.call("GET", "b/{}/o", bucket, prefix=f"{folder}/", maxResults=1)
+            place = ("b/{}/o", bucket)
+            files.call("GET", *place, prefix=f"{folder}/", maxResults=1, timeout=_FIRST)
     except FileNotFoundError as error:
         raise UserError(f"There is no bucket {bucket!r}: make it, or correct {path}.") from error
 
@@ -109,7 +114,7 @@ def details_below(folder: Path) -> dict[str, dict[str, Any]]:
 
     Without names that would lead out of a folder that they are copied to.
     """
-    prefix = str(folder).removeprefix("gs://") + "/"
+    prefix = str(folder).removeprefix(_SCHEME) + "/"
     found = file_system(folder).find(str(folder), detail=True)
     details = {name.removeprefix(prefix): found[name] for name in sorted(found)}
     return {name: info for name, info in details.items() if ".." not in name.split("/")}
@@ -133,7 +138,7 @@ def write_bytes(path: Path, content: bytes, **conditions: str) -> dict[str, Any]
       OSError: the bucket received other bytes.
     """
     files = file_system(path)
-    bucket, _, name = str(path).removeprefix("gs://").partition("/")
+    bucket, _, name = str(path).removeprefix(_SCHEME).partition("/")
     # The bytes as they are: gcsfs itself puts them between lines of MIME, and a server may take a
     # carriage return at their end for a part of the line that follows.
     _, answer = files.call(

@@ -32,7 +32,9 @@ def test_an_address_that_is_none(text, words):
         files.user_path(text)
 
 
-@pytest.mark.parametrize("text", ["runs/a", "C:/x", "a:b/c", "/x/gs:", "runs/s3:/x", "~nobody/x"])
+@pytest.mark.parametrize(
+    "text", ["runs/a", "C:/x", "a:b/c", "/x/gs:", "runs/s3:/x", "runs/gs://x", "~nobody/x"]
+)
 def test_local_paths_stay_what_they_were(text):
     assert files.user_path(text) == type(files.Path())(os.path.expanduser(text))
 
