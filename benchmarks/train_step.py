@@ -31,6 +31,7 @@ from ml_collections import ConfigDict
 from benchmarks import command
 from benchmarks.batches import made_batch
 from benchmarks.command import ROUNDS, STEPS, THREADS
+from refvae_jax.data.readers import presets
 from refvae_jax.errors import UserError
 
 PEERS = {"torch": "benchmarks.torch_peer"}  # name -> module
@@ -39,7 +40,6 @@ PEER = flags.DEFINE_enum("peer", "", ["", *PEERS], "What to compare with; nothin
 PEER_PYTHON = flags.DEFINE_string("peer_python", sys.executable, "The Python that has the peer.")
 CHANNELS = flags.DEFINE_integer("channels", None, "Of the made images; default: the data's.", 1)
 GROUPS = flags.DEFINE_integer("groups", 10, "Groups among the made images.", 1)
-GREY = ("digits5k", "mnist", "fashion_mnist", "emnist", "dsprites", "smallnorb")  # Data sets.
 WARM_UP = 3  # Steps before the first block.
 
 
@@ -115,7 +115,7 @@ def measure(config):
     if PEER.value:
         check_peer(config)
     cpus = command.available_cpus(THREADS.value)
-    channels = CHANNELS.value or (1 if config.data.name.split("/")[0] in GREY else 3)
+    channels = CHANNELS.value or presets.channels(config.data.name)
     shape = [config.data.resolution] * 2 + [channels]
     settings = {"config": config.to_dict(), "shape": shape, "num_groups": GROUPS.value}
     # The peer first: where it is missing, say so before ours compiles.

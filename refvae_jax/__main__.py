@@ -20,6 +20,7 @@ class Verb(NamedTuple):
 
 
 VERBS = {
+    "cost": Verb("refvae_jax.cost.sheet", "predicts speed and cost on TPUs and GPUs, without any"),
     "data": Verb("refvae_jax.reports.data_sheet", "shows what a data set or a folder holds"),
     "fields": Verb("refvae_jax.fields", "lists every config field, its default and its meaning"),
     "sweep": Verb("refvae_jax.sweep", "trains a list of runs one after another"),

@@ -72,19 +72,25 @@ def _with_config_file(argument: str) -> str:
     return f"{flag}={user_path(name)}"
 
 
-def from_command_line(argv: list[str], flag: flags.FlagHolder) -> tuple[ConfigDict, list[str]]:
+def from_command_line(
+    argv: list[str], flag: flags.FlagHolder, values: flags.FlagValues = flags.FLAGS
+) -> tuple[ConfigDict, list[str]]:
     """Parses all flags; widths of the networks that no flag sets follow the resolution.
 
+    Args:
+      argv: the command line, the program's name first.
+      flag: made by DEFINE_config_file.
+      values: the flags that it is one of.
+
     Returns:
-      The config that `flag`, made by DEFINE_config_file, holds, and lines that tell of widths that
-      followed.
+      The config that `flag` holds, and lines that tell of widths that followed.
 
     Raises:
       UserError: one sentence for the first error on the command line.
     """
     argv = [_with_config_file(argument) for argument in argv]
     try:
-        rest = flags.FLAGS(argv)[1:]
+        rest = values(argv)[1:]
         config = flag.value
         if config is not None:
             config.get("seed")  # A file that could not be loaded says so at the first use.
@@ -94,7 +100,7 @@ def from_command_line(argv: list[str], flag: flags.FlagHolder) -> tuple[ConfigDi
         raise UserError(f"Unexpected argument {rest[0]!r}: flags are written --name=value.")
     if config is None:
         raise UserError(_WHICH)
-    overrides = config_flags.get_override_values(flags.FLAGS[flag.name])
+    overrides = config_flags.get_override_values(values[flag.name])
     lines = [
         f"for images of {config.data.resolution} pixels config.{field} is now "
         f"{config.network[field.split('.')[1]]}"

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from refvae_jax.shares import gathered
+
 # Group sums are small products; a TPU would otherwise do them in bfloat16.
 PRECISION = jax.lax.Precision.HIGHEST
 
@@ -27,6 +29,12 @@ def sample(rng: PRNGKeyArray, q: Gaussian) -> Float[Array, "B D"]:
     """Draws z = mean + eps * sigma, [B, D], with gradient to both parameters."""
     eps = jax.random.normal(rng, q.mean.shape, q.mean.dtype)
     return q.mean + eps * jnp.exp(0.5 * q.logvar)
+
+
+def sample_each(rng: PRNGKeyArray, *qs: Gaussian) -> list[Float[Array, "B D"]]:
+    """Draws from each of several Gaussians of [B, D], as `sample` from all their rows at once."""
+    eps = jax.random.normal(rng, (len(qs), *qs[0].mean.shape), qs[0].mean.dtype)
+    return [q.mean + e * jnp.exp(0.5 * q.logvar) for q, e in zip(qs, eps, strict=True)]
 
 
 def log_prob_per_dimension(q: Gaussian, z: Float[Array, "... D"]) -> Float[Array, "... D"]:
@@ -50,7 +58,7 @@ def same_group(group: Int[Array, " B"]) -> Bool[Array, "B B"]:
 
     An image without a group shares with no image, not even itself.
     """
-    return (group[:, None] == group[None, :]) & (group[:, None] >= 0)
+    return (group[:, None] == gathered(group)[None, :]) & (group[:, None] >= 0)
 
 
 def first_of_group(group: Int[Array, " B"]) -> Bool[Array, " B"]:
@@ -74,6 +82,8 @@ def product_of_gaussians(q: Gaussian, group: Int[Array, " B"]) -> Gaussian:
     member = member.astype(q.mean.dtype)  # [B, B]
     # In units of the batch's highest precision in each dimension: nothing overflows, and nothing
     # is lost while the log variances of a dimension lie within 80 of each other.
+    both = gathered(jnp.concatenate(q, axis=-1))  # [B, 2 D]
+    q = Gaussian(*jnp.split(both, 2, axis=-1))
     scale = jax.lax.stop_gradient(jnp.min(q.logvar, axis=0))
     precision = jnp.exp(scale - q.logvar)
     total = jnp.matmul(member, precision, precision=PRECISION)

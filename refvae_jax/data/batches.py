@@ -97,6 +97,16 @@ def stacked(batches: Sequence[dict]) -> dict:
     return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
 
 
+def batch_shapes(supervision: str, size: int, image_shape: tuple[int, ...]) -> dict:
+    """The shapes and types of a batch, where no images are at hand to ask; `size` of each set."""
+    images = {"image": jax.ShapeDtypeStruct((size, *image_shape), np.uint8)}
+    if supervision == "reference":
+        return {"unlabelled": images, "reference": images}
+    if supervision == "group":
+        return images | {"group": jax.ShapeDtypeStruct((size,), np.int32)}
+    return images
+
+
 def unwrap(batch: dict) -> dict:
     """The fields of a single set; those of several stay nested by the set's name."""
     return next(iter(batch.values())) if len(batch) == 1 else batch

@@ -30,6 +30,7 @@ from refvae_jax.methods.base import (
     Variables,
 )
 from refvae_jax.networks.discriminators import LatentDiscriminator
+from refvae_jax.shares import gathered, mixed, spread
 
 SIZES = reference_networks.SIZES
 
@@ -53,8 +54,13 @@ def discriminator_objective(
             f"device, if parallel.map is pmap): set --config.batch_size so that they are even, "
             f"which takes two training images or more."
         )
-    joint, others = jnp.split(jax.lax.stop_gradient(z), 2)
-    on_joint, on_permuted = discriminator(joint), discriminator(permute_dimensions(rng, others))
+
+    def with_permuted_half(z: Float[Array, "B D"]) -> Float[Array, "B D"]:
+        joint, others = jnp.split(z, 2)
+        return jnp.concatenate([joint, permute_dimensions(rng, others)])
+
+    both = spread(mixed(with_permuted_half, jax.lax.stop_gradient(z)))
+    on_joint, on_permuted = jnp.split(gathered(discriminator(both)), 2)
     loss = jnp.mean(losses.discriminator_loss(on_joint, on_permuted))
     return loss, {
         "discriminator/accuracy/joint": jnp.mean(on_joint > 0),

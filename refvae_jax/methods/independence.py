@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from refvae_jax.distributions import PRECISION, Gaussian, same_group
 from refvae_jax.methods import losses
 from refvae_jax.methods.base import Batch, Config, Scalar, Scalars
+from refvae_jax.shares import gathered, joined
 
 # The methods that have it, and the latent that should be independent.
 LATENTS = {"gmvae": "style", "mlvae": "style", "rbvae": "common", "srbvae": "common"}
@@ -69,8 +70,8 @@ def over_batch(config: Config) -> str:
 
 
 def set_labels(num_unlabelled: int, num_reference: int) -> Int[Array, " B"]:
-    """0 for each unlabelled image, then 1 for each reference image: int [B]."""
-    return jnp.concatenate([jnp.zeros(num_unlabelled, int), jnp.ones(num_reference, int)])
+    """0 for each unlabelled and 1 for each reference image, in the order of `joined`: int [B]."""
+    return joined(jnp.zeros(num_unlabelled, int), jnp.ones(num_reference, int))
 
 
 def between_label_variance(q: Gaussian, label: Int[Array, " B"]) -> Float[Array, ""]:
@@ -139,7 +140,9 @@ def label_pairs(label: Int[Array, " B"]) -> tuple[Float[Array, "B B"], Float[Arr
     """(1 for two images with equal labels, 1 for two images with labels), 0 on the diagonal."""
     off_diagonal = 1 - jnp.eye(len(label))
     known = (label >= 0).astype(off_diagonal.dtype)
-    return same_group(label) * off_diagonal, known[:, None] * known[None, :] * off_diagonal
+    return same_group(label) * off_diagonal, known[:, None] * gathered(known)[
+        None, :
+    ] * off_diagonal
 
 
 def local_kernel(codes: Float[Array, "B D"], known: Bool[Array, " B"]) -> Float[Array, "B B"]:

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from refvae_jax.distributions import PRECISION, Gaussian, log_prob, log_prob_per_dimension
+from refvae_jax.shares import gathered
 
 
 def squared_error(x: Float[Array, "B H W C"], recon: Float[Array, "B H W C"]) -> Float[Array, " B"]:
@@ -34,9 +35,10 @@ def mixture_kl(
 
 def squared_distances(x: Float[Array, "B D"]) -> Float[Array, "B B"]:
     """|x_i - x_j|^2 of each pair, [B, B]; 0 where rounding would make it negative."""
-    norm = jnp.sum(x**2, axis=-1)
-    inner = jnp.matmul(x, x.T, precision=PRECISION)
-    return jnp.maximum(norm[:, None] + norm[None, :] - 2 * inner, 0)
+    others = gathered(x)
+    norm, norm_of_others = (jnp.sum(y**2, axis=-1) for y in (x, others))
+    inner = jnp.matmul(x, others.T, precision=PRECISION)
+    return jnp.maximum(norm[:, None] + norm_of_others[None, :] - 2 * inner, 0)
 
 
 def repulsion(
@@ -53,7 +55,7 @@ def repulsion(
     """
     first = first.astype(group_mean.dtype)
     distance = squared_distances(group_mean)
-    pair = jnp.triu(first[:, None] * first[None, :], k=1)
+    pair = jnp.triu(first[:, None] * gathered(first)[None, :], k=1)
     # Off the pairs (the diagonal, two members of one group) the distance must not enter the sum.
     force = pair / (jnp.where(pair > 0, distance, 0) + delta)
     return jnp.sum(force) / jnp.maximum(jnp.sum(pair), 1)

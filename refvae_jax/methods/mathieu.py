@@ -17,7 +17,8 @@ e has no prior to draw from: its draws are the codes of recent unlabelled images
 keeps.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,61 +46,55 @@ from refvae_jax.methods.base import (
     Variables,
 )
 from refvae_jax.methods.rbvae import LATENTS
+from refvae_jax.shares import joined, mixed, together
 
+Logits = Sequence[Float[Array, " B"]]  # On unlabelled images, on reference images.
 SIZES = reference_networks.SIZES
 KEPT_CODES = 512  # Recent targets of unlabelled images, to draw from.
 LOGVAR = -30.0  # Of the target, which has no variance: a sample is its mean.
 
 
 class Generated(NamedTuple):
-    """What one step decodes, [B, H, W, C] each."""
+    """What one step decodes: images [B, H, W, C], or the codes (z, e) that give them."""
 
-    recon_u: Images  # xu from its own codes.
-    recon_r: Images  # xr from its own codes.
-    recon_pair: Images  # xr with the target of another reference image.
-    as_reference: Images  # xu with a reference target.
-    as_unlabelled: Images  # xr with an unlabelled target.
+    recon_u: Any  # xu from its own codes.
+    recon_r: Any  # xr from its own codes.
+    recon_pair: Any  # xr with the target of another reference image.
+    as_reference: Any  # xu with a reference target.
+    as_unlabelled: Any  # xr with an unlabelled target.
 
 
 def kept_codes(kept: Float[Array, "K D"], new: Float[Array, "B D"]) -> Float[Array, "K D"]:
     """The bank of targets [K, D] with the newest [B, D] put first."""
-    return jnp.concatenate([new, kept])[: len(kept)]
+    return mixed(lambda *codes: jnp.concatenate(codes)[: len(kept)], new, kept)
 
 
 def generate(
     net: reference_networks.Backbone, params: Params, xu: Images, xr: Images, rng: PRNGKeyArray
 ) -> tuple[Gaussian, Float[Array, "B D"], Generated]:
     """Everything decoded in a step: (q(z) of xu and xr, e of xu, images); B images of each set."""
-    n, x = len(xu), jnp.concatenate([xu, xr])
-    q = net.encode(params, x)
-    z, e = distributions.sample(rng, q["common"]), q["target"].mean
-    (zu, zr), (eu, er) = jnp.split(z, 2), jnp.split(e, 2)
-    codes = {
-        "common": jnp.concatenate([zu, zr, zr, zu, zr]),
-        "target": jnp.concatenate([eu, er, jnp.roll(er, 1, axis=0), er, eu]),
-    }
-    images = net.decode(params, codes)
-    images = images.reshape(5, n, *images.shape[1:])
-    generated = Generated(
-        as_unlabelled=images[4],
-        as_reference=images[3],
-        recon_u=images[0],
-        recon_r=images[1],
-        recon_pair=images[2],
+    qu, qr = together(lambda x: net.encode(params, x), xu, xr)
+    zu, zr = distributions.sample_each(rng, qu["common"], qr["common"])
+    eu, er = qu["target"].mean, qr["target"].mean
+    codes = Generated(
+        recon_u=(zu, eu),
+        recon_r=(zr, er),
+        recon_pair=(zr, mixed(lambda e: jnp.roll(e, 1, axis=0), er)),
+        as_reference=(zu, er),
+        as_unlabelled=(zr, eu),
     )
-    return q["common"], eu, generated
+    images = together(lambda c: net.decode(params, {"common": c[0], "target": c[1]}), *codes)
+    return joined(qu["common"], qr["common"]), eu, Generated(*images)
 
 
-def discriminator_objective(
-    on_real: Float[Array, " 2*B"], on_generated: Float[Array, " 2*B"]
-) -> tuple[Scalar, Scalars]:
-    """L_discriminator of logits [2 B], unlabelled then reference, and its accuracies."""
+def discriminator_objective(on_real: Logits, on_generated: Logits) -> tuple[Scalar, Scalars]:
+    """L_discriminator of the logits of both sets' images, and its accuracies."""
     # Two sets of B images each in a mean: twice the mean is the sum of the sets' means.
-    loss = 2 * jnp.mean(losses.discriminator_loss(on_real, on_generated))
+    loss = 2 * jnp.mean(losses.discriminator_loss(joined(*on_real), joined(*on_generated)))
     accuracies = {}
-    for kind, right in (("real", on_real > 0), ("made", on_generated < 0)):
-        for name, part in zip(("unlabelled", "reference"), jnp.split(right, 2), strict=True):
-            accuracies[f"discriminator/accuracy/{name}/{kind}"] = jnp.mean(part)
+    for name, real, made in zip(("unlabelled", "reference"), on_real, on_generated, strict=True):
+        accuracies[f"discriminator/accuracy/{name}/real"] = jnp.mean(real > 0)
+        accuracies[f"discriminator/accuracy/{name}/made"] = jnp.mean(made < 0)
     return loss, accuracies
 
 
@@ -108,7 +103,7 @@ def model_objective(
     xr: Images,
     images: Generated,
     q: Gaussian,
-    on_generated: Float[Array, " 2*B"],
+    on_generated: Logits,
     *,
     w_kl: float,
     w_adversarial: float,
@@ -123,7 +118,7 @@ def model_objective(
         )
     }
     kl = jnp.mean(distributions.kl_to_standard_normal(q))
-    adversarial = 2 * jnp.mean(jax.nn.softplus(-on_generated))
+    adversarial = 2 * jnp.mean(jax.nn.softplus(-joined(*on_generated)))
     loss = sum(errors.values()) + w_kl * kl + w_adversarial * adversarial
     scalars = errors | {"kl/common": kl, "adversarial": adversarial}
     return loss, scalars | {"recon": errors["recon/unlabelled"]}
@@ -142,10 +137,11 @@ def make_losses(
         xu, xr = batch["unlabelled"]["image"], batch["reference"]["image"]
         params, discriminator = (variables["params"][p] for p in (MODEL, DISCRIMINATOR))
         q, eu, images = generate(net, params, xu, xr, rng)
-        shown = jnp.concatenate([xu, xr, images.as_unlabelled, images.as_reference])
-        sets = jnp.tile(jnp.repeat(jnp.eye(2), len(xu), axis=0), (2, 1))
-        logits = network.apply(discriminator, shown, {"set": sets}, None)
-        on_real, on_generated = jnp.split(logits, 2)
+        set_u, set_r = ({"set": jnp.broadcast_to(s, (len(xu), 2))} for s in jnp.eye(2))
+        real = (xu, set_u), (xr, set_r)
+        generated = (images.as_unlabelled, set_u), (images.as_reference, set_r)
+        logits = network.apply(discriminator, (*real, *generated), None)
+        on_real, on_generated = logits[:2], logits[2:]
         discriminator_loss, accuracies = discriminator_objective(on_real, on_generated)
         model_loss, scalars = model_objective(
             xu, xr, images, q, on_generated, w_kl=w_kl, w_adversarial=w_adversarial

@@ -8,7 +8,7 @@ reference images the target factors are constant: e = e_ref, a learned vector. I
 p(x|z,e) = Laplace(G(z,e), lambda).
 """
 
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +31,8 @@ from refvae_jax.methods.base import (
     Scalars,
     Variables,
 )
+from refvae_jax.shares import joined, together
 
-Tree = TypeVar("Tree")
 Bound = tuple[Images, Images, Latents]  # x, recon and the posteriors of x.
 LATENTS = ("common", "target")
 SIZES = reference_networks.SIZES
@@ -64,24 +64,10 @@ def init_model(net: reference_networks.Backbone, rng: PRNGKeyArray) -> dict[str,
     return net.init(rng) | {"e_ref": jnp.zeros(net.sizes["target"])}
 
 
-def with_reference_target(
-    params: Params, common: Float[Array, "B D"], target: Float[Array, "Bu E"]
-) -> Codes:
-    """Codes of unlabelled images, then of reference images, whose target is e_ref.
-
-    Args:
-      params: the model's.
-      common: codes z of both, [Bu + Br, D].
-      target: codes e of the unlabelled, [Bu, E].
-    """
+def with_reference_target(params: Params, common: Float[Array, "B D"]) -> Codes:
+    """Codes of reference images: common, [B, D], and for each the same target, e_ref."""
     e_ref = params["e_ref"]
-    rest = jnp.broadcast_to(e_ref, (len(common) - len(target), *e_ref.shape))
-    return {"common": common, "target": jnp.concatenate([target, rest])}
-
-
-def rows(tree: Tree, start: int, stop: int | None) -> Tree:
-    """Rows start..stop of every array."""
-    return jax.tree.map(lambda x: x[start:stop], tree)
+    return {"common": common, "target": jnp.broadcast_to(e_ref, (len(common), *e_ref.shape))}
 
 
 def make_method(config: Config, data_info: DataInfo) -> Method:
@@ -99,17 +85,16 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
     def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         params = variables["params"][MODEL]
         xu, xr = batch["unlabelled"]["image"], batch["reference"]["image"]
-        x, n = jnp.concatenate([xu, xr]), len(xu)
-        q = net.encode(params, x, only=("common",)) | net.encode(params, xu, only=("target",))
+        qu, qr = together(lambda x: net.encode(params, x, only=("common",)), xu, xr)
+        qu |= net.encode(params, xu, only=("target",))
         rng_common, rng_target = jax.random.split(rng)
-        common = distributions.sample(rng_common, q["common"])
-        target = distributions.sample(rng_target, q["target"])
-        recon = net.decode(params, with_reference_target(params, common, target))
-        unlabelled = (xu, recon[:n], {"common": rows(q["common"], 0, n), "target": q["target"]})
-        reference = (xr, recon[n:], {"common": rows(q["common"], n, len(x))})
-        value, scalars = objective(unlabelled, reference, scale=scale)
-        labels = independence.set_labels(n, len(xr))
-        extra, extra_scalars = independence_term(q["common"], labels, batch)
+        zu, zr = distributions.sample_each(rng_common, qu["common"], qr["common"])
+        codes_u = {"common": zu, "target": distributions.sample(rng_target, qu["target"])}
+        codes_r = with_reference_target(params, zr)
+        recon_u, recon_r = together(lambda c: net.decode(params, c), codes_u, codes_r)
+        value, scalars = objective((xu, recon_u, qu), (xr, recon_r, qr), scale=scale)
+        labels = independence.set_labels(len(xu), len(xr))
+        extra, extra_scalars = independence_term(joined(qu["common"], qr["common"]), labels, batch)
         return {MODEL: (value + extra, ({}, scalars | extra_scalars))}
 
     over_batch = independence.over_batch(config)

@@ -25,7 +25,8 @@ from refvae_jax.methods.base import (
     standard_normal_prior,
 )
 from refvae_jax.networks import progressive
-from refvae_jax.networks.discriminators import Discriminator
+from refvae_jax.networks.discriminators import Discriminator, keep_blocks
+from refvae_jax.shares import together
 
 SIZES = progressive.SIZES
 
@@ -91,16 +92,20 @@ def make_networks(config: Config, data_info: DataInfo, latents: Sequence[str]) -
     )
 
 
+Pair = tuple[Images, Codes]
+
+
 class ImageDiscriminator(NamedTuple):
     """d(x, codes) as pure functions.
 
     Attributes:
       init: rng -> params.
-      apply: (params, image, codes, rng) -> [B]; with an rng of None nothing is hidden.
+      apply: (params, [(image, codes), ...], rng) -> logits [B] of each set of B pairs; with an rng
+        of None nothing is hidden.
     """
 
     init: Callable[[PRNGKeyArray], Params]
-    apply: Callable[[Params, Images, Codes, PRNGKeyArray | None], Float[Array, " B"]]
+    apply: Callable[[Params, Sequence[Pair], PRNGKeyArray | None], list[Float[Array, " B"]]]
 
 
 def make_discriminator(
@@ -118,7 +123,6 @@ def make_discriminator(
     discriminator = Discriminator(
         tuple(net.encoder_widths),
         net.discriminator_features,
-        block_dropout,
         data_info.hardware,
         jnp.dtype(config.dtype),
     )
@@ -128,9 +132,13 @@ def make_discriminator(
         return discriminator.init(rng, jnp.zeros((1, *data_info.image_shape)), codes)["params"]
 
     def apply(
-        params: Params, image: Images, codes: Codes, rng: PRNGKeyArray | None
-    ) -> Float[Array, " B"]:
-        return discriminator.apply({"params": params}, image, codes, rng)
+        params: Params, pairs: Sequence[Pair], rng: PRNGKeyArray | None
+    ) -> list[Float[Array, " B"]]:
+        keep: Sequence[Array | None] = [None] * len(pairs)
+        if rng is not None:
+            keep = list(keep_blocks(rng, (len(pairs), len(pairs[0][0])), block_dropout))
+        inputs = [(*pair, kept) for pair, kept in zip(pairs, keep, strict=True)]
+        return together(lambda seen: discriminator.apply({"params": params}, *seen), *inputs)
 
     return ImageDiscriminator(init, apply)
 

@@ -8,11 +8,11 @@ d(x,z) ~ log q/p, and both explicit reconstructions.
     L_model         = d(x, z) - d(g, z1) + w_image mean|x - G(z)| + w_latent error(z1, q(z|g))
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from refvae_jax import distributions
 from refvae_jax.distributions import Gaussian
@@ -31,6 +31,8 @@ from refvae_jax.methods.base import (
     Scalars,
     Variables,
 )
+from refvae_jax.methods.reference_networks import Pair
+from refvae_jax.shares import together
 
 SIZES = reference_networks.SIZES
 
@@ -38,8 +40,8 @@ SIZES = reference_networks.SIZES
 class Draws(NamedTuple):
     """The pairs of images and codes of one step."""
 
-    real: symmetric_kl.Pair  # x, {"z": z}
-    generated: symmetric_kl.Pair  # g, {"z": z1}
+    real: Pair  # x, {"z": z}
+    generated: Pair  # g, {"z": z1}
     posterior_real: Gaussian  # q(z|x)
     posterior_generated: Gaussian  # q(z|g)
     recon: Images  # G(z)
@@ -64,9 +66,8 @@ def sample_step(
     rng_prior, rng_z = rngs
     z1 = jax.random.normal(rng_prior, (len(x), net.sizes["z"]))
     generated = net.decode(params, {"z": z1})
-    images = jnp.concatenate([x, symmetric_kl.stop_if_asked(generated, stopped)])
-    q = net.encode(params, images)["z"]
-    q_real, q_generated = (jax.tree.map(lambda a, i=i: jnp.split(a, 2)[i], q) for i in (0, 1))
+    seen = symmetric_kl.stop_if_asked(generated, stopped)
+    q_real, q_generated = together(lambda x: net.encode(params, x)["z"], x, seen)
     z = distributions.sample(rng_z, q_real)
     recon = net.decode(params, {"z": symmetric_kl.stop_if_asked(z, stopped)})
     return Draws((x, {"z": z}), (generated, {"z": z1}), q_real, q_generated, recon)
@@ -120,11 +121,8 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         params = variables["params"]
         rng_prior, rng_z, rng_discriminator = jax.random.split(rng, 3)
         draws = sample_step(net, params[MODEL], batch["image"], (rng_prior, rng_z), stopped)
-
-        def discriminator(*inputs: Any) -> Float[Array, " B"]:
-            return network.apply(params[DISCRIMINATOR], *inputs)
-
-        d = symmetric_kl.logits(discriminator, draws.real, draws.generated, rng_discriminator)
+        pairs = draws.real, draws.generated
+        d = network.apply(params[DISCRIMINATOR], pairs, rng_discriminator)
         discriminator_loss, discriminator_scalars = symmetric_kl.discriminator_objective(
             {"unlabelled": d}
         )

@@ -6,7 +6,7 @@ The parts are arguments, so that the gradients can be compared with those of the
 the optimal discriminators are known.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -30,14 +30,15 @@ from refvae_jax.methods.base import (
     Scalars,
     Variables,
 )
-from refvae_jax.methods.rbvae import rows, with_reference_target
+from refvae_jax.methods.rbvae import with_reference_target
+from refvae_jax.methods.reference_networks import Pair
+from refvae_jax.shares import joined, together
 
 Tree = TypeVar("Tree")
-Pair = tuple[Images, Codes]
-Logits = tuple[Float[Array, " B"], Float[Array, " B"]]  # On the encoder's, on the generator's.
+Logits = Sequence[Float[Array, " B"]]  # On the encoder's pairs, on the generator's.
 ImageError = Callable[[Images, Images], Float[Array, " B"]]  # Of (x, recon).
 LatentError = Callable[[Float[Array, "B D"], Gaussian], Float[Array, " B"]]  # Of (z, q).
-DiscriminatorFunction = Callable[[Params, Images, Codes, PRNGKeyArray], Float[Array, " B"]]
+DiscriminatorFunction = Callable[[Params, Sequence[Pair], PRNGKeyArray], Logits]
 
 
 class Parts(NamedTuple):
@@ -47,8 +48,8 @@ class Parts(NamedTuple):
       sizes: of the latents, {"common": D, "target": E}.
       encode: (params, image, only) -> {latent: Gaussian}.
       decode: (params, {"common", "target"}) -> the mean of p(x|z,e).
-      discriminator_unlabelled, discriminator_reference: (the discriminator's params, image, codes,
-        rng) -> [B].
+      discriminator_unlabelled, discriminator_reference: (the discriminator's params, pairs, rng) ->
+        [B] of each, as `reference_networks.ImageDiscriminator.apply`.
       image_error: (x, recon) -> [B].
       latent_error: (z, Gaussian) -> [B].
       render: (rng, mean) -> image; training uses the mean itself.
@@ -73,8 +74,10 @@ class Draws(NamedTuple):
     generated_r: Pair  # gr, {"common": z2}
     posterior_u: Latents  # {latent: Gaussian} of xu
     posterior_r: Latents  # {"common": Gaussian} of xr
-    posterior_generated: Latents  # "common" [2 B, D] of gu and gr, "target" [B, E] of gu
-    recon: Images  # G(zu, eu), G(zr, e_ref)
+    posterior_gu: Latents  # {latent: Gaussian} of gu
+    posterior_gr: Latents  # {"common": Gaussian} of gr
+    recon_u: Images  # G(zu, eu)
+    recon_r: Images  # G(zr, e_ref)
 
 
 def stop_if_asked(tree: Tree, asked: bool) -> Tree:
@@ -95,58 +98,47 @@ def sample_step(
       stopped: whether the reconstructions have no gradient to what they reconstruct from.
     """
     xu, xr = batch["unlabelled"]["image"], batch["reference"]["image"]
-    n, m = len(xu), len(xu) + len(xr)
     rngs = jax.random.split(rng, 5)
 
-    z12 = jax.random.normal(rngs[0], (m, parts.sizes["common"]))
-    e1 = jax.random.normal(rngs[1], (n, parts.sizes["target"]))
-    mean = parts.decode(params, with_reference_target(params, z12, e1))
-    generated = parts.render(rngs[2], mean)
+    def decode_both(common_u: Array, target: Array, common_r: Array) -> list[Images]:
+        codes_u = {"common": common_u, "target": target}
+        codes_r = with_reference_target(params, common_r)
+        return together(lambda codes: parts.decode(params, codes), codes_u, codes_r)
 
-    seen = stop_if_asked(generated, stopped)
-    common = parts.encode(params, jnp.concatenate([xu, xr, seen]), ("common",))["common"]
-    target = parts.encode(params, jnp.concatenate([xu, seen[:n]]), ("target",))["target"]
-    z = distributions.sample(rngs[3], rows(common, 0, m))
-    e = distributions.sample(rngs[4], rows(target, 0, n))
-    z_seen, e_seen = stop_if_asked((z, e), stopped)
-    recon = parts.decode(params, with_reference_target(params, z_seen, e_seen))
+    def encode(name: str, *images: Images) -> list[Latents]:
+        return together(lambda x: parts.encode(params, x, (name,)), *images)
+
+    z1, z2 = jax.random.normal(rngs[0], (2, len(xu), parts.sizes["common"]))
+    e1 = jax.random.normal(rngs[1], (len(xu), parts.sizes["target"]))
+    gu, gr = map(parts.render, jax.random.split(rngs[2]), decode_both(z1, e1, z2))
+    seen_u, seen_r = stop_if_asked((gu, gr), stopped)
+    qu, qr, q_gu, q_gr = encode("common", xu, xr, seen_u, seen_r)
+    target_u, target_gu = encode("target", xu, seen_u)
+    zu, zr = distributions.sample_each(rngs[3], qu["common"], qr["common"])
+    eu = distributions.sample(rngs[4], target_u["target"])
+    recon_u, recon_r = decode_both(*stop_if_asked((zu, eu, zr), stopped))
     return Draws(
-        real_u=(xu, {"common": z[:n], "target": e}),
-        real_r=(xr, {"common": z[n:]}),
-        generated_u=(generated[:n], {"common": z12[:n], "target": e1}),
-        generated_r=(generated[n:], {"common": z12[n:]}),
-        posterior_u={"common": rows(common, 0, n), "target": rows(target, 0, n)},
-        posterior_r={"common": rows(common, n, m)},
-        posterior_generated={"common": rows(common, m, None), "target": rows(target, n, None)},
-        recon=recon,
+        real_u=(xu, {"common": zu, "target": eu}),
+        real_r=(xr, {"common": zr}),
+        generated_u=(gu, {"common": z1, "target": e1}),
+        generated_r=(gr, {"common": z2}),
+        posterior_u=qu | target_u,
+        posterior_r=qr,
+        posterior_gu=q_gu | target_gu,
+        posterior_gr=q_gr,
+        recon_u=recon_u,
+        recon_r=recon_r,
     )
-
-
-def logits(
-    discriminator: Callable[..., Float[Array, " B"]],
-    real: Pair,
-    generated: Pair,
-    rng: PRNGKeyArray,
-) -> Logits:
-    """d on the encoder's and on the generator's pairs, [B] each, in one call."""
-    image, codes = jax.tree.map(lambda *pair: jnp.concatenate(pair), real, generated)
-    on_real, on_generated = jnp.split(discriminator(image, codes, rng), [len(real[0])])
-    return on_real, on_generated
 
 
 def all_logits(parts: Parts, params: Params, draws: Draws, rng: PRNGKeyArray) -> dict[str, Logits]:
     """{set: (d on the encoder's pairs, d on the generator's)} of both discriminators."""
     rng_u, rng_r = jax.random.split(rng)
 
-    def discriminator_u(*inputs: Any) -> Float[Array, " B"]:
-        return parts.discriminator_unlabelled(params["unlabelled"], *inputs)
-
-    def discriminator_r(*inputs: Any) -> Float[Array, " B"]:
-        return parts.discriminator_reference(params["reference"], *inputs)
-
+    pairs_u, pairs_r = (draws.real_u, draws.generated_u), (draws.real_r, draws.generated_r)
     return {
-        "unlabelled": logits(discriminator_u, draws.real_u, draws.generated_u, rng_u),
-        "reference": logits(discriminator_r, draws.real_r, draws.generated_r, rng_r),
+        "unlabelled": parts.discriminator_unlabelled(params["unlabelled"], pairs_u, rng_u),
+        "reference": parts.discriminator_reference(params["reference"], pairs_r, rng_r),
     }
 
 
@@ -169,14 +161,12 @@ def discriminator_objective(d: Mapping[str, Logits]) -> tuple[Scalar, Scalars]:
 
 def latent_errors(parts: Parts, draws: Draws) -> dict[str, Float[Array, " B"]]:
     """Errors [B] of z1, e1 and z2, recovered from the images generated from them."""
-    n = len(draws.real_u[0])
-    q = draws.posterior_generated
-    codes_u, codes_r = draws.generated_u[1], draws.generated_r[1]
-    common = jnp.concatenate([codes_u["common"], codes_r["common"]])
+    (_, codes_u), (_, codes_r) = draws.generated_u, draws.generated_r
+    q_u, q_r = draws.posterior_gu, draws.posterior_gr
     return {
-        "common/unlabelled": parts.latent_error(common[:n], rows(q["common"], 0, n)),
-        "common/reference": parts.latent_error(common[n:], rows(q["common"], n, None)),
-        "target": parts.latent_error(codes_u["target"], q["target"]),
+        "common/unlabelled": parts.latent_error(codes_u["common"], q_u["common"]),
+        "common/reference": parts.latent_error(codes_r["common"], q_r["common"]),
+        "target": parts.latent_error(codes_u["target"], q_u["target"]),
     }
 
 
@@ -195,9 +185,8 @@ def model_objective(
     for pair in d.values():
         adversarial += jnp.mean(losses.adversarial_loss(*pair))  # (6)
     (xu, _), (xr, _) = draws.real_u, draws.real_r
-    n = len(xu)
-    image_u = jnp.mean(parts.image_error(xu, draws.recon[:n]))
-    image_r = jnp.mean(parts.image_error(xr, draws.recon[n:]))
+    image_u = jnp.mean(parts.image_error(xu, draws.recon_u))
+    image_r = jnp.mean(parts.image_error(xr, draws.recon_r))
     errors = latent_errors(parts, draws)
     latent = sum(jnp.mean(error) for error in errors.values())
     loss = adversarial + w_image * (image_u + image_r) + w_latent * latent
@@ -235,11 +224,7 @@ def make_losses(
         d = all_logits(parts, params[DISCRIMINATOR], draws, rng_discriminator)
         discriminator_loss, discriminator_scalars = discriminator_objective(d)
         model_loss, scalars = model_objective(parts, draws, d, w_image=w_image, w_latent=w_latent)
-        common = jax.tree.map(
-            lambda *pair: jnp.concatenate(pair),
-            draws.posterior_u["common"],
-            draws.posterior_r["common"],
-        )
+        common = joined(draws.posterior_u["common"], draws.posterior_r["common"])
         labels = independence.set_labels(len(draws.real_u[0]), len(draws.real_r[0]))
         extra, extra_scalars = independence_term(common, labels, batch)
         return {

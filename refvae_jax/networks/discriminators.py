@@ -12,16 +12,16 @@ from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.networks.progressive import Trunk, leaky_relu
 
 
-def keep_blocks(rng: PRNGKeyArray, batch_size: int, rate: float) -> Float[Array, "B 2"]:
-    """Which blocks of features an example keeps, [B, 2] of 0 and 1: (image, codes).
+def keep_blocks(rng: PRNGKeyArray, shape: Sequence[int], rate: float) -> Float[Array, "... 2"]:
+    """Which blocks of features examples keep, [*shape, 2] of 0 and 1: (image, codes).
 
     With probability `rate` an example loses one of the two, each with the same chance, and never
     both: nothing would be left to discriminate by.
     """
     rng_whether, rng_which = jax.random.split(rng)
-    lost = jax.random.bernoulli(rng_whether, rate, (batch_size, 1))
-    which = jax.random.bernoulli(rng_which, 0.5, (batch_size, 1))
-    return 1.0 - lost * jnp.concatenate([which, ~which], axis=1)
+    lost = jax.random.bernoulli(rng_whether, rate, (*shape, 1))
+    which = jax.random.bernoulli(rng_which, 0.5, (*shape, 1))
+    return 1.0 - lost * jnp.concatenate([which, ~which], axis=-1)
 
 
 class Discriminator(nn.Module):
@@ -30,21 +30,19 @@ class Discriminator(nn.Module):
     The encoder's trunk without pixel norm gives one block of features, the codes another, and a
     hidden layer combines them. Without it the logit would be f(x) + g(codes), which can only match
     images and codes separately and cannot be log q(x, codes) / p(x, codes) of equation 7.
-    Before that layer one block of an example is hidden at random, so that the discriminator cannot
-    learn to ignore the codes (reference paper, implementation details; there the last layer follows
-    the blocks directly, the hidden layer is ours).
+    Before that layer `keep_blocks` hides one block of an example at random, so that the
+    discriminator cannot learn to ignore the codes (reference paper, implementation details; there
+    the last layer follows the blocks directly, the hidden layer is ours).
 
     Attributes:
       widths: of the image's `Trunk`.
       features: size of each block, and of the hidden layer.
-      block_dropout: probability that an example loses one of its blocks.
       hardware: what to compile for.
       dtype: of the computation; the logit is float32.
     """
 
     widths: Sequence[int]
     features: int
-    block_dropout: float
     hardware: Hardware
     dtype: DTypeLike = jnp.float32
 
@@ -53,9 +51,9 @@ class Discriminator(nn.Module):
         self,
         x: Float[Array, "B H W C"],
         codes: Mapping[str, Float[Array, "B D"]],
-        rng: PRNGKeyArray | None = None,
+        keep: Float[Array, "B 2"] | None = None,
     ) -> Float[Array, " B"]:
-        """Logits [B]; without an rng no block is hidden."""
+        """Logits [B]; with `keep` only the blocks where it is 1 are seen."""
 
         def dense(size: int, name: str, y: Array) -> Array:
             return nn.Dense(size, dtype=self.dtype, name=name)(y)
@@ -66,8 +64,7 @@ class Discriminator(nn.Module):
         for i in range(2):
             latent = leaky_relu(dense(self.features, f"code_features_{i}", latent))
         blocks = jnp.stack([image, latent], axis=1)  # [B, 2, features]
-        if rng is not None:
-            keep = keep_blocks(rng, len(x), self.block_dropout)
+        if keep is not None:
             blocks = blocks * keep[..., None].astype(self.dtype)
         joint = leaky_relu(dense(self.features, "joint_features", blocks.reshape(len(x), -1)))
         return dense(1, "logit", joint)[:, 0].astype(jnp.float32)

@@ -13,6 +13,7 @@ Two ways, `config.parallel.map`:
 In both the state is one replicated global array, donated to the step.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -28,11 +29,13 @@ AXIS = "batch"
 MAPS = ("jit", "pmap")
 
 
-def make_mesh() -> Mesh:
-    """A one-axis mesh of all devices of all processes."""
+def make_mesh(found: Sequence[jax.Device] | None = None) -> Mesh:
+    """A one-axis mesh of the devices, by default of all of all processes."""
     # By process, not as jax.make_mesh follows a TPU's topology: process p has the p-th part of each
     # batch, so in any other order the images, and with them their noise, would change places.
-    devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    devices = sorted(
+        jax.devices() if found is None else found, key=lambda d: (d.process_index, d.id)
+    )
     # Auto: under the default, Explicit, gathers over the batch would need shardings of their own.
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
@@ -83,12 +86,24 @@ def map_update(
         update = jax.shard_map(
             update, mesh=mesh, in_specs=(whole, parts), out_specs=whole, check_vma=False
         )
+    else:
+        update = traced_in(mesh, update)
     return jax.jit(
         update,
         in_shardings=(replicated(mesh), NamedSharding(mesh, parts)),
         out_shardings=replicated(mesh),
         donate_argnums=0,
     )
+
+
+def traced_in(mesh: Mesh, function: Callable) -> Callable:
+    """The function, which while it is traced can ask JAX for the mesh: `shares.py` does."""
+
+    def in_mesh(*args: Any) -> Any:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*args)
+
+    return in_mesh
 
 
 def batch_spec(num_batches: int = 1) -> PartitionSpec:

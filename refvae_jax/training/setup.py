@@ -120,6 +120,23 @@ def initial_state(method: Method, optimizers: Optimizers, seed: int) -> state.Tr
     return state.create(initial_variables(method, seed), optimizers)
 
 
+def lower_step(
+    config: ConfigDict,
+    method: Method,
+    optimizers: Optimizers,
+    mesh: Mesh,
+    current: Any,
+    batch: Any,
+    num_batches: int = 1,
+) -> jax.stages.Lowered:
+    """The program of `compile_step`, not yet compiled; shapes will do for the state and batch."""
+    how, accumulate_steps = config.parallel.map, config.optimizer.accumulate_steps
+    update = devices.map_update(
+        method, optimizers, config.seed, mesh, how, accumulate_steps, num_batches
+    )
+    return update.lower(current, batch)
+
+
 def compile_step(
     config: ConfigDict,
     method: Method,
@@ -142,12 +159,9 @@ def compile_step(
       batch: of the shapes and types to come, in host memory.
       num_batches: batches of a call.
     """
-    how, accumulate_steps = config.parallel.map, config.optimizer.accumulate_steps
-    update = devices.map_update(
-        method, optimizers, config.seed, mesh, how, accumulate_steps, num_batches
-    )
     batch = batches.stacked([batch] * num_batches)
-    lowered = update.lower(current, devices.put_batch(batch, mesh, num_batches))
+    placed = devices.put_batch(batch, mesh, num_batches)
+    lowered = lower_step(config, method, optimizers, mesh, current, placed, num_batches)
     on_cpu = devices.hardware_of(mesh).platform == "cpu"
     step_fn = lowered.compile(AS_OUTSIDE_OF_LOOPS if on_cpu and num_batches > 1 else None)
     if on_cpu:

@@ -148,7 +148,7 @@ def srbvae_noise(config, n, rng):
 
     rng_u, rng_r = jax.random.split(rng_discriminator)
     keep = {
-        name: keep_blocks(r, 2 * n, config.method.block_dropout)
+        name: keep_blocks(r, (2 * n,), config.method.block_dropout)
         for name, r in (("unlabelled", rng_u), ("reference", rng_r))
     }
     return normal(rngs[0], rngs[1]), normal(rngs[3], rngs[4]), keep

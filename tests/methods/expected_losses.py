@@ -119,11 +119,10 @@ def expected_factorvae(params, batch):
 
 def logits(params, real, made, rng, rate=WEIGHTS["block_dropout"]):
     """The logits of real and of made pairs (image, {name: code})."""
-    image = np.float32(np.concatenate([real[0], made[0]]))
-    codes = {k: np.float32(np.concatenate([real[1][k], made[1][k]])) for k in real[1]}
-    sizes = tuple((k, code.shape[1]) for k, code in codes.items())
-    found = discriminator_network(sizes, rate)(params, image, codes, rng)
-    return np.split(np.asarray(found, np.float64), 2)
+    pairs = jax.tree.map(np.float32, [real, made])
+    sizes = tuple((k, code.shape[1]) for k, code in real[1].items())
+    found = discriminator_network(sizes, rate)(params, pairs, rng)
+    return [np.asarray(d, np.float64) for d in found]
 
 
 def half_square(z, q):

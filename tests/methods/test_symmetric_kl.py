@@ -71,12 +71,15 @@ def make_parts(render):
         }
 
     def discriminator(name):
-        def log_ratio(params, image, codes, rng):
+        def log_ratios(params, pairs, rng):
             q, p = joints(params)[name]
-            point = jnp.concatenate([image, *(codes[k] for k in sorted(codes))], axis=-1)
-            return log_density(q, point) - log_density(p, point)
+            points = [
+                jnp.concatenate([image, *(codes[k] for k in sorted(codes))], axis=-1)
+                for image, codes in pairs
+            ]
+            return [log_density(q, point) - log_density(p, point) for point in points]
 
-        return log_ratio
+        return log_ratios
 
     return Parts(
         sizes={"common": 1, "target": 1},

@@ -82,6 +82,14 @@ SETS: dict[str, dict[str, Any]] = {
     "emnist": {"resolution": 32},
 }
 
+# The images of all others are taken to be in colour; what they are is known once they are read.
+_GREY = ("digits5k", "mnist", "fashion_mnist", "emnist", "dsprites", "smallnorb")
+
+
+def channels(name: str) -> int:
+    """How many channels the images of a set have: 1 if they are grey, else 3."""
+    return 1 if name.split(":")[0].split("/")[0] in _GREY else 3
+
 
 def choose(data: ConfigDict, name: str) -> None:
     """Sets the fields of `config.data` for a set of SETS, named with or without its TFDS config.

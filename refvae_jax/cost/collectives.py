@@ -1,0 +1,45 @@
+"""What the devices send each other in a compiled program.
+
+list(collectives(compiled.as_text()))   # [Collective("all-reduce", num_bytes=12_345), ...]
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+KINDS = (
+    "all-reduce",
+    "all-gather",
+    "reduce-scatter",
+    "all-to-all",
+    "collective-permute",
+    "collective-broadcast",
+)
+# `name = TYPE kind(...)`; an asynchronous one is a pair, kind-start and kind-done.
+_OPERATION = re.compile(rf"= (\(.*?\)|\S+) ({'|'.join(KINDS)})(-start)?\(")
+_ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)[a-z\d]*)\[([\d,]*)\]")
+
+
+class Collective(NamedTuple):
+    """One of them: its kind, of KINDS, and the bytes of its result on one device."""
+
+    kind: str
+    num_bytes: int
+
+
+def collectives(program: str) -> Iterator[Collective]:
+    """Each Collective of an HLO program."""
+    for line in program.splitlines():
+        if found := _OPERATION.search(line):
+            result, kind, start = found.groups()
+            sizes = [_num_bytes(*array.groups()) for array in _ARRAY.finditer(result)]
+            # The start of one that changes the shape has its operands before its results.
+            whole = max(sizes) if start and kind != "all-reduce" else sum(sizes)
+            yield Collective(kind, whole)
+
+
+def _num_bytes(name: str, bits: str | None, shape: str) -> int:
+    count = 1
+    for side in filter(None, shape.split(",")):
+        count *= int(side)
+    return count * (max(int(bits) // 8, 1) if bits else 1)

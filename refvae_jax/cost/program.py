@@ -1,0 +1,112 @@
+"""The training step of a config, compiled for chips that need not be here, from shapes only."""
+
+import functools
+import importlib.util
+from typing import Any, NamedTuple
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from refvae_jax.cost.chips import Topology
+from refvae_jax.cost.collectives import Collective, collectives
+from refvae_jax.data.batches import batch_shapes
+from refvae_jax.data.readers import presets
+from refvae_jax.errors import UserError
+from refvae_jax.methods import METHODS
+from refvae_jax.methods.base import DataInfo
+from refvae_jax.networks.conv.forms import Hardware
+from refvae_jax.training import devices, setup
+
+NUM_IMAGES = 50_000  # Of a training set; it enters no shape.
+# An estimate needs the program, not fast machine code of it.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+class Program(NamedTuple):
+    """What XLA says of one step on one device.
+
+    Attributes:
+      flops: operations, of which those of convolutions and matmuls are nearly all.
+      traffic: bytes that its operations read and write.
+      arguments: bytes of the state and of the device's share of the batch.
+      temporaries: bytes beside the arguments at the peak.
+      collectives: what it sends between devices.
+      shapes: of the state and of the batch, which the program takes.
+      compiled: the program itself.
+    """
+
+    flops: float
+    traffic: float
+    arguments: int
+    temporaries: int
+    collectives: tuple[Collective, ...]
+    shapes: tuple[Any, Any]
+    compiled: jax.stages.Compiled
+
+
+def tpu_mesh(topology: Topology) -> Mesh:
+    """A mesh of chips that libtpu can compile for.
+
+    Raises:
+      UserError: libtpu is not installed, or does not know the topology.
+    """
+    chip = topology.chip.title.removeprefix("TPU ")
+    name = f"{chip}:{topology.shape}"
+    if importlib.util.find_spec("libtpu") is None:
+        raise UserError(
+            f"Programs for {name} are compiled by libtpu, which is not installed: pip install "
+            f"'.[tpu]', or take --topology={chip}:{topology.num_chips} for an estimate without it."
+        )
+    from jax.experimental import topologies
+
+    # A v4 chip has two cores, which work as one device unless they are asked to work alone.
+    options = {"chip_config_name": "megacore"} if chip == "v4" else {}
+    try:
+        found = topologies.get_topology_desc(name, "tpu", **options).devices
+    except (jax.errors.JaxRuntimeError, ValueError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
+        raise UserError(f"libtpu knows no topology {name} ({reason}).") from error
+    return devices.make_mesh(found)
+
+
+def host_mesh(count: int) -> Mesh:
+    """A mesh of this host's CPU, seen as so many devices; before JAX's backend starts."""
+    jax.config.update("jax_num_cpu_devices", count)
+    return devices.make_mesh(jax.devices("cpu"))
+
+
+def compile_step(config: ConfigDict, mesh: Mesh, platform: str) -> Program:
+    """Compiles the step of a config.
+
+    Args:
+      config: of the schema; its data are not opened.
+      mesh: what to compile for.
+      platform: whose forms of convolutions to take: the mesh's, or that of the chips that this
+        host stands in for.
+
+    Raises:
+      UserError: the batch does not divide among the devices, or the networks do not fit.
+    """
+    devices.check_divides(config.batch_size, mesh.size)
+    side = config.data.resolution
+    shape = (side, side, presets.channels(config.data.name))
+    info = DataInfo(shape, max(NUM_IMAGES, config.batch_size), Hardware(platform, mesh.size))
+    method = METHODS[config.method.name](config, info)
+    setup.check_accumulation(config, method, mesh.size)
+    optimizers = setup.make_optimizers(config, method.players)
+    state = jax.eval_shape(functools.partial(setup.initial_state, method, optimizers, config.seed))
+    batch = batch_shapes(method.supervision, config.batch_size, shape)
+    lowered = setup.lower_step(config, method, optimizers, mesh, state, batch)
+    stands_in = platform != devices.hardware_of(mesh).platform
+    compiled = lowered.compile(QUICK if stands_in else None)
+    cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    return Program(
+        flops=cost["flops"],
+        traffic=cost["bytes accessed"],
+        arguments=memory.argument_size_in_bytes,
+        temporaries=memory.temp_size_in_bytes,
+        collectives=tuple(collectives(compiled.as_text())),
+        shapes=(state, batch),
+        compiled=compiled,
+    )

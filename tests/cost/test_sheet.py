@@ -1,0 +1,67 @@
+"""The cost sheet of a config, and bad input."""
+
+import re
+
+import pytest
+
+from refvae_jax import __main__
+from refvae_jax.cost import chips, program
+from refvae_jax.errors import UserError
+
+SMOKE = "--config=configs/quickstart.py:smoke"
+
+
+def test_topologies():
+    assert chips.parse("v5e:4x8") == chips.Topology(chips.CHIPS["v5e"], "4x8", 32)
+    assert chips.parse("v4:2x2x4") == chips.Topology(chips.CHIPS["v4"], "2x2x4", 16)
+    assert chips.parse("h100:8") == chips.Topology(chips.CHIPS["h100"], "", 8)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--topology=v5:2x2"], r"no chip 'v5' for --topology.*Did you mean 'v5"),
+        (["--topology=v5e"], r"does not say how many chips: write v5e:2x2"),
+        (["--topology=v5e:0"], "does not say how many chips"),
+        (["--topology=v5e:4x4x4"], "TPU v5e chips are placed along 2 axes, as in v5e:2x2"),
+        (["--topology=h100:2x2"], "H100 SXM chips have no places, only a number: h100:8"),
+        (["--topology=h100:1", "--batch_size=0"], "config.batch_size is 0 but must be"),
+        (["--topology=h100:1", "--batch_size=many"], "batch_size"),
+        (["--topology=h100:1", "--config.batchsize=3"], "no field 'batchsize'"),
+        (["--topology=h100:1", "left"], "Unexpected argument 'left'"),
+    ],
+)
+def test_bad_input_is_one_sentence(flags, words, capsys):
+    assert __main__.main(["cost", SMOKE, *flags]) == 2
+    printed = capsys.readouterr()
+    assert re.search(words, printed.err) and printed.err.count("\n") == 1 and not printed.out
+
+
+def test_without_libtpu_an_estimate_is_offered(monkeypatch):
+    monkeypatch.setattr(program.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install '.\[tpu\]', or take --topology=v5e:16"):
+        program.tpu_mesh(chips.parse("v5e:4x4"))
+
+
+@pytest.mark.slow
+def test_an_estimate_for_gpus_has_every_line(verb):
+    printed = verb("cost", SMOKE, "--topology=h100:2", "--batch_size=8").stdout
+    assert "gmvae on digits5k, 8 images per step, float32, mapped by jit" in printed
+    assert "h100:2: 2 x H100 SXM, estimated from XLA's program on this host" in printed
+    for line in ("FLOPs", "memory traffic", "arguments", "temporaries", "all-reduce"):
+        assert float(re.search(rf"  {line} +([\d.,]+) (G|MB)", printed)[1].replace(",", "")) > 0
+    assert not re.search("collective-permute|all-to-all", printed)
+    assert re.search(r"\n +256 +1,024 +[\d,]+ +[\d.]+ +[\d.]+ %\n", printed)
+    refused = verb("cost", SMOKE, "--topology=h100:3", status=2).stderr
+    assert "batch_size 32 does not divide among 3 devices" in refused
+
+
+@pytest.mark.slow
+def test_on_this_host_the_prediction_is_compared_with_the_step(verb):
+    printed = verb("cost", SMOKE, "--topology=cpu").stdout
+    predicted, measured = (
+        float(re.search(rf"{name} step: +([\d.,]+) ms", printed)[1].replace(",", ""))
+        for name in ("predicted", "measured")
+    )
+    error = int(re.search(r"error of the prediction: ([+-]\d+) %", printed)[1])
+    assert error == pytest.approx(100 * (predicted / measured - 1), abs=2)

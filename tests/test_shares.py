@@ -1,0 +1,88 @@
+"""Every method's step on four devices: the numbers of one device, and what the devices exchange."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+
+PROGRAM = """
+import collections, json, re, sys
+import jax, numpy as np, optax
+from refvae_jax.methods import METHODS
+from refvae_jax.methods.base import DataInfo
+from refvae_jax.networks.conv.forms import Hardware
+from refvae_jax.training import devices
+from refvae_jax.training.setup import initial_state
+from tests.small_methods import make_config
+
+SHAPE, BATCH = (8, 8, 3), 8
+name = sys.argv[1]
+config = make_config(name, reconstruction_gradient="stopped", block_dropout=0.5)
+if name in ("rbvae", "srbvae"):
+    config.method.w_independence, config.method.independence_from = 100.0, 0.0
+if name == "betatcvae":
+    config.method.beta = 5.0
+rng = np.random.default_rng(0)
+method_of = lambda count: METHODS[name](config, DataInfo(SHAPE, 100, Hardware("cpu", count)))
+
+
+def images():
+    return {"image": rng.integers(0, 256, (BATCH, *SHAPE), np.uint8)}
+
+
+references = method_of(1).supervision == "reference"
+batch = {"unlabelled": images(), "reference": images()} if references else images()
+found = {}
+for count in (1, 4):
+    mesh = devices.make_mesh(jax.devices()[:count])
+    method = method_of(count)
+    optimizers = {player: optax.sgd(1.0) for player in method.players}
+    current = initial_state(method, optimizers, 0)
+    shift = np.random.default_rng(1)  # The first parameters are partly 0.
+    params = jax.tree.map(lambda p: p + 0.1 * shift.normal(size=p.shape), current.params)
+    current = current._replace(params=jax.tree.map(lambda p: p.astype("float32"), params))
+    before = jax.device_get(current.params)
+    current = jax.device_put(current, devices.replicated(mesh))
+    placed = devices.put_batch(batch, mesh)
+    step = devices.map_update(method, optimizers, 0, mesh, "jit").lower(current, placed).compile()
+    current, scalars = step(current, placed)
+    moved = jax.tree.map(lambda a, b: a - b, jax.device_get(current.params), before)
+    found[count] = {
+        "moved": [leaf.astype(float).ravel().tolist() for leaf in jax.tree.leaves(moved)],
+        "scalars": {k: float(v) for k, v in scalars.items()},
+        "kinds": collections.Counter(re.findall(
+            r" (all-reduce|all-gather|reduce-scatter|all-to-all|collective-[a-z]+)[-a-z]*\\(",
+            step.as_text(),
+        )),
+    }
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rbvae", "srbvae", "svae", "mathieu", "factorvae", "betatcvae"])
+def test_four_devices_give_the_step_of_one_and_keep_their_examples(name):
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, name],
+        env=os.environ
+        | {
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the tests here.
+            "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    one, four = json.loads(result.stdout.splitlines()[-1]).values()
+    assert four["scalars"] == pytest.approx(one["scalars"], rel=1e-4, abs=1e-5)
+    for moved, expected in zip(four["moved"], one["moved"], strict=True):
+        size = max(map(abs, expected))
+        assert moved == pytest.approx(expected, rel=0, abs=1e-3 * size)
+    assert one["kinds"] == {} and "all-reduce" in four["kinds"]
+    assert not {"collective-permute", "all-to-all"} & four["kinds"].keys()
