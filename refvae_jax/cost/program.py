@@ -76,8 +76,8 @@ def host_mesh(count: int) -> Mesh:
     return devices.make_mesh(jax.devices("cpu"))
 
 
-def compile_step(config: ConfigDict, mesh: Mesh, platform: str) -> Program:
-    """Compiles the step of a config.
+def lower(config: ConfigDict, mesh: Mesh, platform: str) -> tuple[Any, tuple[Any, Any]]:
+    """The step of a config before it is compiled, and the shapes of the state and of the batch.
 
     Args:
       config: of the schema; its data are not opened.
@@ -97,7 +97,12 @@ def compile_step(config: ConfigDict, mesh: Mesh, platform: str) -> Program:
     optimizers = setup.make_optimizers(config, method.players)
     state = jax.eval_shape(functools.partial(setup.initial_state, method, optimizers, config.seed))
     batch = batch_shapes(method.supervision, config.batch_size, shape)
-    lowered = setup.lower_step(config, method, optimizers, mesh, state, batch)
+    return setup.lower_step(config, method, optimizers, mesh, state, batch), (state, batch)
+
+
+def compile_step(config: ConfigDict, mesh: Mesh, platform: str) -> Program:
+    """Compiles the step of a config; arguments and errors as of `lower`."""
+    lowered, shapes = lower(config, mesh, platform)
     stands_in = platform != devices.hardware_of(mesh).platform
     compiled = lowered.compile(QUICK if stands_in else None)
     cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
@@ -107,6 +112,15 @@ def compile_step(config: ConfigDict, mesh: Mesh, platform: str) -> Program:
         arguments=memory.argument_size_in_bytes,
         temporaries=memory.temp_size_in_bytes,
         collectives=tuple(collectives(compiled.as_text())),
-        shapes=(state, batch),
+        shapes=shapes,
         compiled=compiled,
     )
+
+
+def plain_flops(config: ConfigDict, mesh: Mesh) -> float:
+    """FLOPs of the step with plain convolutions on one device, not compiled.
+
+    XLA counts what is in a loop once, and some forms for a CPU have loops.
+    """
+    lowered, _ = lower(config, mesh, "plain")
+    return lowered.cost_analysis()["flops"]

@@ -60,6 +60,7 @@ def host_sheet(config: ConfigDict) -> list[str]:
     allocator.keep_memory()  # As in training; before the backend starts its threads.
     mesh = program.host_mesh(1)
     compiled = program.compile_step(config, mesh, HOST)
+    compiled = compiled._replace(flops=program.plain_flops(config, mesh))
     chip = host.measure_chip(config.dtype)
     predicted = max(estimate.roofline(compiled, chip, config.dtype))
     measured = host.measure_step(compiled, mesh)

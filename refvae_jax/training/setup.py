@@ -128,8 +128,8 @@ def lower_step(
     current: Any,
     batch: Any,
     num_batches: int = 1,
-) -> jax.stages.Lowered:
-    """The program of `compile_step`, not yet compiled; shapes will do for the state and batch."""
+) -> Any:
+    """The jax.stages.Lowered of `compile_step`; shapes will do for the state and the batch."""
     how, accumulate_steps = config.parallel.map, config.optimizer.accumulate_steps
     update = devices.map_update(
         method, optimizers, config.seed, mesh, how, accumulate_steps, num_batches

@@ -31,7 +31,8 @@ def test_topologies():
         (["--topology=h100:1", "left"], "Unexpected argument 'left'"),
     ],
 )
-def test_bad_input_is_one_sentence(flags, words, capsys):
+def test_bad_input_is_one_sentence(flags, words, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["refvae", "cost", SMOKE, *flags])  # config_flags looks there.
     assert __main__.main(["cost", SMOKE, *flags]) == 2
     printed = capsys.readouterr()
     assert re.search(words, printed.err) and printed.err.count("\n") == 1 and not printed.out

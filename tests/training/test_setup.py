@@ -25,7 +25,7 @@ def test_the_step_has_the_configs_seed_and_mapping(config, monkeypatch):
     monkeypatch.setattr(setup.devices, "map_update", take)
     config.seed, config.parallel.map, config.optimizer.accumulate_steps = 7, "pmap", 3
     with pytest.raises(Taken) as taken:
-        setup.compile_step(config, None, {}, None, None, None, num_batches=5)
+        setup.lower_step(config, None, {}, None, None, None, num_batches=5)
     assert taken.value.args == (7, "pmap", 3, 5)
 
 
@@ -97,3 +97,36 @@ def test_the_networks_compute_in_the_configs_type(config, name):
         found.append((method.encode(variables, image), method.decode(variables, codes)))
     for exact, rough in zip(*map(jax.tree.leaves, found), strict=True):
         assert rough.dtype == np.float32 and np.any(rough != exact)
+
+
+@pytest.mark.slow
+def test_nothing_is_compiled_after_the_first_step(config):
+    compiled = []
+
+    def count(event, seconds, **facts):
+        compiled.extend([event] * ("backend_compile" in event))
+
+    config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
+    mesh = devices.make_mesh()
+    info = DataInfo((16, 16, 1), 100, devices.hardware_of(mesh))
+    method = setup.METHODS["gmvae"](config, info)
+    optimizers = setup.make_optimizers(config, method.players)
+    current = jax.device_put(setup.initial_state(method, optimizers, 0), devices.replicated(mesh))
+    rng = np.random.default_rng(0)
+
+    def batch():
+        images = rng.integers(0, 256, (8, 16, 16, 1), np.uint8)
+        return {"image": images, "group": rng.integers(0, 3, 8, np.int32)}
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        step = setup.compile_step(config, method, optimizers, mesh, current, batch())
+        current, _ = step(current, devices.put_batch(batch(), mesh))
+        assert compiled  # Or it counts nothing.
+        compiled.clear()
+        for _ in range(3):
+            current, scalars = step(current, devices.put_batch(batch(), mesh))
+            jax.device_get(scalars)
+        assert int(current.step) == 4 and compiled == []
+    finally:
+        jax.monitoring.clear_event_listeners()
