@@ -5,8 +5,13 @@ import os
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.sharding import AbstractMesh, AxisType
 
+from refvae_jax import shares
 from tests.conftest import ROOT
 
 PROGRAM = """
@@ -86,3 +91,43 @@ def test_four_devices_give_the_step_of_one_and_keep_their_examples(name):
         assert moved == pytest.approx(expected, rel=0, abs=1e-3 * size)
     assert one["kinds"] == {} and "all-reduce" in four["kinds"]
     assert not {"collective-permute", "all-to-all"} & four["kinds"].keys()
+
+
+A, B = np.arange(8), 100 + np.arange(4)
+
+
+def on_four_devices():
+    return jax.sharding.use_abstract_mesh(AbstractMesh((4,), ("batch",), (AxisType.Auto,)))
+
+
+def test_each_device_joins_its_own_shares():
+    assert shares.joined(A, B).tolist() == [*A, *B]
+    with on_four_devices():
+        both = shares.joined({"x": A}, {"x": B})["x"]
+        parts = shares.separated(both, (8, 4))
+    assert both.tolist() == [0, 1, 100, 2, 3, 101, 4, 5, 102, 6, 7, 103]
+    assert [part.tolist() for part in parts] == [A.tolist(), B.tolist()]
+
+
+def test_together_is_the_function_of_each_set():
+    seen = []
+
+    def double(tree):
+        seen.append(tree["x"].shape)
+        return 2 * tree["x"]
+
+    with on_four_devices():
+        found = shares.together(double, {"x": jnp.array(A)}, {"x": jnp.array(B)})
+    assert seen == [(12,)]
+    assert [part.tolist() for part in found] == [(2 * A).tolist(), (2 * B).tolist()]
+
+
+def test_without_a_mesh_and_within_a_replica_nothing_is_placed():
+    x = jnp.array(A)
+    for function in (shares.gathered, shares.spread, lambda x: shares.mixed(jnp.flip, jnp.flip(x))):
+        np.testing.assert_array_equal(function(x), A)
+    mesh = AbstractMesh((4,), ("batch",), (AxisType.Manual,))
+    with jax.sharding.use_abstract_mesh(mesh):
+        assert shares.num_shares() == 1
+    with on_four_devices():
+        assert shares.num_shares() == 4

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import os
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,13 @@ from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import devices, setup
 
 NUM_IMAGES = 50_000  # Of a training set; it enters no shape.
+# libtpu neither asks the cloud which TPU this is nor complains that there is none.
+_NO_TPU_HERE = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_MIN_LOG_LEVEL": "3",
+    "TPU_STDERR_LOG_LEVEL": "3",
+}
 # An estimate needs the program, not fast machine code of it.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
@@ -58,6 +66,8 @@ def tpu_mesh(topology: Topology) -> Mesh:
             f"Programs for {name} are compiled by libtpu, which is not installed: pip install "
             f"'.[tpu]', or take --topology={chip}:{topology.num_chips} for an estimate without it."
         )
+    for variable, value in _NO_TPU_HERE.items():
+        os.environ.setdefault(variable, value)
     from jax.experimental import topologies
 
     # A v4 chip has two cores, which work as one device unless they are asked to work alone.

@@ -9,7 +9,6 @@ number (h100:8, v5e:16) is estimated from the program that XLA makes on this hos
 prediction is compared with the measured step. No data are read. docs/cost.md has the formulae.
 """
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 
@@ -156,7 +155,6 @@ def run(argv: Sequence[str]) -> None:
         config.num_train_steps = max(images // max(batch_size.value, 1), 1)
     config_rules.check(config)
     # This process compiles for other chips: JAX must not look for any here.
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     jax.config.update("jax_platforms", "cpu")
     print("\n".join([*lines, *sheet(config, topology.value)]))
 
