@@ -1,7 +1,7 @@
 """Trains, evaluates or draws: python launch.py --config=configs/quickstart.py.
 
-See README.md. Exit status 0 when done or stopped by SIGTERM, 2 for errors that users can fix, 130
-after ctrl-C.
+See README.md. Exit status 0 when done or stopped by SIGTERM, 2 for errors that users can fix, 75 if
+another process of the run is missing or lost (the same command resumes), 130 after ctrl-C.
 """
 
 import os
@@ -17,6 +17,7 @@ from ml_collections import config_flags
 from refvae_jax import command_line, console, run
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError, explain_disk_errors, report_disk_errors_once
+from refvae_jax.training import processes
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
 WORKDIR = flags.DEFINE_string(
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> int:
             run.run(config, workdir, MODE.value, lines)
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
-        return 2
+        return error.status
     except KeyboardInterrupt:
         print("\ninterrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
@@ -54,4 +55,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(processes.end_together(lambda: main(sys.argv)))

@@ -24,6 +24,8 @@ FREE_FIELDS = (
     *CADENCES,
     "keep_last",
     "keep_every_steps",
+    "parallel.start_seconds",
+    "parallel.silence_seconds",
 )
 
 # What may change because training does not look at it: what is scored, and by which probes.

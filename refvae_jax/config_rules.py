@@ -158,6 +158,10 @@ FIELDS = (
     Field("discriminator_optimizer.b2", 0.999, DECAY, "of Adam"),
     Field("parallel.map", "jit", Choice(MAPS),
           "global batch, or pmap, one replica per device: see training/devices.py"),
+    Field("parallel.start_seconds", 300.0, POSITIVE,
+          "how long the processes of a run wait until all have started"),
+    Field("parallel.silence_seconds", 90.0, POSITIVE,
+          "how long a process may be silent, until the others end; it is named after a quarter"),
 )  # fmt: skip
 
 

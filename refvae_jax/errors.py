@@ -39,8 +39,16 @@ PlacesOf = Callable[[], Places]  # Called when an error is explained, for what i
 class UserError(Exception):
     """A problem with the input, the config, the data or the disk, in one clear sentence.
 
-    Commands print the sentence without a traceback and exit with status 2.
+    Commands print the sentence without a traceback and exit with `status`.
     """
+
+    status = 2
+
+
+class OthersMissing(UserError):
+    """Other processes of the run are missing or lost: the same command may succeed later."""
+
+    status = 75  # EX_TEMPFAIL of sysexits.h: a scheduler may try again, unlike after a 2.
 
 
 def exit_status(
@@ -58,7 +66,7 @@ def exit_status(
             return command(*arguments) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.status
 
 
 def counted(number: int, noun: str) -> str:

@@ -5,6 +5,7 @@ import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -46,7 +47,7 @@ def run(
     use_compilation_cache()
     if allocator.only_cpu(jax.config.jax_platforms):  # type: ignore[attr-defined]
         allocator.keep_memory()  # Before the backend starts its threads.
-    processes.join(os.environ)
+    processes.join(os.environ, config, common_to_processes(config, workdir, mode))
     console.install(visible=processes.is_main())
     for line in lines:
         LOGGER.info(line)
@@ -58,6 +59,9 @@ def run(
         with processes.all_or_none():
             if processes.is_main():
                 check_ours = stack.enter_context(claimed(config, workdir, mode))
+        if mode == "train":
+            processes.check_shared(workdir)
+        with processes.all_or_none():
             splits = open_splits(config) if mode == "train" else None
         if splits is not None:
             from refvae_jax.training.loop import train
@@ -75,6 +79,13 @@ def run(
             from refvae_jax.figures.draw import draw
 
             draw(config, workdir, splits=splits)
+
+
+def common_to_processes(config: ConfigDict, workdir: str | Path, mode: str) -> dict[str, Any]:
+    """{what: value} that the processes of a run must have in common; arguments as of `run`."""
+    here = ("data.dir", "data.cache_dir")  # Hosts may keep the images elsewhere.
+    fields = {f"config.{n}": v for n, v in configs.flatten(config).items() if n not in here}
+    return {"--workdir": str(workdir), "--mode": mode} | fields
 
 
 def use_compilation_cache() -> None:

@@ -2,8 +2,6 @@
 
 import contextlib
 import functools
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -59,24 +57,26 @@ def train(
         prepared = prepare(config, splits)
         if processes.is_main():
             checkpoint.move_damaged(workdir)
-    check_processes_agree(config, prepared.record)
+    check_same_images_everywhere(prepared.record)
     journal = Journal(workdir, check_ours)
     checkpoints = open_checkpoints(config, workdir, journal, check_ours)
     # SIGTERM is held back until the last save is on disk.
-    with stop_on_sigterm() as asked, contextlib.closing(journal), contextlib.closing(checkpoints):
-        saved = checkpoints.latest_step() or 0
-        if saved:
-            with processes.all_or_none():
-                check_same_images(checkpoint.read_record(workdir, saved), prepared.record)
-        if saved > config.num_train_steps:
-            raise UserError(
-                f"{workdir} is trained to step {saved} already: set --config.num_train_steps to "
-                f"that or more, or choose another --workdir."
-            )
-        if saved == config.num_train_steps:
-            LOGGER.info(f"trained before, to step {saved}")
-            return True
-        return loop(config, prepared, checkpoints, journal, asked)
+    with processes.stop_on_sigterm() as asked:
+        with contextlib.closing(journal), contextlib.closing(checkpoints):
+            saved = checkpoints.latest_step() or 0
+            if saved:
+                with processes.all_or_none():
+                    check_same_images(checkpoint.read_record(workdir, saved), prepared.record)
+            if saved > config.num_train_steps:
+                raise UserError(
+                    f"{workdir} is trained to step {saved} already: set --config.num_train_steps "
+                    f"to that or more, or choose another --workdir."
+                )
+            if saved == config.num_train_steps:
+                LOGGER.info(f"trained before, to step {saved}")
+            elif not loop(config, prepared, checkpoints, journal, asked):
+                return False
+        return not asked(config.num_train_steps + 1)  # Since the last step.
 
 
 def open_checkpoints(
@@ -126,7 +126,8 @@ def start(
 
     with ThreadPoolExecutor(1) as pool:  # TensorFlow loads while the step compiles.
         batches = pool.submit(training_batches, prepared.training_sets, config, first)
-        steps(steps_of_call(first, config))
+        with processes.all_or_none():  # The first call finds all of them ready.
+            steps(steps_of_call(first, config))
         return steps, current, batches.result()
 
 
@@ -145,9 +146,9 @@ def loop(
     prepared: Prepared,
     checkpoints: AnyCheckpoints,
     journal: Journal,
-    asked: threading.Event,
+    asked: Callable[[int], bool],
 ) -> bool:
-    """Every step from the newest checkpoint on; True at the last, False when `asked` ended it."""
+    """Every step from the newest checkpoint on; True at the last, False if `asked` ended it."""
     num_steps = config.num_train_steps
     validate = make_validate(prepared.method, prepared.mesh, config.batch_size)
     steps, current, batches = start(config, prepared, checkpoints, journal)
@@ -174,7 +175,7 @@ def loop(
         last = step == num_steps
         log = last or step % config.log_every_steps == 0
         validating = last or step % config.validate_every_steps == 0
-        stop = stop_agreed(asked, log)
+        stop = asked(step)
         save = validating or stop or step % config.checkpoint_every_steps == 0
         if log or save:
             check_finite(int(current.nonfinite_step), checkpoints)
@@ -203,24 +204,6 @@ def loop(
     return True
 
 
-@contextlib.contextmanager
-def stop_on_sigterm() -> Iterator[threading.Event]:
-    """Gives an Event that SIGTERM sets, so that the loop can save before it ends."""
-    asked = threading.Event()
-    previous = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def stop_agreed(asked: threading.Event, log: bool) -> bool:
-    """Whether to stop now; several processes must agree on the step, so they ask at log steps."""
-    if jax.process_count() == 1:
-        return asked.is_set()
-    return log and processes.any_process(asked.is_set())
-
-
 def check_finite(nonfinite_step: int, checkpoints: AnyCheckpoints) -> None:
     """Raises UserError unless `TrainState.nonfinite_step` says that every step was finite."""
     if nonfinite_step >= 0:
@@ -241,16 +224,11 @@ def report_validation(step: int, row: Mapping[str, float], journal: Journal) -> 
     journal.write(step, {f"validation/{name}": value for name, value in row.items()})
 
 
-def check_processes_agree(config: ConfigDict, record: dict[str, Any]) -> None:
-    """Raises UserError if another process has another config or other images."""
-    settings_here = {
-        name: value
-        for name, value in configs.flatten(config).items()
-        if name not in ("data.dir", "data.cache_dir")  # Hosts may keep the images elsewhere.
-    }
+def check_same_images_everywhere(record: dict[str, Any]) -> None:
+    """Raises UserError if another process has other images."""
     images = {name: value for name, value in record.items() if name != "config"}
     processes.check_agreed(
-        [settings_here, images],
-        f"The processes of this run differ in their config or their images: start the same command "
-        f"on each host, on copies of the same images (here: {images}).",
+        images,
+        f"The processes of this run differ in their images: put copies of the same ones on each "
+        f"host (here: {images}).",
     )

@@ -1,24 +1,40 @@
-"""Several processes of one run: how they find each other, and what they must agree on.
+"""Several processes of one run: how they come together, what they must agree on, how they end.
 
-join(os.environ)                 # before the first use of a device
+status = end_together(command)   # runs the command; other processes learn how it ended
+join(os.environ, config, about)  # before the first use of a device
 with all_or_none(): ...          # if one process raises here, all raise
 check_agreed(value, "advice")    # UserError unless all have the same value
+with stop_on_sigterm() as asked: ...
 """
 
 import contextlib
-import json
-import zlib
-from collections.abc import Iterator, Mapping
+import functools
+import hashlib
+import importlib.metadata
+import os
+import shlex
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
 
 from refvae_jax.errors import UserError
+from refvae_jax.training.hosts.cluster import VARIABLES, find_place, how_to_start
+from refvae_jax.training.hosts.lifeline import Lifeline
+from refvae_jax.training.hosts.meeting import Meeting, Patience
 
-_TPU_HOSTS = ("TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES")
-_VARIABLES = "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID"
+_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")  # What the numbers depend on.
+_SEEN_SECONDS = 10.0  # After which a file of one host is seen on the others: NFS caches folders.
+
+_lifeline: Lifeline | None = None  # None of a single process.
 
 
 def is_main() -> bool:
@@ -26,82 +42,146 @@ def is_main() -> bool:
     return jax.process_index() == 0
 
 
-def distributed_arguments(environ: Mapping[str, str]) -> dict[str, Any] | None:
-    """How to join the other processes of this run, from the environment; None if there are none.
+def join(environ: Mapping[str, str], config: ConfigDict, about: Mapping[str, Any]) -> None:
+    """Makes this process one of the run's processes, see `cluster.find_place`.
 
-    Either JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say it, or Slurm or the
-    TPU pod does, which jax.distributed.initialize() understands without arguments. Where the
-    environment does not name the hosts of a TPU, it asks the cloud, for a single host too.
-    """
-    if address := environ.get("JAX_COORDINATOR_ADDRESS"):
-        try:
-            number, index = (int(environ[f"JAX_{n}"]) for n in ("NUM_PROCESSES", "PROCESS_ID"))
-        except (KeyError, ValueError) as error:
-            raise UserError(
-                "JAX_COORDINATOR_ADDRESS is set, so JAX_NUM_PROCESSES and JAX_PROCESS_ID must be "
-                "set to whole numbers too."
-            ) from error
-        if not 0 <= index < number:
-            raise UserError(
-                f"JAX_PROCESS_ID is {index}, but must be from 0 to {number - 1}, one less than "
-                f"JAX_NUM_PROCESSES."
-            )
-        return {"coordinator_address": address, "num_processes": number, "process_id": index}
-    many_slurm_tasks = int(environ.get("SLURM_NTASKS", "1")) > 1
-    tpu_hosts = [environ[name] for name in _TPU_HOSTS if name in environ]
-    many_tpu_hosts = any("," in hosts for hosts in tpu_hosts)
-    # JAX sets the first where it finds TPU chips, the second where it finds none.
-    on_tpu = "TPU_ML_PLATFORM" in environ and "TPU_SKIP_MDS_QUERY" not in environ
-    on_tpu = on_tpu and "tpu" in environ.get("JAX_PLATFORMS", "tpu")
-    return {} if many_slurm_tasks or many_tpu_hosts or (on_tpu and not tpu_hosts) else None
-
-
-def join(environ: Mapping[str, str]) -> None:
-    """Makes this process one of the run's processes, see `distributed_arguments`.
+    Args:
+      environ: of this process.
+      config: of the run: how long to wait for others.
+      about: {what: value ready for JSON} that all must have in common, beside the code.
 
     Raises:
-      UserError: there are others, but nothing says where.
+      UserError: there are others, but nothing says where; or they are missing, or are about
+        something else.
     """
-    arguments = distributed_arguments(environ)
-    if arguments is not None:
-        try:
-            # The others wait at the end for the first, which evaluates.
-            jax.distributed.initialize(**arguments, shutdown_timeout_seconds=24 * 3600)
-        except (ValueError, RuntimeError, OSError) as error:
+    global _lifeline
+    place = find_place(environ)
+    if place is None:
+        if jax.process_count() > 1:  # A TPU knows its hosts by itself; saving needs more than that.
             raise UserError(
-                f"The other processes of this job cannot be found ({error}): in a Slurm job start "
-                f"python with srun, elsewhere set {_VARIABLES}; a TPU of one host needs "
-                f"TPU_SKIP_MDS_QUERY=1."
-            ) from error
-        jax.devices()  # Every process must be there before the first may use its own devices.
-    elif jax.process_count() > 1:  # A TPU knows its hosts by itself; saving needs more than that.
-        raise UserError(
-            f"These devices belong to {jax.process_count()} hosts: on each of them set "
-            f"{_VARIABLES}."
-        )
+                f"These devices belong to {jax.process_count()} hosts: on each of them set "
+                f"{', '.join(VARIABLES)}."
+            )
+        return
+    patience = Patience(config.parallel.start_seconds, config.parallel.silence_seconds)
+    command = shlex.join(["python", *sys.argv])
+    advice = functools.partial(how_to_start, place=place, environ=environ, command=command)
+    _lifeline = Lifeline(Meeting(place, {**about, **code()}, patience, advice), patience)
+    _lifeline.join()
+    # See `stopping`; and its handler would swallow a SIGTERM outside the step loop.
+    jax.config.update("jax_enable_preemption_service", False)
+    address = f"127.0.0.1:{_lifeline.meeting.service_port}"
+    jax.distributed.initialize(
+        coordinator_address=address,
+        coordinator_bind_address=address,
+        num_processes=place.num_processes,
+        process_id=place.process_id,
+        local_device_ids=place.devices,
+        cluster_detection_method="deactivate",
+        initialization_timeout=round(patience.start) + 60,
+        # The lifeline notices sooner, and says it in words.
+        heartbeat_timeout_seconds=round(2 * patience.silence) + 100,
+    )
+    jax.devices()  # Every process must be there before the first may use its own devices.
+
+
+def code() -> dict[str, str]:
+    """{what: version} of what the numbers of a run depend on, this package by its files."""
+    folder = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        digest.update(f"{file.relative_to(folder)}\n".encode() + file.read_bytes())
+    versions = {f"the version of {n}": importlib.metadata.version(n) for n in _LIBRARIES}
+    return versions | {"the code of refvae_jax": digest.hexdigest()[:12]}
+
+
+def end_together(command: Callable[[], int]) -> int:
+    """Runs a command; the processes of a run come to their end together.
+
+    Args:
+      command: returns the exit status; SystemExit is taken for a SIGTERM, which stops all.
+
+    Returns:
+      The exit status, of a single process; several end here.
+    """
+    stopped = False
+    try:
+        status = command()
+    except SystemExit as stop:
+        if _lifeline is None:
+            raise
+        status, stopped = int(stop.code or 0), True
+    except Exception:
+        if _lifeline is None:
+            raise
+        _lifeline.wait_for_verdict()
+        traceback.print_exc()
+        status = 1
+    if _lifeline is None:
+        return status
+    while True:
+        try:
+            status = _lifeline.leave(status, stopped)
+            break
+        except SystemExit:  # A SIGTERM while it waits for the others.
+            stopped = True
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # JAX would wait for processes that have failed.
 
 
 @contextlib.contextmanager
 def all_or_none() -> Iterator[None]:
-    """If one process raises here, all raise, so none blocks."""
+    """If one process raises here, all raise, so none blocks; waits until all have come here."""
     error = None
     try:
         yield
     except Exception as met:
         error = met
-    if jax.process_count() > 1 and not multihost_utils.process_allgather(error is None).all():
+    if _lifeline and not all(_lifeline.gather(error is None)):
         raise error or UserError("Another process failed: its output says why.")
     if error:
         raise error
 
 
-def any_process(asked: bool) -> bool:
-    """Whether any process asks; all processes must call it at the same step."""
-    return bool(multihost_utils.process_allgather(asked).any())
-
-
 def check_agreed(value: Any, advice: str) -> None:
     """Raises UserError with this advice unless all processes have the same JSON-ready value."""
-    mine = np.uint32(zlib.crc32(json.dumps(value, sort_keys=True).encode()))
-    if jax.process_count() > 1 and (multihost_utils.process_allgather(mine) != mine).any():
+    if _lifeline and any(other != value for other in _lifeline.gather(value)):
         raise UserError(advice)
+
+
+def check_shared(workdir: Path) -> None:
+    """Raises UserError unless all processes see the same folder, in which process 0 may write."""
+    if _lifeline is None:
+        return
+    mark = workdir / f".seen-{_lifeline.meeting.run_id}"
+    with all_or_none():
+        if is_main():
+            mark.write_bytes(b"")
+    with all_or_none():
+        until = time.monotonic() + _SEEN_SECONDS
+        while not mark.exists():
+            if time.monotonic() > until:
+                raise UserError(
+                    f"--workdir={workdir} on host {socket.gethostname()} is not the folder of that "
+                    f"name that process 0 uses: name one that all hosts share, or gs://BUCKET/RUN."
+                )
+            time.sleep(0.1)
+    if is_main():
+        mark.unlink()
+
+
+@contextlib.contextmanager
+def stop_on_sigterm() -> Iterator[Callable[[int], bool]]:
+    """Gives asked(step), whether to stop after this step, on which all processes agree.
+
+    A SIGTERM to any of them asks. It must be called at every step.
+    """
+    received = threading.Event()
+    lifeline = _lifeline
+    ask = lifeline.ask_to_stop if lifeline else received.set
+    previous = signal.signal(signal.SIGTERM, lambda *_: ask())
+    try:
+        yield lifeline.stopping.reached if lifeline else lambda step: received.is_set()
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -2,17 +2,18 @@
 
 import json
 import os
-import socket
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 import refvae_jax
 from refvae_jax import run
-from refvae_jax.errors import UserError
-from refvae_jax.training import processes
+from refvae_jax.errors import OthersMissing
+from refvae_jax.training.hosts.relay import free_port
 from tests.conftest import ROOT
 
 CONFIG = "--config=configs/quickstart.py:smoke"
@@ -23,9 +24,7 @@ def run_two(workdir, *flags, second=()):
 
     `second` are flags of the second process alone.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     pair = [
         subprocess.Popen(
             [sys.executable, "launch.py", CONFIG, f"--workdir={workdir}", *flags, *more],
@@ -90,34 +89,73 @@ def test_an_error_of_one_process_ends_both_with_a_sentence(tmp_path):
 
 @pytest.mark.slow
 def test_processes_with_other_images_end_with_a_sentence(tmp_path):
-    for status, said in run_two(tmp_path, second=["--config.data.train_split=train[512:1024]"]):
-        assert status == 2, said
-        assert "differ in their config or their images" in said and "Traceback" not in said
-    assert not (tmp_path / "metrics.jsonl").exists()
+    (status, said), other = run_two(tmp_path, second=["--config.data.train_split=train[512:1024]"])
+    assert status == other[0] == 2, said
+    words = "config.data.train_split is 'train[:512]' and 'train[512:1024]'"
+    for output in (said, other[1]):
+        assert words in output and "Traceback" not in output
+    assert not tmp_path.exists() or not any(tmp_path.iterdir())
 
 
-def test_distributed_arguments():
-    assert processes.distributed_arguments({}) is None
-    assert processes.distributed_arguments({"SLURM_NTASKS": "1"}) is None
-    assert processes.distributed_arguments({"SLURM_NTASKS": "8"}) == {}
-    assert processes.distributed_arguments({"TPU_WORKER_HOSTNAMES": "a,b"}) == {}
-    assert processes.distributed_arguments({"TPU_WORKER_HOSTNAMES": "a"}) is None
-    on_tpu = {"TPU_ML_PLATFORM": "JAX"}  # JAX has found chips: the cloud knows the hosts.
-    assert processes.distributed_arguments(on_tpu) == {}
-    assert processes.distributed_arguments(on_tpu | {"TPU_PROCESS_ADDRESSES": "local"}) is None
-    assert processes.distributed_arguments(on_tpu | {"JAX_PLATFORMS": "cpu"}) is None
-    assert processes.distributed_arguments(on_tpu | {"TPU_SKIP_MDS_QUERY": "1"}) is None
-    by_hand = {
-        "JAX_COORDINATOR_ADDRESS": "host:1234",
-        "JAX_NUM_PROCESSES": "2",
-        "JAX_PROCESS_ID": "1",
-    }
-    expected = {"coordinator_address": "host:1234", "num_processes": 2, "process_id": 1}
-    assert processes.distributed_arguments(by_hand) == expected
-    with pytest.raises(UserError, match="JAX_NUM_PROCESSES"):
-        processes.distributed_arguments({"JAX_COORDINATOR_ADDRESS": "host:1234"})
-    with pytest.raises(UserError, match="JAX_PROCESS_ID is 2"):
-        processes.distributed_arguments(by_hand | {"JAX_PROCESS_ID": "2"})
+def start_run(workdir, num_steps, number=1, devices=1):
+    """Starts a run of `run_member` in so many processes, each of so many devices."""
+    address, flags = f"127.0.0.1:{free_port()}", f"--xla_force_host_platform_device_count={devices}"
+    command = [sys.executable, "-m", "tests.training.run_member", str(workdir), str(num_steps)]
+    several = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(number)}
+    return [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"XLA_FLAGS": flags, "JAX_PROCESS_ID": str(index)} | several,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for index in range(number)
+    ]
+
+
+def wait_for(process, words):
+    """The first line of its output that begins with these words."""
+    line = next((line for line in process.stdout if line.startswith(words)), "")
+    assert line, f"it ended without saying {words}"
+    return line.strip()
+
+
+def end(process):
+    """(exit status, the rest of its output)."""
+    output = process.communicate(timeout=120)[0]
+    return process.returncode, output
+
+
+@pytest.mark.slow
+def test_sigterm_to_one_of_two_saves_and_any_number_of_processes_resumes(tmp_path):
+    first, second = start_run(tmp_path / "run", 1_000_000, number=2, devices=2)
+    wait_for(first, "from 0"), wait_for(second, "from 0")
+    second.send_signal(signal.SIGTERM)
+    stopped = wait_for(first, "at "), wait_for(second, "at ")
+    assert stopped[0] == stopped[1]
+    assert end(first)[0] == end(second)[0] == 0
+    step = int(stopped[0].split()[1])
+    num_steps = step + 3
+    (alone,) = start_run(tmp_path / "run", num_steps, devices=4)
+    wait_for(alone, f"from {step}")
+    (whole,) = start_run(tmp_path / "whole", num_steps, devices=1)
+    assert end(alone)[0] == end(whole)[0] == 0
+    expected = np.load(tmp_path / "whole" / "1.npy")
+    np.testing.assert_allclose(np.load(tmp_path / "run" / "4.npy"), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_death_of_process_0_ends_the_other_without_a_stack_dump(tmp_path):
+    first, second = start_run(tmp_path, 1_000_000, number=2)
+    wait_for(first, "from 0"), wait_for(second, "from 0")
+    first.kill()
+    since = time.monotonic()
+    status, output = end(second)
+    assert status == OthersMissing.status and time.monotonic() - since < 30
+    assert "process 0" in output and "died without a word" in output
+    assert "Traceback" not in output and "stack trace" not in output, output
 
 
 @pytest.mark.slow
