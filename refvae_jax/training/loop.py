@@ -76,7 +76,10 @@ def train(
                 LOGGER.info(f"trained before, to step {saved}")
             elif not loop(config, prepared, checkpoints, journal, asked):
                 return False
-        return not asked(config.num_train_steps + 1)  # Since the last step.
+        if asked(config.num_train_steps + 1):  # Since the last step.
+            LOGGER.info("stopped by SIGTERM; the same command evaluates and draws")
+            return False
+        return True
 
 
 def open_checkpoints(
