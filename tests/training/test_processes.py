@@ -6,40 +6,49 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
 
 import refvae_jax
 from refvae_jax import run
-from refvae_jax.errors import OthersMissing
+from refvae_jax.errors import OthersMissing, UserError
+from refvae_jax.training import processes
 from refvae_jax.training.hosts.relay import free_port
 from tests.conftest import ROOT
 
 CONFIG = "--config=configs/quickstart.py:smoke"
 
 
-def run_two(workdir, *flags, second=()):
+def start_process(command, address, index, number=2, devices=1, **environ):
+    """Starts a process of a run; its output is one stream."""
+    settings = {
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the tests here.
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_COORDINATOR_ADDRESS": address,
+        "JAX_NUM_PROCESSES": str(number),
+        "JAX_PROCESS_ID": str(index),
+    }
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=os.environ | settings | environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def run_two(workdir, *flags, second=(), devices=1, environs=({}, {})):
     """Runs the quick start in two processes of one run: [(exit status, output)].
 
-    `second` are flags of the second process alone.
+    `second` are flags of the second process alone, `environs` settings of each.
     """
     address = f"127.0.0.1:{free_port()}"
+    command = ["launch.py", CONFIG, f"--workdir={workdir}", *flags]
     pair = [
-        subprocess.Popen(
-            [sys.executable, "launch.py", CONFIG, f"--workdir={workdir}", *flags, *more],
-            cwd=ROOT,
-            env=os.environ
-            | {
-                "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the tests here.
-                "JAX_COORDINATOR_ADDRESS": address,
-                "JAX_NUM_PROCESSES": "2",
-                "JAX_PROCESS_ID": str(index),
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        start_process([*command, *more], address, index, devices=devices, **environs[index])
         for index, more in enumerate([(), second])
     ]
     try:
@@ -51,21 +60,26 @@ def run_two(workdir, *flags, second=()):
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_run_of_one(trained, tmp_path):
-    (first, first_output), (second, second_output) = run_two(tmp_path)
+def test_two_hosts_without_a_common_disk_train_the_run_of_one(trained, bucket, tmp_path):
+    """Two devices each, the workdir in a bucket."""
+    environs = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        environs.append({"TMPDIR": str(tmp_path / name), "XDG_CACHE_HOME": str(tmp_path / name)})
+    (first, first_output), (second, second_output) = run_two(bucket, devices=2, environs=environs)
     assert first == second == 0, first_output + second_output
     assert "content/label" in first_output and "content/label" not in second_output
     for alone, together in zip(
-        *((w / "metrics.jsonl").read_text().splitlines() for w in (trained, tmp_path)), strict=True
+        *((w / "metrics.jsonl").read_text().splitlines() for w in (trained, bucket)), strict=True
     ):
         assert json.loads(together) == pytest.approx(json.loads(alone), rel=1e-2)
-    one, two = (refvae_jax.load(workdir) for workdir in (trained, tmp_path))
+    one, two = (refvae_jax.load(workdir) for workdir in (trained, bucket))
     images = one.sample(20, seed=0)
     alone, together = one.encode(images), two.encode(images)
     for name, latent in alone.items():
         spread = np.ptp(latent.mean)
         np.testing.assert_allclose(together[name].mean, latent.mean, atol=0.05 * spread)
-    assert (tmp_path / "results.json").exists() and (tmp_path / "figures" / "swaps.png").exists()
+    assert (bucket / "results.json").exists() and (bucket / "figures" / "swaps.png").exists()
 
 
 @pytest.mark.slow
@@ -88,7 +102,7 @@ def test_an_error_of_one_process_ends_both_with_a_sentence(tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_with_other_images_end_with_a_sentence(tmp_path):
+def test_processes_with_other_configs_end_with_a_sentence(tmp_path):
     (status, said), other = run_two(tmp_path, second=["--config.data.train_split=train[512:1024]"])
     assert status == other[0] == 2, said
     words = "config.data.train_split is 'train[:512]' and 'train[512:1024]'"
@@ -99,20 +113,9 @@ def test_processes_with_other_images_end_with_a_sentence(tmp_path):
 
 def start_run(workdir, num_steps, number=1, devices=1):
     """Starts a run of `run_member` in so many processes, each of so many devices."""
-    address, flags = f"127.0.0.1:{free_port()}", f"--xla_force_host_platform_device_count={devices}"
-    command = [sys.executable, "-m", "tests.training.run_member", str(workdir), str(num_steps)]
-    several = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(number)}
-    return [
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"XLA_FLAGS": flags, "JAX_PROCESS_ID": str(index)} | several,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for index in range(number)
-    ]
+    address = f"127.0.0.1:{free_port()}"
+    command = ["-m", "tests.training.run_member", str(workdir), str(num_steps)]
+    return [start_process(command, address, index, number, devices) for index in range(number)]
 
 
 def wait_for(process, words):
@@ -163,3 +166,41 @@ def test_a_slurm_job_without_srun(launch, tmp_path):
     result = launch(CONFIG, f"--workdir={tmp_path}", env={"SLURM_NTASKS": "4", "SLURM_JOB_ID": "5"})
     assert result.returncode == 2, result.stderr
     assert "start python with srun" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def of_two(monkeypatch):
+    """of_two(other) makes this the second of two processes, whose first gives the value `other`."""
+
+    def make(other):
+        gather = lambda value: [value if other is None else other, value]  # noqa: E731
+        meeting = types.SimpleNamespace(run_id="x")
+        monkeypatch.setattr(
+            processes, "_lifeline", types.SimpleNamespace(gather=gather, meeting=meeting)
+        )
+        monkeypatch.setattr(processes, "is_main", lambda: False)
+
+    return make
+
+
+def test_what_processes_must_agree_on(of_two):
+    of_two({"digest": "abc"})
+    processes.check_agreed({"digest": "abc"}, "advice")
+    with pytest.raises(UserError, match="advice"):
+        processes.check_agreed({"digest": "abd"}, "advice")
+
+
+def test_a_failure_of_another_process_is_one_here(of_two):
+    of_two(False)
+    with pytest.raises(UserError, match="Another process failed"), processes.all_or_none():
+        pass
+
+
+def test_a_workdir_that_is_not_shared(of_two, tmp_path, monkeypatch):
+    of_two(None)
+    monkeypatch.setattr(processes, "_SEEN_SECONDS", 0.2)
+    with pytest.raises(UserError, match="is not the folder of that name that process 0 uses"):
+        processes.check_shared(tmp_path)
+    monkeypatch.setattr(processes, "is_main", lambda: True)
+    processes.check_shared(tmp_path)
+    assert not any(tmp_path.iterdir())
