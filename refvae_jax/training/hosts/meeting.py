@@ -107,8 +107,8 @@ class Meeting:
         except (OSError, ValueError, TypeError):  # Something else knocks.
             return writer.close()
         if self._over.done():
-            reason = self._over.exception() or f"{self.hello.name} has set off without it."
-            member.tell("refused", str(reason), False)
+            begun = OthersMissing(f"{self.hello.name} has set off without it: start all again.")
+            self._refuse_one(member, self._over.exception() or begun)
             return await member.hang_up()
         member.on_words, member.on_gone = _ignore, self.members.remove  # It may come again.
         self.members.append(member)
@@ -125,7 +125,10 @@ class Meeting:
     def _refuse(self, error: UserError) -> None:
         self._over.set_exception(error)
         for member in self.members:
-            member.tell("refused", str(error), isinstance(error, OthersMissing))
+            self._refuse_one(member, error)
+
+    def _refuse_one(self, member: Member, error: BaseException) -> None:
+        member.tell("refused", str(error), isinstance(error, OthersMissing))
 
     def _missing(self) -> str:
         here = [0, *(member.hello.process_id for member in self.members)]

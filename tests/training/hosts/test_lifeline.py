@@ -147,6 +147,12 @@ def test_a_stranger_at_the_port_is_ignored(member):
     assert end(member(1))[0] == end(first)[0] == 0
 
 
+def test_a_process_that_comes_late_is_told_to_start_all_again(member):
+    pair(member, seconds=3)
+    status, output = end(member(1))
+    assert status == LOST and "has set off without it: start all again" in output
+
+
 def hello(index, num_processes=3, **about):
     return Hello(index, num_processes, f"host{index}", 100 + index, about)
 
