@@ -11,12 +11,12 @@ import pytest
 
 import refvae_jax
 from refvae_jax import __main__, buckets, files, run
-from refvae_jax.data.splits import open_splits
 from refvae_jax.errors import UserError
 from refvae_jax.evaluation.score import Score
-from refvae_jax.training import bucket_checkpoints, checkpoint, loop
+from refvae_jax.training import bucket_checkpoints, checkpoint
 from refvae_jax.training.run_folder import CHECKPOINT_DIR, MANIFEST
 from tests import notebooks
+from tests.bucket_emulator import PRIVATE, READ_ONLY
 from tests.conftest import ROOT
 from tests.training.test_checkpoint import RECORD, make_state
 
@@ -124,6 +124,7 @@ def test_falls_back_to_the_one_before(bucket, harm, capsys):
 # Trains until it kills itself when the files of one step are uploaded, but not committed.
 KILLED = """
 import os, signal, sys
+import jax
 from configs import quickstart
 from refvae_jax import files, run
 from refvae_jax.training import bucket_checkpoints, journal
@@ -136,6 +137,7 @@ def interrupted(self):
         os.kill(os.getpid(), signal.SIGKILL)
 
 journal.Journal.upload = interrupted
+jax.config.update("jax_disable_most_optimizations", True)  # As in the test's own process.
 workdir = files.user_path(sys.argv[1])
 config = quickstart.get_config("smoke")
 config.checkpoint_every_steps = 4
@@ -143,11 +145,8 @@ run.run(config, workdir)
 """
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("optimised")
-def test_a_killed_run_resumes_bit_identically(config, bucket, tmp_path, monkeypatch):
+def test_a_killed_run_resumes_bit_identically(trained, config, bucket, monkeypatch):
     config.checkpoint_every_steps = 4
-    assert loop.train(config, tmp_path, open_splits(config))
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(bucket)],
         cwd=ROOT,
@@ -161,9 +160,9 @@ def test_a_killed_run_resumes_bit_identically(config, bucket, tmp_path, monkeypa
     monkeypatch.setattr("refvae_jax.figures.draw.draw", lambda *_, **__: None)
     run.run(config, bucket)  # At once: the process that held the lock is gone.
 
-    left, right = (checkpoint.load(w, "last")[0] for w in (tmp_path, bucket))
+    left, right = (checkpoint.load(w, "last")[0] for w in (trained, bucket))
     jax.tree.map(np.testing.assert_array_equal, left, right)
-    assert (bucket / "metrics.jsonl").read_bytes() == (tmp_path / "metrics.jsonl").read_bytes()
+    assert (bucket / "metrics.jsonl").read_bytes() == (trained / "metrics.jsonl").read_bytes()
     assert any("tfevents" in name for name in buckets.files_below(bucket))
     assert not (bucket / ".lock").exists()
     config.method.k = 3.0
@@ -219,6 +218,20 @@ def test_a_run_in_a_bucket_is_scored_and_drawn_there(copied, config, monkeypatch
     out = copied.parent / "side_by_side"
     assert __main__.main(["compare", str(copied), f"--out={out}"]) == 0
     assert buckets.files_below(out) == ["swaps.png"]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("gs://nowhere/run", "There is no bucket 'nowhere'"),
+        (f"gs://{PRIVATE}/run", "gcloud auth application-default login"),
+        (f"gs://{READ_ONLY}/run", "role Storage Object User"),
+        ("gs:/bucket/run", "one slash after gs:"),
+    ],
+)
+def test_a_place_where_no_workdir_can_be_is_one_sentence(emulator, config, address, words):
+    with pytest.raises(UserError, match=words):
+        run.run(config, address)
 
 
 @pytest.mark.parametrize(
