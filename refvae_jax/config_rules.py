@@ -121,6 +121,8 @@ FIELDS = (
           "srbvae, svae: chance that a discriminator misses an example's image or code; chosen"),
     Field("method.w_independence", 0.0, WEIGHT, "gmvae, mlvae, rbvae, srbvae: of the dependence of "
           "style on the group, or of common on the set; ours, see methods/independence.py"),
+    Field("method.independence_batch", 0, WEIGHT, "images of each set that it compares; those "
+          "beyond batch_size are encoded for it alone"),
     Field("method.independence_from", 0.5, DECAY, "share of num_train_steps before it counts"),
     Field("method.beta", 4.0, WEIGHT, "betavae, betatcvae: of the KL or the total correlation"),
     Field("method.gamma", 10.0, WEIGHT, "factorvae: of the total correlation"),
@@ -225,9 +227,10 @@ def follow_resolution(config: ml_collections.ConfigDict, overrides: Collection[s
 def check(config: ml_collections.ConfigDict) -> None:
     """Raises UserError, in one sentence, for the first field whose value is not allowed.
 
-    Also if the method has no independence term, where one is asked for, if no call could have so
-    many steps, if the learning rate would never reach its schedule, or if the networks make no
-    images of that resolution, or have too many or too few widths.
+    Also if the method has no independence term, where one is asked for, if the term compares less
+    than a batch, if no call could have so many steps, if the learning rate would never reach its
+    schedule, or if the networks make no images of that resolution, or have too many or too few
+    widths.
     """
     flat = flatten(config)
     for field in FIELDS:
@@ -237,6 +240,12 @@ def check(config: ml_collections.ConfigDict) -> None:
         raise UserError(
             f"{config.method.name} has no independence term: set --config.method.w_independence=0, "
             f"or --config.method.name to one of {', '.join(independence.LATENTS)}."
+        )
+    compared = config.method.independence_batch
+    if 0 < compared < config.batch_size:
+        raise UserError(
+            f"config.method.independence_batch is {compared}, fewer than the batch has: set "
+            f"--config.method.independence_batch={config.batch_size} or more, or 0."
         )
     cadences = {n: config[n] for n in CADENCES if config[n] < config.steps_per_call}
     for name, steps in cadences.items():

@@ -32,8 +32,10 @@ def sample(rng: PRNGKeyArray, q: Gaussian) -> Float[Array, "B D"]:
 
 
 def sample_each(rng: PRNGKeyArray, *qs: Gaussian) -> list[Float[Array, "B D"]]:
-    """Draws from each of several Gaussians of [B, D], as `sample` from all their rows at once."""
-    eps = jax.random.normal(rng, (len(qs), *qs[0].mean.shape), qs[0].mean.dtype)
+    """Draws from each of several Gaussians, [B, D] with a B of its own; `rng` serves them all."""
+    sizes, dtype = [len(q.mean) for q in qs], qs[0].mean.dtype
+    noise = jax.random.normal(rng, (len(qs), max(sizes), *qs[0].mean.shape[1:]), dtype)
+    eps = (each[:size] for each, size in zip(noise, sizes, strict=True))
     return [q.mean + e * jnp.exp(0.5 * q.logvar) for q, e in zip(qs, eps, strict=True)]
 
 

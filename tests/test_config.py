@@ -19,6 +19,10 @@ def test_an_independence_term_that_the_method_does_not_have_is_refused():
     config = quickstart_reference.get_config()
     config.method.w_independence = 1.0
     config_rules.check(config)
+    config.method.independence_batch = config.batch_size - 1
+    with pytest.raises(UserError, match=r"fewer than the batch has: .*independence_batch=36 or"):
+        config_rules.check(config)
+    config.method.independence_batch = 0
     config.method.name = "vae"
     with pytest.raises(UserError, match=r"vae has no independence term.*one of gmvae, mlvae, rb"):
         config_rules.check(config)

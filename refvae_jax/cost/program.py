@@ -14,7 +14,7 @@ from refvae_jax.cost.collectives import Collective, collectives
 from refvae_jax.data.batches import batch_shapes
 from refvae_jax.data.readers import presets
 from refvae_jax.errors import UserError
-from refvae_jax.methods import METHODS
+from refvae_jax.methods import METHODS, independence
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import devices, setup
@@ -106,7 +106,8 @@ def lower(config: ConfigDict, mesh: Mesh, platform: str) -> tuple[Any, tuple[Any
     setup.check_accumulation(config, method, mesh.size)
     optimizers = setup.make_optimizers(config, method.players)
     state = jax.eval_shape(functools.partial(setup.initial_state, method, optimizers, config.seed))
-    batch = batch_shapes(method.supervision, config.batch_size, shape)
+    num_others = independence.num_others(config)
+    batch = batch_shapes(method.supervision, config.batch_size, shape, num_others)
     return setup.lower_step(config, method, optimizers, mesh, state, batch), (state, batch)
 
 

@@ -4,7 +4,8 @@ group         {"image", "group"}                                    train, its l
 reference     {"unlabelled": {"image"}, "reference": {"image"}}     train, reference
 unsupervised  {"image"}                                             train
 
-To each `training/step.py` adds "step", the number of updates made.
+To each `training/step.py` adds "step", the number of updates made. With `num_others` it also has
+"others", a batch of that many images of the next steps.
 
 sets = training_sets(config, "reference", splits)
 batches = training_batches(sets, config, first_step=0)
@@ -19,7 +20,7 @@ from ml_collections import ConfigDict
 from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.groups import check_groups, known_groups
 from refvae_jax.data.order import check_batch_size
-from refvae_jax.data.pipeline import Sets, indexed_batches
+from refvae_jax.data.pipeline import OTHERS, Sets, indexed_batches
 from refvae_jax.data.splits import Splits
 from refvae_jax.errors import UserError
 
@@ -63,7 +64,9 @@ def training_sets(
     return {"unlabelled": {"image": train.image}, "reference": {"image": reference.image}}
 
 
-def training_batches(sets: Sets, config: ConfigDict, first_step: int) -> Iterator[dict]:
+def training_batches(
+    sets: Sets, config: ConfigDict, first_step: int, num_others: int = 0
+) -> Iterator[dict]:
     """Returns this process's batches of the steps first_step, ..., num_train_steps - 1.
 
     See `pipeline.indexed_batches`; a single set is not nested.
@@ -73,6 +76,7 @@ def training_batches(sets: Sets, config: ConfigDict, first_step: int) -> Iterato
         batch_size=config.batch_size,
         seed=config.seed,
         chunk=config.data.group_chunk,
+        num_others=num_others,
         first_step=first_step,
         num_steps=config.num_train_steps,
         process_index=jax.process_index(),
@@ -81,13 +85,13 @@ def training_batches(sets: Sets, config: ConfigDict, first_step: int) -> Iterato
     return (unwrap(batch) for batch in batches)
 
 
-def example_batch(sets: Sets, size: int) -> dict:
-    """A batch of zeros, for compiling: `size` images of each set."""
+def example_batch(sets: Sets, size: int, num_others: int = 0) -> dict:
+    """A batch of zeros, for compiling: `size` images of each set, and `num_others`."""
 
-    def zeros(array: np.ndarray) -> np.ndarray:
-        return np.zeros((size, *array.shape[1:]), array.dtype)
+    def zeros(size: int) -> dict:
+        return jax.tree.map(lambda a: np.zeros((size, *a.shape[1:]), a.dtype), dict(sets))
 
-    return unwrap(jax.tree.map(zeros, dict(sets)))
+    return unwrap(zeros(size) | ({OTHERS: zeros(num_others)} if num_others else {}))
 
 
 def stacked(batches: Sequence[dict]) -> dict:
@@ -97,19 +101,25 @@ def stacked(batches: Sequence[dict]) -> dict:
     return jax.tree.map(lambda *arrays: np.stack(arrays), *batches)
 
 
-def batch_shapes(supervision: str, size: int, image_shape: tuple[int, ...]) -> dict:
-    """The shapes and types of a batch, where no images are at hand to ask; `size` of each set."""
+def batch_shapes(
+    supervision: str, size: int, image_shape: tuple[int, ...], num_others: int = 0
+) -> dict:
+    """The shapes and types of a batch, where no images are at hand to ask; sizes of each set."""
     images = {"image": jax.ShapeDtypeStruct((size, *image_shape), np.uint8)}
     if supervision == "reference":
-        return {"unlabelled": images, "reference": images}
+        images = {"unlabelled": images, "reference": images}
     if supervision == "group":
-        return images | {"group": jax.ShapeDtypeStruct((size,), np.int32)}
+        images["group"] = jax.ShapeDtypeStruct((size,), np.int32)
+    if num_others:
+        images[OTHERS] = batch_shapes(supervision, num_others, image_shape)
     return images
 
 
 def unwrap(batch: dict) -> dict:
     """The fields of a single set; those of several stay nested by the set's name."""
-    return next(iter(batch.values())) if len(batch) == 1 else batch
+    sets = {name: part for name, part in batch.items() if name != OTHERS}
+    fields = next(iter(sets.values())) if len(sets) == 1 else sets
+    return fields | {OTHERS: unwrap(batch[OTHERS])} if OTHERS in batch else fields
 
 
 def evaluation_batches(images: ImageSet, *, batch_size: int) -> Iterator[dict[str, np.ndarray]]:

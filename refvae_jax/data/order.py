@@ -89,25 +89,21 @@ def place_in_group(labels: np.ndarray, rng: np.random.Generator) -> tuple[np.nda
     return place, sizes
 
 
-def batch_indices(step: int, *, batch_size: int, size: int, order: Order) -> np.ndarray:
-    """Returns the images of the batch of one step, in time independent of the step.
+def indices_from(position: int, count: int, *, size: int, order: Order) -> np.ndarray:
+    """Returns the images at some positions of the sequence, in time independent of the position.
 
     Args:
-      step: the step n >= 0.
-      batch_size: images per batch, B <= size.
+      position: of the first, >= 0: the batch of step n begins at n*B.
+      count: how many images, at most `size`.
       size: images in the set.
       order: of the images in each epoch.
 
     Returns:
-      int64 [B], each in [0, size); a batch across the end of an epoch continues with the next one.
-
-    Raises:
-      UserError: if batch_size > size.
+      int64 [count], each in [0, size); after the end of an epoch comes the next one.
     """
-    check_batch_size(batch_size, size, "training")
-    epoch, offset = divmod(step * batch_size, size)
-    indices = order(epoch)[offset : offset + batch_size]
-    missing = batch_size - len(indices)
+    epoch, offset = divmod(position, size)
+    indices = order(epoch)[offset : offset + count]
+    missing = count - len(indices)
     if missing:
         return np.concatenate([indices, order(epoch + 1)[:missing]])
     return indices.copy()  # The cached permutation must not be changed by the caller.

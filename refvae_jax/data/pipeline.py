@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from refvae_jax.data.order import batch_indices, check_batch_size, group_chunks, shuffled
+from refvae_jax.data.order import check_batch_size, group_chunks, indices_from, shuffled
 from refvae_jax.data.readers.tf_cpu import import_tensorflow
 from refvae_jax.errors import UserError
 
 Sets = Mapping[str, Mapping[str, np.ndarray]]
+OTHERS = "others"  # In a batch: images of the next steps, for losses that compare many.
 
 
 def indexed_batches(
@@ -24,6 +25,7 @@ def indexed_batches(
     batch_size: int,
     seed: int,
     chunk: int = 1,
+    num_others: int = 0,
     first_step: int,
     num_steps: int,
     process_index: int = 0,
@@ -41,13 +43,16 @@ def indexed_batches(
       seed: decides the order.
       chunk: in a set with a field "group", how many members of a group follow each other; with 1
         all orders are equally likely, see `order.group_chunks`.
+      num_others: how many images of each set that follow those of the batch come with it, M; P
+        divides M, and B + M <= N.
       first_step: the first step to yield, > 0 when resuming.
       num_steps: steps of the whole run.
       process_index: of this process, in [0, P).
       process_count: P, the number of processes.
 
     Returns:
-      An iterator over {set: {field: [B/P, ...]}}; the arrays are read-only.
+      An iterator over {set: {field: [B/P, ...]}}, and with M > 0 OTHERS: {set: {field:
+      [M/P, ...]}} in it; the arrays are read-only.
 
     Raises:
       UserError: if B > N of a set, or P does not divide B.
@@ -55,21 +60,27 @@ def indexed_batches(
     sizes = {name: len(next(iter(fields.values()))) for name, fields in sets.items()}
     _check_sizes(sizes, batch_size, process_count)
     orders = {name: _order(fields, sizes[name], chunk, seed, name) for name, fields in sets.items()}
-    share = batch_size // process_count
-    mine = slice(process_index * share, (process_index + 1) * share)
-    keys = [(name, field) for name, fields in sets.items() for field in fields]
+    # {(*where in the batch, set): (position of this process's first image, how many)}.
+    parts: dict[tuple[str, ...], tuple[int, int]] = {}
+    for where, begin, count in (((), 0, batch_size), ((OTHERS,), batch_size, num_others)):
+        if share := count // process_count:
+            mine = begin + process_index * share, share
+            parts |= {(*where, name): mine for name in sets}
+    paths = [(*part, field) for part in parts for field in sets[part[-1]]]
     # Plain views: indexing an np.memmap is slower.
-    pairs = [(key, np.asarray(sets[key[0]][key[1]])) for key in keys]
+    arrays = [np.asarray(sets[name][field]) for *_, name, field in paths]
 
     def gather(step: np.ndarray) -> list[np.ndarray]:
-        rows = {}
-        for name, size in sizes.items():
-            drawn = batch_indices(int(step), batch_size=batch_size, size=size, order=orders[name])
-            rows[name] = drawn[mine]
-        return [array.take(rows[name], axis=0) for (name, _), array in pairs]
+        rows = {
+            (*where, name): indices_from(
+                int(step) * batch_size + begin, share, size=sizes[name], order=orders[name]
+            )
+            for (*where, name), (begin, share) in parts.items()
+        }
+        return [a.take(rows[path[:-1]], axis=0) for path, a in zip(paths, arrays, strict=True)]
 
-    batches = _prefetched(gather, [array.dtype for _, array in pairs], first_step, num_steps)
-    found = (_nested(keys, flat) for flat in batches)
+    batches = _prefetched(gather, [array.dtype for array in arrays], first_step, num_steps)
+    found = (_nested(paths, flat) for flat in batches)
     _open.add(found)
     return found
 
@@ -122,9 +133,12 @@ def _close_all() -> None:
         batches.close()
 
 
-def _nested(keys: list[tuple[str, str]], flat: tuple[np.ndarray, ...]) -> dict:
-    """The arrays by set and field."""
-    batch = {name: {} for name, _ in keys}
-    for (name, field), array in zip(keys, flat, strict=True):
-        batch[name][field] = array
-    return batch
+def _nested(paths: list[tuple[str, ...]], flat: tuple[np.ndarray, ...]) -> dict:
+    """The arrays as a tree of dicts, each at its path."""
+    tree: dict = {}
+    for (*outer, field), array in zip(paths, flat, strict=True):
+        part = tree
+        for name in outer:
+            part = part.setdefault(name, {})
+        part[field] = array
+    return tree

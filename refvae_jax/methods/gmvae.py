@@ -98,7 +98,9 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         latents, encoder_statistics = net.train_encode(variables, x)
         recon, decoder_statistics = net.train_decode(variables, sample_codes(latents, rng))
         value, scalars = objective(x, recon, latents, batch["group"], **constants)
-        extra, extra_scalars = independence_term(latents["style"], batch["group"], batch)
+        encode = mixture_networks.encode_style(net, variables)
+        labelled = latents["style"], batch["group"]
+        extra, extra_scalars = independence_term(labelled, encode, batch)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
         return {MODEL: (value + extra, (mutable, scalars | extra_scalars))}
 

@@ -7,7 +7,7 @@ what the first should own. `label` is the group, and the latent `style`; or the 
 reference), and the latent `common`. docs/independence.md says what it does and what it cannot do.
 
 term = make_term(config)
-value, scalars = term(q, group, batch)    # add `value` to the model's loss
+value, scalars = term(encode(batch), encode, batch)    # add `value` to the model's loss
 """
 
 from collections.abc import Callable
@@ -25,19 +25,22 @@ from refvae_jax.shares import gathered, joined
 LATENTS = {"gmvae": "style", "mlvae": "style", "rbvae": "common", "srbvae": "common"}
 FLOOR = 1e-8  # Chosen: keeps a collapsed code from dividing by zero.
 
-Term = Callable[[Gaussian, Int[Array, " B"], Batch], tuple[Scalar, Scalars]]
+# A latent of images, a Gaussian of [B, D], and their label; -1 for one of which nothing is known.
+Labelled = tuple[Gaussian, Int[Array, " B"]]
+Term = Callable[[Labelled, Callable[[Batch], Labelled], Batch], tuple[Scalar, Scalars]]
 
 
 def make_term(config: Config) -> Term:
-    """Makes term(q, label, batch) -> (value to add to the model's loss, scalars to log).
+    """Makes term(labelled, encode, batch) -> (value to add to the model's loss, scalars to log).
 
-    q is the Gaussian of [B, D] of the method's latent in LATENTS; label is int [B], -1 for an image
-    of which nothing is known; batch["step"] is the number of updates made. The scalars, under the
-    latent's name:
+    `labelled` is the method's latent in LATENTS of the batch's images, and their label, which
+    `encode` would give too. A few hundred codes say little of what is left, so as soon as the term
+    counts those of batch["others"], where there are any, are encoded and compared as well.
+    batch["step"] is the number of updates made. The scalars, under the latent's name:
 
     - `between_label_variance`, see that function;
     - with a weight above 0 `dependence`, see `dependence`, of the posterior means, and
-      `equal_labels`, the share of pairs whose labels are equal.
+      `equal_labels`, the share of pairs of the batch whose labels are equal.
 
     Args:
       config: `method.w_independence` is the weight, from the step on that is the share
@@ -46,14 +49,27 @@ def make_term(config: Config) -> Term:
     latent = LATENTS[config.method.name]
     weight, begins = config.method.w_independence, first_step(config)
 
-    def term(q: Gaussian, label: Int[Array, " B"], batch: Batch) -> tuple[Scalar, Scalars]:
+    def term(
+        labelled: Labelled, encode: Callable[[Batch], Labelled], batch: Batch
+    ) -> tuple[Scalar, Scalars]:
+        q, label = labelled
         scalars = {f"{latent}/between_label_variance": between_label_variance(q, label)}
         if not weight:
             return jnp.zeros(()), scalars
         equal, pairs = label_pairs(label)
         scalars[f"{latent}/equal_labels"] = jnp.sum(equal) / jnp.maximum(jnp.sum(pairs), 1)
-        scalars[f"{latent}/dependence"] = found = dependence(q.mean, label)
-        return jnp.where(batch["step"] >= begins, weight, 0) * found, scalars
+
+        def with_others() -> Scalar:
+            others, their_label = encode(batch["others"])
+            return dependence(joined(q.mean, others.mean), joined(label, their_label))
+
+        def of_batch() -> Scalar:
+            return dependence(q.mean, label)
+
+        counts = batch["step"] >= begins
+        found = jax.lax.cond(counts, with_others, of_batch) if "others" in batch else of_batch()
+        scalars[f"{latent}/dependence"] = found
+        return jnp.where(counts, weight, 0) * found, scalars
 
     return term
 
@@ -64,14 +80,21 @@ def first_step(config: Config) -> int:
     return round(share * config.num_train_steps)
 
 
+def num_others(config: Config) -> int:
+    """How many images beside the batch's it compares with them; 0 without a weight."""
+    method = config.method
+    return max(method.independence_batch - config.batch_size, 0) if method.w_independence else 0
+
+
 def over_batch(config: Config) -> str:
     """What the term adds to `over_batch` of a Method whose loss is a mean over examples else."""
     return "the independence term" if config.method.w_independence else ""
 
 
-def set_labels(num_unlabelled: int, num_reference: int) -> Int[Array, " B"]:
-    """0 for each unlabelled and 1 for each reference image, in the order of `joined`: int [B]."""
-    return joined(jnp.zeros(num_unlabelled, int), jnp.ones(num_reference, int))
+def with_sets(unlabelled: Gaussian, reference: Gaussian) -> Labelled:
+    """Both sets' codes in one batch, and their labels: 0 for unlabelled images, 1 for reference."""
+    labels = jnp.zeros(len(unlabelled.mean), int), jnp.ones(len(reference.mean), int)
+    return joined(unlabelled, reference), joined(*labels)
 
 
 def between_label_variance(q: Gaussian, label: Int[Array, " B"]) -> Float[Array, ""]:

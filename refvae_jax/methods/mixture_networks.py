@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Int, PRNGKeyArray
 
+from refvae_jax.distributions import Gaussian
 from refvae_jax.methods.base import (
     MODEL,
+    Batch,
     Codes,
     Config,
     DataInfo,
@@ -40,6 +42,18 @@ class Autoencoder(NamedTuple):
     prior: PriorFunction
     train_encode: Callable[[Variables, Images], tuple[Latents, Any]]
     train_decode: Callable[[Variables, Codes], tuple[Images, Any]]
+
+
+def encode_style(
+    net: Autoencoder, variables: Variables
+) -> Callable[[Batch], tuple[Gaussian, Int[Array, " B"]]]:
+    """The function that `independence.make_term` takes: batch -> (q of the style, group)."""
+
+    def encode(batch: Batch) -> tuple[Gaussian, Int[Array, " B"]]:
+        latents, _ = net.train_encode(variables, batch["image"])
+        return latents["style"], batch["group"]
+
+    return encode
 
 
 def make_networks(config: Config, data_info: DataInfo) -> Autoencoder:

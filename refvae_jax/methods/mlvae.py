@@ -79,7 +79,9 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         codes = sample_codes(group_content, latents["style"], rng)
         recon, decoder_statistics = net.train_decode(variables, codes)
         value, scalars = objective(x, recon, latents["style"], group_content, group)
-        extra, extra_scalars = independence_term(latents["style"], group, batch)
+        encode = mixture_networks.encode_style(net, variables)
+        labelled = latents["style"], group
+        extra, extra_scalars = independence_term(labelled, encode, batch)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
         return {MODEL: (value + extra, (mutable, scalars | extra_scalars))}
 

@@ -8,6 +8,7 @@ reference images the target factors are constant: e = e_ref, a learned vector. I
 p(x|z,e) = Laplace(G(z,e), lambda).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -31,7 +32,7 @@ from refvae_jax.methods.base import (
     Scalars,
     Variables,
 )
-from refvae_jax.shares import joined, together
+from refvae_jax.shares import together
 
 Bound = tuple[Images, Images, Latents]  # x, recon and the posteriors of x.
 LATENTS = ("common", "target")
@@ -70,6 +71,27 @@ def with_reference_target(params: Params, common: Float[Array, "B D"]) -> Codes:
     return {"common": common, "target": jnp.broadcast_to(e_ref, (len(common), *e_ref.shape))}
 
 
+def encode_common(
+    encode: Callable[..., Latents], params: Params, batch: Batch
+) -> tuple[Latents, Latents]:
+    """{"common": q(z|x)} of the unlabelled and of the reference images."""
+    images = (batch[name]["image"] for name in ("unlabelled", "reference"))
+    qu, qr = together(lambda x: encode(params, x, ("common",)), *images)
+    return qu, qr
+
+
+def encode_with_sets(
+    encode: Callable[..., Latents], params: Params
+) -> Callable[[Batch], independence.Labelled]:
+    """The function that `independence.make_term` takes: batch -> (q(z|x), set)."""
+
+    def encode_labelled(batch: Batch) -> independence.Labelled:
+        qu, qr = encode_common(encode, params, batch)
+        return independence.with_sets(qu["common"], qr["common"])
+
+    return encode_labelled
+
+
 def make_method(config: Config, data_info: DataInfo) -> Method:
     """Makes the Method; `config.method` gives scale, that is lambda, and the independence term."""
     net = reference_networks.make_networks(config, data_info, LATENTS)
@@ -85,7 +107,7 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
     def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         params = variables["params"][MODEL]
         xu, xr = batch["unlabelled"]["image"], batch["reference"]["image"]
-        qu, qr = together(lambda x: net.encode(params, x, only=("common",)), xu, xr)
+        qu, qr = encode_common(net.encode, params, batch)
         qu |= net.encode(params, xu, only=("target",))
         rng_common, rng_target = jax.random.split(rng)
         zu, zr = distributions.sample_each(rng_common, qu["common"], qr["common"])
@@ -93,8 +115,9 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         codes_r = with_reference_target(params, zr)
         recon_u, recon_r = together(lambda c: net.decode(params, c), codes_u, codes_r)
         value, scalars = objective((xu, recon_u, qu), (xr, recon_r, qr), scale=scale)
-        labels = independence.set_labels(len(xu), len(xr))
-        extra, extra_scalars = independence_term(joined(qu["common"], qr["common"]), labels, batch)
+        labelled = independence.with_sets(qu["common"], qr["common"])
+        encode = encode_with_sets(net.encode, params)
+        extra, extra_scalars = independence_term(labelled, encode, batch)
         return {MODEL: (value + extra, ({}, scalars | extra_scalars))}
 
     over_batch = independence.over_batch(config)

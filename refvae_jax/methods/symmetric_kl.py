@@ -30,9 +30,9 @@ from refvae_jax.methods.base import (
     Scalars,
     Variables,
 )
-from refvae_jax.methods.rbvae import with_reference_target
+from refvae_jax.methods.rbvae import encode_with_sets, with_reference_target
 from refvae_jax.methods.reference_networks import Pair
-from refvae_jax.shares import joined, together
+from refvae_jax.shares import together
 
 Tree = TypeVar("Tree")
 Logits = Sequence[Float[Array, " B"]]  # On the encoder's pairs, on the generator's.
@@ -108,7 +108,8 @@ def sample_step(
     def encode(name: str, *images: Images) -> list[Latents]:
         return together(lambda x: parts.encode(params, x, (name,)), *images)
 
-    z1, z2 = jax.random.normal(rngs[0], (2, len(xu), parts.sizes["common"]))
+    z1, z2 = jax.random.normal(rngs[0], (2, max(len(xu), len(xr)), parts.sizes["common"]))
+    z1, z2 = z1[: len(xu)], z2[: len(xr)]
     e1 = jax.random.normal(rngs[1], (len(xu), parts.sizes["target"]))
     gu, gr = map(parts.render, jax.random.split(rngs[2]), decode_both(z1, e1, z2))
     seen_u, seen_r = stop_if_asked((gu, gr), stopped)
@@ -224,9 +225,9 @@ def make_losses(
         d = all_logits(parts, params[DISCRIMINATOR], draws, rng_discriminator)
         discriminator_loss, discriminator_scalars = discriminator_objective(d)
         model_loss, scalars = model_objective(parts, draws, d, w_image=w_image, w_latent=w_latent)
-        common = joined(draws.posterior_u["common"], draws.posterior_r["common"])
-        labels = independence.set_labels(len(draws.real_u[0]), len(draws.real_r[0]))
-        extra, extra_scalars = independence_term(common, labels, batch)
+        qu, qr = draws.posterior_u["common"], draws.posterior_r["common"]
+        encode = encode_with_sets(parts.encode, params[MODEL])
+        extra, extra_scalars = independence_term(independence.with_sets(qu, qr), encode, batch)
         return {
             DISCRIMINATOR: (discriminator_loss, ({}, discriminator_scalars)),
             MODEL: (model_loss + extra, ({}, scalars | extra_scalars)),

@@ -121,14 +121,16 @@ def start(
         current = jax.jit(fresh, out_shardings=sharding)()
     first = int(current.step)
     journal.cut_back(first)
-    example = example_batch(prepared.training_sets, config.batch_size // jax.process_count())
+    num_others = independence.num_others(config)
+    sizes = (count // jax.process_count() for count in (config.batch_size, num_others))
+    example = example_batch(prepared.training_sets, *sizes)
 
     @functools.cache
     def steps(number: int) -> jax.stages.Compiled:
         return compile_step(config, method, optimizers, mesh, template, example, number)
 
     with ThreadPoolExecutor(1) as pool:  # TensorFlow loads while the step compiles.
-        batches = pool.submit(training_batches, prepared.training_sets, config, first)
+        batches = pool.submit(training_batches, prepared.training_sets, config, first, num_others)
         with processes.all_or_none():  # The first call finds all of them ready.
             steps(steps_of_call(first, config))
         return steps, current, batches.result()

@@ -12,9 +12,10 @@ from ml_collections import ConfigDict
 from refvae_jax.console import LOGGER
 from refvae_jax.data import batches, cache, order
 from refvae_jax.data.image_identity import image_record
+from refvae_jax.data.pipeline import Sets
 from refvae_jax.data.splits import Splits, categorical_factors, fair_rows
 from refvae_jax.errors import UserError
-from refvae_jax.methods import METHODS
+from refvae_jax.methods import METHODS, independence
 from refvae_jax.methods.base import DataInfo, Method
 from refvae_jax.training import devices, state
 from refvae_jax.training.allocator import return_large
@@ -59,6 +60,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Prepared:
     training_sets = batches.training_sets(config, method.supervision, splits, mesh.size)
     fair_rows(splits)  # Report errors in the test split now, not after training.
     check_accumulation(config, method, mesh.size)
+    check_others(config, training_sets, mesh.size)
     optimizers = make_optimizers(config, method.players)
     record = {"config": config.to_dict(), **image_record(splits.train, splits.reference)}
     return Prepared(training_sets, splits.validation, record, method, optimizers, mesh)
@@ -79,6 +81,23 @@ def check_accumulation(config: ConfigDict, method: Method, num_devices: int) -> 
             f"config.batch_size {size} does not divide into {parts} parts "
             f"(config.optimizer.accumulate_steps) on each of {num_devices} devices: take a "
             f"multiple of {unit}, for example --config.batch_size={max(size - size % unit, unit)}."
+        )
+
+
+def check_others(config: ConfigDict, sets: Sets, num_devices: int) -> None:
+    """Raises UserError unless the images that the independence term compares can be had."""
+    if not independence.num_others(config):
+        return
+    name, asked = "config.method.independence_batch", config.method.independence_batch
+    least = min(len(next(iter(fields.values()))) for fields in sets.values())
+    if asked > least:
+        raise UserError(
+            f"{name} is {asked}, but there are {least} images: set --{name}={least} or fewer."
+        )
+    if asked % num_devices:
+        near = asked - asked % num_devices
+        raise UserError(
+            f"{name} {asked} does not divide among {num_devices} devices: set --{name}={near}."
         )
 
 

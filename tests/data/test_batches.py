@@ -64,13 +64,17 @@ def test_example_has_the_form_of_a_batch(splits, config, supervision):
     sets = batches.training_sets(config, supervision, splits)
     (batch, *_) = batches.training_batches(sets, config, 0)
     example = batches.example_batch(sets, config.batch_size)
-
-    def form(part):
-        return {
-            name: form(x) if isinstance(x, dict) else (x.shape, x.dtype) for name, x in part.items()
-        }
-
     assert form(example) == form(batch)
+    (batch, *_) = batches.training_batches(sets, config, 0, num_others=6)
+    assert form(batches.example_batch(sets, config.batch_size, 6)) == form(batch)
+    shapes = batches.batch_shapes(supervision, config.batch_size, (4, 4, 3), 6)
+    assert form(shapes) == form(batch)
+
+
+def form(part):
+    return {
+        name: form(x) if isinstance(x, dict) else (x.shape, x.dtype) for name, x in part.items()
+    }
 
 
 def test_no_reference_split(splits):

@@ -63,6 +63,23 @@ def test_sets_of_one_size_have_different_orders(sets):
     assert any(np.any(batch["a"]["row"] != batch["b"]["row"]) for batch in batches(twins))
 
 
+@pytest.mark.parametrize("process_count", [1, 2])
+def test_others_are_the_images_of_the_next_steps(sets, process_count):
+    """So they are none of the batch's but where an epoch ends; and the batch is as without them."""
+    alone = batches(sets, num_steps=17)
+    parts = [
+        batches(sets, num_others=20, process_index=i, process_count=process_count)
+        for i in range(process_count)
+    ]
+    for n, step in enumerate(zip(*parts, strict=True)):
+        for name in SIZES:
+            found = np.concatenate([part[name]["row"] for part in step])
+            np.testing.assert_array_equal(found, alone[n][name]["row"])
+            others = np.concatenate([part["others"][name]["row"] for part in step])
+            following = np.concatenate([alone[n + i][name]["row"] for i in (1, 2)])
+            np.testing.assert_array_equal(others, following)
+
+
 @pytest.mark.parametrize("first_step", [1, 4, 14, 15])
 def test_resuming_gives_the_tail(sets, first_step):
     assert_same(batches(sets, first_step=first_step), batches(sets)[first_step:])

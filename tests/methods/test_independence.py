@@ -124,11 +124,43 @@ def test_the_weight_counts_from_its_step_on():
     q = Gaussian(codes, np.zeros_like(codes))
     dependence = independence.dependence(codes, LABEL)
     for step, weight in ((0, 0), (29, 0), (30, 7), (99, 7)):
-        value, scalars = term(q, LABEL, {"step": jnp.array(step)})
+        value, scalars = term((q, LABEL), None, {"step": jnp.array(step)})
         np.testing.assert_allclose(value, weight * dependence, rtol=1e-6)
         assert scalars["style/dependence"] == dependence
     equal = sum(a == b for a, b in itertools.permutations([i for i in LABEL if i >= 0], 2))
     np.testing.assert_allclose(scalars["style/equal_labels"], equal / (8 * 7), rtol=1e-6)
+
+
+def test_from_its_step_on_the_term_compares_the_others_too():
+    config = default.get_config()
+    config.num_train_steps, config.batch_size = 100, 8
+    config.method.w_independence, config.method.independence_batch = 7.0, 24
+    assert independence.num_others(config) == 16
+    term = independence.make_term(config)
+    label = np.random.default_rng(0).integers(0, 3, 24)
+    codes = codes_of(label, 2.0)
+
+    def bent(bend):
+        return codes + bend * codes**2
+
+    def found(bend, step):
+        def encode(batch):
+            rows = batch["rows"]
+            return Gaussian(bent(bend)[rows], jnp.zeros((len(rows), 3))), label[rows]
+
+        own, others = {"rows": np.arange(8)}, {"rows": np.arange(8, 24)}
+        return term(encode(own), encode, {"step": jnp.array(step), "others": others})
+
+    few, many = (independence.dependence(bent(0.3)[:n], label[:n]) for n in (8, 24))
+    (_, before), (value, after) = found(0.3, 49), found(0.3, 50)
+    np.testing.assert_allclose(before["style/dependence"], few, rtol=1e-5)
+    np.testing.assert_allclose((after["style/dependence"], value / 7), many, rtol=1e-5)
+
+    # The others' codes are no constants.
+    gradient = jax.grad(lambda bend: found(bend, 50)[0])(0.3)
+    wanted = jax.grad(lambda bend: 7 * independence.dependence(bent(bend), label))(0.3)
+    assert abs(wanted) > 0.01
+    np.testing.assert_allclose(gradient, wanted, rtol=1e-3)
 
 
 def small(name, weight):

@@ -40,6 +40,19 @@ def test_parts_of_a_batch_are_refused_where_the_loss_needs_the_whole_or_they_are
         setup.check_accumulation(config, of_examples, 4)
 
 
+def test_the_images_to_compare_must_be_there_and_divide(config):
+    sets = {"grouped": {"image": np.zeros((500, 1))}}
+    config.method.independence_batch = 600
+    setup.check_others(config, sets, 4)  # Without the term nobody asks for them.
+    config.method.w_independence = 1.0
+    with pytest.raises(UserError, match=r"is 600, but there are 500 images: .*batch=500 or fewer"):
+        setup.check_others(config, sets, 4)
+    config.method.independence_batch = 450
+    setup.check_others(config, sets, 2)
+    with pytest.raises(UserError, match=r"450 does not divide among 4 devices: .*batch=448"):
+        setup.check_others(config, sets, 4)
+
+
 @pytest.mark.parametrize("platform", ["cpu", "tpu"])
 def test_large_buffers_are_returned_where_the_mesh_is_of_a_cpu(config, monkeypatch, platform):
     returned = []
