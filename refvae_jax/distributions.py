@@ -84,8 +84,7 @@ def product_of_gaussians(q: Gaussian, group: Int[Array, " B"]) -> Gaussian:
     member = member.astype(q.mean.dtype)  # [B, B]
     # In units of the batch's highest precision in each dimension: nothing overflows, and nothing
     # is lost while the log variances of a dimension lie within 80 of each other.
-    both = gathered(jnp.concatenate(q, axis=-1))  # [B, 2 D]
-    q = Gaussian(*jnp.split(both, 2, axis=-1))
+    q = gathered(q)
     scale = jax.lax.stop_gradient(jnp.min(q.logvar, axis=0))
     precision = jnp.exp(scale - q.logvar)
     total = jnp.matmul(member, precision, precision=PRECISION)
