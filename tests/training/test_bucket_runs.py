@@ -152,7 +152,7 @@ def test_a_killed_run_resumes_bit_identically(trained, config, bucket, monkeypat
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert checkpoint.steps(bucket)[-1] == 10 and (bucket / ".lock").exists()
