@@ -62,11 +62,13 @@ def run_two(workdir, *flags, second=(), devices=1, environs=({}, {})):
 @pytest.mark.slow
 def test_two_hosts_without_a_common_disk_train_the_run_of_one(trained, bucket, tmp_path):
     """Two devices each, the workdir in a bucket."""
-    environs = []
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        environs.append({"TMPDIR": str(tmp_path / name), "XDG_CACHE_HOME": str(tmp_path / name)})
-    (first, first_output), (second, second_output) = run_two(bucket, devices=2, environs=environs)
+    own_cache = [f"--config.data.cache_dir={tmp_path / 'cache'}"]
+    temporary = [tmp_path / "a", tmp_path / "b"]
+    for folder in temporary:
+        folder.mkdir()
+    (first, first_output), (second, second_output) = run_two(
+        bucket, devices=2, second=own_cache, environs=[{"TMPDIR": str(t)} for t in temporary]
+    )
     assert first == second == 0, first_output + second_output
     assert "content/label" in first_output and "content/label" not in second_output
     for alone, together in zip(
