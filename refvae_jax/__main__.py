@@ -27,6 +27,12 @@ VERBS = {
     "table": Verb("refvae_jax.reports.table", "makes one table of the scores of many runs"),
     "compare": Verb("refvae_jax.reports.compare", "draws the same test images by several runs"),
     "curve": Verb("refvae_jax.reports.curve", "scores and draws the checkpoints of one run"),
+    "encode": Verb("refvae_jax.apply.encode", "writes the codes of image files, .npz or .csv"),
+    "reconstruct": Verb("refvae_jax.apply.reconstruct", "shows image files reconstructed"),
+    "swap": Verb("refvae_jax.apply.swap", "exchanges a latent between image files"),
+    "resample": Verb("refvae_jax.apply.resample", "draws a latent of image files anew"),
+    "interpolate": Verb("refvae_jax.apply.interpolate", "goes from image files to others"),
+    "sample": Verb("refvae_jax.apply.sample", "draws images from the prior"),
 }
 
 

@@ -5,10 +5,13 @@ logging.getLogger("refvae_jax").info("a line")     # anywhere in the package
 """
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 LOGGER = logging.getLogger("refvae_jax")
+_MANY = 20_000  # Images from which on reading them shows a progress bar.
 
 
 class _Lines(logging.Handler):
@@ -36,6 +39,14 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def progress_bar(count: int, text: str) -> Any:
+    """A tqdm bar of `count` images, on stderr if that is a terminal and they are many."""
+    from tqdm import tqdm
+
+    hidden = None if count >= _MANY else True  # None: shown on a terminal.
+    return tqdm(total=count, desc=text, unit="image", disable=hidden, file=sys.stderr)
 
 
 class Progress:

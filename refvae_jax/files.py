@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 import platformdirs
 
 from refvae_jax import buckets
@@ -145,6 +146,41 @@ def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
     """The rows of a .jsonl file; [] if there is no such file."""
     path = as_path(path)
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@contextlib.contextmanager
+def growing_array(
+    path: Path, most: int, shape: tuple[int, ...], dtype: np.dtype
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Gives a function that adds rows, [b, *shape], to a new .npy file.
+
+    Plain writes: a full disk raises OSError, where a memory map would kill the process.
+
+    Args:
+      path: of the file.
+      most: rows that it may get.
+      shape: of a row.
+      dtype: of the array.
+    """
+    count = 0
+    with open(path, "wb") as file:
+
+        def write_header(rows: int) -> None:
+            descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+            header = {"descr": descr, "fortran_order": False, "shape": (rows, *shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+
+        def append(rows: np.ndarray) -> None:
+            nonlocal count
+            file.write(np.ascontiguousarray(rows, dtype).tobytes())
+            count += len(rows)
+
+        write_header(most)
+        yield append
+        file.seek(0)
+        write_header(count)  # That of `most` rows has room for any smaller count.
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

@@ -14,11 +14,14 @@ import pytest
 import refvae_jax
 from refvae_jax import inference
 from refvae_jax.console import LOGGER
+from refvae_jax.data.readers import resize
+from refvae_jax.data.readers.image_files import ImageForm
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
-from refvae_jax.inference import Model, posterior_sample
+from refvae_jax.inference import posterior_sample
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo, Method
+from refvae_jax.model import Model
 from refvae_jax.networks.conv.forms import Hardware
 from tests.conftest import ROOT
 
@@ -248,7 +251,7 @@ def two_pixels():
         return {"common": drawn[0], "target": drawn[1]}
 
     method = Method("reference", ("model",), None, None, encode, decode, prior)
-    return Model(method, {}, (1, 2, 1))
+    return Model(method, {}, ImageForm((1, 2, 1), resize.WHOLE))
 
 
 def test_resampling_keeps_the_other_latent_of_each_image(two_pixels):

@@ -14,20 +14,19 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from refvae_jax.buckets import is_bucket
-from refvae_jax.console import LOGGER
+from refvae_jax.console import LOGGER, progress_bar
 from refvae_jax.data.open import fingerprint, open_source
 from refvae_jax.data.readers.source import FOLDER_DATASET, Factors, Reader, Source
 from refvae_jax.errors import UserError
-from refvae_jax.files import cache_folder, locked, naming, user_path
+from refvae_jax.files import cache_folder, growing_array, locked, naming, user_path
 
 _FORMAT = 5  # Raise it when the bytes written for the same source change.
 _SAME_NAME = (
@@ -39,7 +38,6 @@ _SAME_NAME = (
     "split_by",
     "reference_class",
 )
-_LARGE = 20_000  # Images from which on decoding shows a progress bar.
 _DIGEST_IMAGES = 256  # Images whose pixels enter a digest, spread evenly over the set.
 
 
@@ -190,24 +188,18 @@ def _build(source: Source, root: Path, folder: Path) -> None:
 def _write(reader: Reader, source: Source, folder: Path) -> None:
     side, count = source.resolution, len(reader.label)
     kept = []
-    # Plain writes: a full disk raises OSError, where a memory map would kill the process.
+    shape = (side, side, reader.num_channels)
     with (
-        open(folder / "image.npy", "wb") as images,
-        _progress(count, f"Decoding {source.name} {source.split}") as progress,
+        growing_array(folder / "image.npy", count, shape, np.dtype(np.uint8)) as append,
+        progress_bar(count, f"Decoding {source.name} {source.split}") as progress,
     ):
-        shape = (side, side, reader.num_channels)
-        _write_header(images, (count, *shape), np.uint8)
         for rows, batch in reader.batches():
-            images.write(np.ascontiguousarray(batch).tobytes())
+            append(batch)  # Without those that cannot be read.
             kept.append(rows)
             progress.update(len(rows))
         if not kept:
             raise UserError(f"No image of the split '{source.split}' of {source.name} can be read.")
-        rows = np.concatenate(kept)
-        images.seek(0)  # Unreadable images are missing; the header has room for any count.
-        _write_header(images, (len(rows), *shape), np.uint8)
-        images.flush()
-        os.fsync(images.fileno())
+    rows = np.concatenate(kept)
     factors = reader.factors
     np.save(folder / "label.npy", reader.label[rows].astype(np.int32))
     np.save(folder / "factors.npy", factors.continuous[rows].astype(np.float32))
@@ -223,17 +215,3 @@ def _write(reader: Reader, source: Source, folder: Path) -> None:
         "sizes": {file.name: file.stat().st_size for file in folder.glob("*.npy")},
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")
-
-
-def _write_header(file: BinaryIO, shape: tuple[int, ...], dtype: type) -> None:
-    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
-    header = {"descr": descr, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-def _progress(count: int, text: str) -> Any:
-    from tqdm import tqdm
-
-    # None: shown if stderr is a terminal.
-    hidden = None if count >= _LARGE else True
-    return tqdm(total=count, desc=text, unit="image", disable=hidden, file=sys.stderr)

@@ -57,10 +57,52 @@ def in_parallel(function: Callable[[Any], Any], items: Sequence) -> Iterable:
             yield from pool.map(function, items[start : start + _BATCH])
 
 
+def read_where_possible(
+    paths: Sequence[str],
+    read: Callable[[int], np.ndarray],
+    leave_out: Callable[[str], None],
+    size: int = _BATCH,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Reads images in parallel and in order; the next batch while the caller uses one.
+
+    Args:
+      paths: of the N images, for `leave_out`.
+      read: from the row in [0, N) to the image, uint8 [R, R, C]; an exception leaves it out.
+      leave_out: called with the path and the reason of each image that is left out.
+      size: images read at a time.
+
+    Yields:
+      (int [b], rows that could be read; uint8 [b, R, R, C]), 0 < b <= size.
+    """
+
+    def attempt(row: int) -> np.ndarray | str:
+        try:
+            return read(row)
+        except BAD_IMAGE as error:
+            return f"{paths[row]} ({str(error) or type(error).__name__})"
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def start(first: int) -> tuple[range, Iterator[np.ndarray | str]]:
+            rows = range(first, min(first + size, len(paths)))
+            return rows, pool.map(attempt, rows)
+
+        ahead = start(0)
+        for first in range(0, len(paths), size):
+            (rows, answers), ahead = ahead, start(first + size)
+            found = dict(zip(rows, answers, strict=True))
+            for answer in found.values():
+                if isinstance(answer, str):
+                    leave_out(answer)
+            good = [row for row, answer in found.items() if not isinstance(answer, str)]
+            if good:
+                yield np.array(good), np.stack([found[row] for row in good])
+
+
 def read_each(
     paths: Sequence[str], read: Callable[[int], np.ndarray], where: str | Path
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Reads images in parallel and in order; warns of unreadable ones at the end.
+    """As `read_where_possible`; warns of unreadable ones at the end.
 
     Args:
       paths: of the N images, for messages.
@@ -73,37 +115,24 @@ def read_each(
     Raises:
       UserError: more than MAX_UNREADABLE of them cannot be read.
     """
-    bad = []
+    bad: list[str] = []
 
-    def attempt(row: int) -> np.ndarray | str:
-        try:
-            return read(row)
-        except BAD_IMAGE as error:
-            return f"{paths[row]} ({str(error) or type(error).__name__})"
+    def leave_out(image: str) -> None:
+        bad.append(image)
+        if len(bad) > math.ceil(MAX_UNREADABLE * len(paths)):
+            raise UserError(
+                f"At least {len(bad)} of {len(paths)} images of {where} cannot be read, more than "
+                f"one in a hundred: fix or remove them. {some_of(bad)}"
+            )
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(paths), _BATCH):
-            rows = range(start, min(start + _BATCH, len(paths)))
-            found = dict(zip(rows, pool.map(attempt, rows), strict=True))
-            bad += [answer for answer in found.values() if isinstance(answer, str)]
-            _check_unreadable(bad, len(paths), where)
-            good = [row for row, answer in found.items() if not isinstance(answer, str)]
-            if good:
-                yield np.array(good), np.stack([found[row] for row in good])
+    yield from read_where_possible(paths, read, leave_out)
     if bad:
         LOGGER.warning(
-            f"{_count_of(bad, len(paths), where)} cannot be read and are left out: "
-            f"{'; '.join(bad[:_NAMED])}"
+            f"{len(bad)} of {len(paths)} images of {where} cannot be read and are left out: "
+            f"{some_of(bad)}"
         )
 
 
-def _check_unreadable(bad: list[str], count: int, where: str | Path) -> None:
-    if len(bad) > math.ceil(MAX_UNREADABLE * count):
-        raise UserError(
-            f"At least {_count_of(bad, count, where)} cannot be read, more than one in a hundred: "
-            f"fix or remove them. {'; '.join(bad[:_NAMED])}"
-        )
-
-
-def _count_of(bad: list[str], count: int, where: str | Path) -> str:
-    return f"{len(bad)} of {count} images of {where}"
+def some_of(bad: Sequence[str]) -> str:
+    """The first few of the images that were left out, for a message."""
+    return "; ".join(bad[:_NAMED])

@@ -14,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from refvae_jax.console import LOGGER
-from refvae_jax.data.readers import resize
-from refvae_jax.data.readers.decode import BAD_IMAGE, in_parallel, load_image, read_each
+from refvae_jax.data.readers.decode import BAD_IMAGE, in_parallel, read_each
 from refvae_jax.data.readers.division import check_enough
 from refvae_jax.data.readers.factors_file import no_factors, read_factors
+from refvae_jax.data.readers.image_files import ImageForm, read_image
 from refvae_jax.data.readers.listing import File, list_splits
 from refvae_jax.data.readers.partition import parse, resolve, select
 from refvae_jax.data.readers.scan import FACTORS_FILE, scan
@@ -61,8 +61,7 @@ def open_folder(source: Source) -> Reader:
         factors = read_factors(root / FACTORS_FILE, paths, needed=needed, allowed=allowed)
     channels = _num_channels(root, scan(root).digest)
 
-    def read(row: int) -> np.ndarray:
-        return read_image(root / paths[row], channels, source.crop, source.resolution)
+    form = ImageForm((source.resolution, source.resolution, channels), source.crop)
 
     return Reader(
         num_channels=channels,
@@ -70,7 +69,7 @@ def open_folder(source: Source) -> Reader:
         class_names=tuple(names),
         factors=factors,
         data_path=str(root),
-        batches=lambda: read_each(paths, read, root),
+        batches=lambda: read_each(paths, lambda row: read_image(root / paths[row], form), root),
     )
 
 
@@ -152,20 +151,3 @@ def _is_grey(path: Path) -> bool | None:
             return image.mode in _GREY_MODES
     except BAD_IMAGE:
         return None
-
-
-def read_image(path: Path, channels: int, crop: int, resolution: int) -> np.ndarray:
-    """Decodes an image and brings it to size.
-
-    Args:
-      path: of the file.
-      channels: 1 or 3.
-      crop, resolution: see `resize.fit`.
-
-    Returns:
-      uint8 [R, R, channels].
-
-    Raises:
-      OSError, ValueError and others: it cannot be read.
-    """
-    return resize.fit(load_image(path, "L" if channels == 1 else "RGB"), crop, resolution)

@@ -11,7 +11,8 @@ from PIL import Image
 from configs import default
 from refvae_jax.data import cache
 from refvae_jax.data.cache import open_split
-from refvae_jax.data.readers import decode, folder, presets, resize
+from refvae_jax.data.readers import decode, presets, resize
+from refvae_jax.data.readers.image_files import ImageForm, read_image
 from refvae_jax.errors import UserError
 
 GREY, RED = 100, (200, 30, 10)
@@ -163,7 +164,7 @@ def test_crop_takes_the_centre_and_tensorflow_does_the_same(data):
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "gif", "webp", "JPEG"])
 def test_formats(root, suffix):
     save(root / f"a.{suffix}")
-    image = folder.read_image(root / f"a.{suffix}", 3, resize.WHOLE, 16)
+    image = read_image(root / f"a.{suffix}", ImageForm((16, 16, 3), resize.WHOLE))
     assert image.shape == (16, 16, 3)
     assert np.abs(image.astype(int) - RED).max() <= 8
 
@@ -171,15 +172,15 @@ def test_formats(root, suffix):
 def test_transparent_is_black_16_bits_are_scaled_and_exif_turns(root):
     root.mkdir()
     Image.new("RGBA", (8, 8), (255, 255, 255, 0)).save(root / "clear.png")
-    assert not folder.read_image(root / "clear.png", 3, resize.WHOLE, 8).any()
+    assert not read_image(root / "clear.png", ImageForm((8, 8, 3), resize.WHOLE)).any()
     Image.fromarray(np.full((8, 8), 256 * 77, np.uint16)).save(root / "deep.png")
-    assert (folder.read_image(root / "deep.png", 1, resize.WHOLE, 8) == 77).all()
+    assert (read_image(root / "deep.png", ImageForm((8, 8, 1), resize.WHOLE)) == 77).all()
     turned = Image.new("L", (8, 8))
     turned.paste(255, (0, 0, 8, 4))
     exif = Image.Exif()
     exif[0x0112] = 3  # Upside down.
     turned.save(root / "turned.png", exif=exif)
-    image = folder.read_image(root / "turned.png", 1, resize.WHOLE, 8)[..., 0]
+    image = read_image(root / "turned.png", ImageForm((8, 8, 1), resize.WHOLE))[..., 0]
     assert (image[:4] == 0).all() and (image[4:] == 255).all()
 
 
@@ -213,7 +214,7 @@ def test_image_that_claims_a_false_size(root, monkeypatch):
     save(root / "a.png", size=(40, 30))
     monkeypatch.setattr(decode, "MAX_PIXELS", 1000)
     with pytest.raises(ValueError, match="claims to be 40 x 30"):
-        folder.read_image(root / "a.png", 3, resize.WHOLE, 8)
+        read_image(root / "a.png", ImageForm((8, 8, 3), resize.WHOLE))
 
 
 @pytest.mark.parametrize("side", [10_000, 50_000])  # Pillow warns of the one, refuses the other.

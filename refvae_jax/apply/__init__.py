@@ -1,0 +1,1 @@
+"""A trained model applied to image files: one verb per file."""
