@@ -9,7 +9,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from refvae_jax import config_rules
-from refvae_jax.data.readers.source import FOLDER_DATASET
+from refvae_jax.data.readers.source import OWN_DATASETS
 from refvae_jax.errors import UserError, did_you_mean
 from refvae_jax.files import full_path, user_path
 
@@ -132,6 +132,6 @@ def default_workdir(flag: str, config: ConfigDict) -> Path:
     """
     path, _, arg = flag.partition(":")
     pictures = full_path(config.data.dir).name
-    own = pictures if config.data.name == FOLDER_DATASET else ""
+    own = pictures if config.data.name in OWN_DATASETS else ""
     parts = (Path(path).stem, arg.replace("/", "-"), own, f"s{config.seed}")
     return Path("runs") / "-".join(filter(None, parts))

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from refvae_jax.data.readers.source import FOLDER_DATASET
+from refvae_jax.data.readers.source import OWN_DATASETS
 from refvae_jax.errors import UserError
 from refvae_jax.files import as_path, full_path, write_json
 
@@ -119,7 +119,7 @@ def own_folder(flat: Mapping[str, Any]) -> Path | None:
 
     For other sets data.dir only says where they are; for these it is their only name.
     """
-    if flat.get("data.name") != FOLDER_DATASET:
+    if flat.get("data.name") not in OWN_DATASETS:
         return None
     return full_path(flat.get("data.dir", ""))
 

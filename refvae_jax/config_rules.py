@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import ml_collections
 
 from refvae_jax.config import CADENCES, flatten
+from refvae_jax.data.readers.value_range import are_limits
 from refvae_jax.errors import UserError, did_you_mean
 from refvae_jax.methods import METHODS, independence, sizes_of
 from refvae_jax.methods.srbvae import LATENT_ERRORS
@@ -49,12 +50,24 @@ class Choice(NamedTuple):
             )
 
 
+class Limits(NamedTuple):
+    """A rule for the ends of a range of pixel values, or ()."""
+
+    def check(self, field: str, value: Any) -> None:
+        """Raises UserError, naming the field, if the value is not allowed."""
+        if not isinstance(value, list | tuple) or not are_limits(value):
+            raise UserError(
+                f"config.{field} is {value!r} but must be (), or two numbers or percentiles such "
+                f"as (0, 4095) or ('0.1%', '99.9%'), the lower one first."
+            )
+
+
 class Field(NamedTuple):
     """One field: its dotted name, default, rule (None: any value of that type) and meaning."""
 
     name: str
     default: Any
-    rule: Numbers | Choice | None
+    rule: Numbers | Choice | Limits | None
     meaning: str
 
 
@@ -82,9 +95,9 @@ FIELDS = (
     Field("dtype", "float32", Choice(("float32", "bfloat16")), "of the networks' computation"),
     # data: splits are in TFDS's language; behind an @ parts of groups, data/readers/partition.py.
     Field("data.name", "digits5k", None, "a TFDS set, or digits5k, reference_mnist/..., cars3d, "
-          "affectnet; or folder, your own images in data.dir"),
-    Field("data.dir", "", None, "where TFDS keeps it (else $TFDS_DATA_DIR), or your folder; both "
-          "may be gs://BUCKET/FOLDER"),
+          "affectnet; or folder or arrays, your own images in data.dir"),
+    Field("data.dir", "", None, "where TFDS keeps it (else $TFDS_DATA_DIR), or your images; sets and "
+          "folders may be gs://BUCKET/FOLDER"),
     Field("data.cache_dir", "", None, "of decoded images; else the user's cache folder"),
     Field("data.label", "label", None, "the feature that is the group or class"),
     Field("data.factors", (), None, "features to score by, such as ('attributes/Male',)"),
@@ -97,10 +110,12 @@ FIELDS = (
     Field("data.hold_out", 0.0, HALF, "share of train held out for each missing split"),
     Field("data.split_by", "members", Choice(("members", "groups")),
           "hold out members of each group, or whole groups"),
-    Field("data.reference_class", "", None, "in a folder: the class that is the reference"),
+    Field("data.reference_class", "", None, "of own images: the class that is the reference"),
     Field("data.resolution", 32, POSITIVE, "height and width in pixels"),
     Field("data.crop", 0, CROP, "side of the centred square that is resized to the resolution; "
           "-1 = the largest; 0 = none, smaller images are padded with zeros"),
+    Field("data.value_range", (), Limits(), "of own images of more than 8 bits: what becomes black "
+          "and white, as (0, 4095) or percentiles ('0.1%', '99.9%'); () = the upper 8 of 16 bits"),
     Field("data.grouped_fraction", 1.0, SHARE, "share of training images whose group is known"),
     Field("data.group_chunk", 1, POSITIVE, "members of a group that follow each other"),
     Field("method.name", "gmvae", Choice(tuple(METHODS)), "see refvae_jax/methods"),

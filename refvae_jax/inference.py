@@ -49,7 +49,9 @@ def model_of(variables: dict[str, Any], record: dict[str, Any]) -> Model:
             f"discriminators this version cannot read: train again."
         )
     hardware = Hardware(jax.default_backend(), num_devices=1)
-    form = ImageForm(tuple(record["image_shape"]), config.data.crop)
+    form = ImageForm(
+        tuple(record["image_shape"]), config.data.crop, tuple(record.get("value_range", ()))
+    )
     info = DataInfo(form.shape, record["num_train_images"], hardware)
     return Model(METHODS[config.method.name](config, info), variables, form)
 

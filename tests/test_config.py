@@ -38,6 +38,8 @@ def test_an_independence_term_that_the_method_does_not_have_is_refused():
         ("batch_size", 0, "a number greater than 0"),
         ("num_train_steps", -1, "a number greater than 0"),
         ("data.grouped_fraction", 1.5, "a number from 0 to 1"),
+        ("data.value_range", (5, 1), "the lower one first"),
+        ("data.value_range", ("0.1", "99%"), "such as (0, 4095) or ('0.1%', '99.9%')"),
         ("data.grouped_fraction", -0.1, "a number from 0 to 1"),
         ("optimizer.decay_at", (0.5, 2.0), "a number from 0 to 1"),
         ("optimizer.decay_at", ("a",), "a number from 0 to 1"),

@@ -24,7 +24,8 @@ from ml_collections import ConfigDict
 from refvae_jax.buckets import is_bucket
 from refvae_jax.console import LOGGER, progress_bar
 from refvae_jax.data.open import fingerprint, open_source
-from refvae_jax.data.readers.source import FOLDER_DATASET, Factors, Reader, Source
+from refvae_jax.data.readers.source import OWN_DATASETS, Factors, Reader, Source
+from refvae_jax.data.readers.value_range import Range
 from refvae_jax.errors import UserError
 from refvae_jax.files import cache_folder, growing_array, locked, naming, user_path
 
@@ -48,6 +49,7 @@ class ImageSet(NamedTuple):
     label: np.ndarray  # int32 [N], the class or group
     class_names: tuple[str, ...]  # By label; () where labels are bare numbers.
     factors: Factors
+    value_range: Range = ()  # Of own images of more than 8 bits, where data.value_range is set.
 
 
 def open_split(data_config: ConfigDict, split: str) -> ImageSet:
@@ -71,6 +73,7 @@ def open_split(data_config: ConfigDict, split: str) -> ImageSet:
         split=data_config[f"{split}_split"],
         factors=tuple(data_config.factors),
         exclude=tuple(map(str, data_config.exclude)),
+        value_range=tuple(data_config.value_range),
         **{name: data_config[name] for name in _SAME_NAME},
     )
     root = cache_root(data_config.cache_dir)
@@ -120,8 +123,8 @@ def data_dir(configured: str, name: str) -> str:
     Raises:
       UserError: none is given for the user's own images.
     """
-    if name == FOLDER_DATASET and not configured:
-        raise UserError("Where are the images? Set --config.data.dir to their folder.")
+    if name in OWN_DATASETS and not configured:
+        raise UserError("Where are the images? Set --config.data.dir to their folder or file.")
     directory = configured or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     if is_bucket(directory):
         return str(user_path(directory))
@@ -135,7 +138,9 @@ def cache_root(configured: str) -> Path:
 
 def _key(source: Source) -> str:
     """Returns the directory's name: readable, and different for every different source."""
-    digest = hashlib.sha256(json.dumps([_FORMAT, *source]).encode()).hexdigest()[:12]
+    # Caches from before there was a value_range are those without one.
+    fields = source if source.value_range else source[:-1]
+    digest = hashlib.sha256(json.dumps([_FORMAT, *fields]).encode()).hexdigest()[:12]
     words = re.sub(r"[^\w.]+", "-", f"{source.name}-{source.split}")[:80]
     return f"{words}-{source.resolution}-{digest}"
 
@@ -157,7 +162,8 @@ def _load(folder: Path) -> ImageSet | None:
         )
         class_names = {name: tuple(names) for name, names in meta["kinds"].items()}
         factors = Factors(continuous, tuple(meta["factor_names"]), categorical, class_names)
-        return ImageSet(image, label, tuple(meta["class_names"]), factors)
+        value_range = tuple(meta.get("value_range", ()))  # Older caches have none.
+        return ImageSet(image, label, tuple(meta["class_names"]), factors, value_range)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, EOFError):
         return None
 
@@ -210,6 +216,7 @@ def _write(reader: Reader, source: Source, folder: Path) -> None:
         "factor_names": factors.continuous_names,
         "kinds": factors.categorical_names,
         "data_path": reader.data_path,
+        "value_range": reader.value_range,
         "missing": count - len(rows),
         "fingerprint": fingerprint(source.name, reader.data_path),
         "sizes": {file.name: file.stat().st_size for file in folder.glob("*.npy")},

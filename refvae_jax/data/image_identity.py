@@ -15,6 +15,8 @@ def image_record(train: cache.ImageSet, reference: cache.ImageSet | None = None)
         "num_train_images": count,
         "train_digest": cache.digest(train),
     }
+    if train.value_range:
+        found["value_range"] = train.value_range
     return found | ({"reference_digest": cache.digest(reference)} if reference else {})
 
 

@@ -1,4 +1,4 @@
-"""Opens a data set, whichever way it is stored: in a folder of images or by TFDS.
+"""Opens a data set, whichever way it is stored: in a folder of images, in arrays or by TFDS.
 
 source = Source(name="mnist", data_dir="/data", split="train", resolution=32)
 reader = open_source(source, spare_dir, fetched_dir)
@@ -10,9 +10,11 @@ from pathlib import Path
 from refvae_jax.buckets import is_bucket
 from refvae_jax.console import LOGGER
 from refvae_jax.data.readers import bucket_folder
+from refvae_jax.data.readers.array_files import state_of
+from refvae_jax.data.readers.arrays import open_array_set
 from refvae_jax.data.readers.folder import open_folder
 from refvae_jax.data.readers.scan import scan
-from refvae_jax.data.readers.source import FOLDER_DATASET, Reader, Source
+from refvae_jax.data.readers.source import ARRAYS_DATASET, FOLDER_DATASET, Reader, Source
 from refvae_jax.data.readers.tfds import open_set
 from refvae_jax.errors import UserError
 
@@ -36,6 +38,10 @@ def open_source(source: Source, spare_dir: Path, fetched_dir: Path) -> Reader:
         return reader._replace(data_path=source.data_dir)
     if source.name == FOLDER_DATASET:
         return open_folder(source)
+    if source.name == ARRAYS_DATASET:
+        return open_array_set(source)
+    if source.value_range:
+        raise UserError(f"data.value_range is of own images, and {source.name} is a set: drop it.")
     _register_builders()
     return open_set(source, spare_dir)
 
@@ -56,6 +62,8 @@ def fingerprint(name: str, data_path: str) -> str | None:
     try:
         if name == FOLDER_DATASET:
             return scan(Path(data_path)).digest
+        if name == ARRAYS_DATASET:
+            return state_of(Path(data_path))
         info = Path(data_path, "dataset_info.json").stat()
     except OSError:
         return None  # A cache outlives the data that it was made from.

@@ -3,12 +3,14 @@
     python -m refvae_jax data configs/celeba_gmvae.py
     python -m refvae_jax data lfw
     python -m refvae_jax data my_pictures/ --reference-class=neutral --out=sheet.png
+    python -m refvae_jax data cells.npz --value-range 0.1% 99.9%
 
 Prints the sizes of the splits and of their groups, the factors and the memory on disk, and draws a
 contact sheet: reference images above unlabelled ones, or else one group per row.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,8 @@ from refvae_jax.command_line import config_from_file, explain
 from refvae_jax.console import LOGGER
 from refvae_jax.data.cache import ImageSet, cache_root, data_dir, open_split
 from refvae_jax.data.readers import presets
-from refvae_jax.data.readers.source import FOLDER_DATASET
+from refvae_jax.data.readers.array_files import open_arrays
+from refvae_jax.data.readers.source import ARRAYS_DATASET, FOLDER_DATASET, OWN_DATASETS
 from refvae_jax.errors import Places, UserError, exit_status, explain_disk_errors
 from refvae_jax.figures.files import save_png
 from refvae_jax.figures.layout import grid
@@ -31,8 +34,15 @@ ROWS = 8
 BINS = (1, 2, 5, 10, 20, 50, 100, 1000)  # Lower ends, in images per group.
 
 
-def data_config(name: str, reference_class: str = "") -> ConfigDict:
-    """The `config.data` of a config file, a folder of images or a set of `presets.SETS`.
+def data_config(
+    name: str, reference_class: str = "", value_range: Sequence[float | str] = ()
+) -> ConfigDict:
+    """The `config.data` of a config file, own images or arrays, or a set of `presets.SETS`.
+
+    Args:
+      name: a config file with its form, a folder, a .npz or the name of a set.
+      reference_class: data.reference_class, of own images.
+      value_range: data.value_range, of own images.
 
     Raises:
       UserError: it is none of these.
@@ -47,21 +57,33 @@ def data_config(name: str, reference_class: str = "") -> ConfigDict:
             raise
         except Exception as error:
             raise UserError(explain(error)) from error
-        if data.name == FOLDER_DATASET:
+        if data.name in OWN_DATASETS:
             raise UserError(
                 "That config is of your own images: name their folder instead of the config."
             )
         return data
-    data = config_rules.defaults().data
-    folder = user_path(name)
-    if not folder.is_dir():
+    config = config_rules.defaults()
+    data = config.data
+    own = user_path(name)
+    in_arrays = own.suffix == ".npz" or (own / "image.npy").is_file()
+    data.value_range = tuple(value_range)
+    config_rules.check(config)
+    if not own.is_dir() and not in_arrays:
         presets.choose(data, name)
         return data
-    presets.choose(data, FOLDER_DATASET)
-    data.dir, data.reference_class = str(folder), reference_class
-    two_sets = reference_class or (folder / "reference").is_dir()
-    data.reference_split = "reference" if two_sets else ""
+    presets.choose(data, ARRAYS_DATASET if in_arrays else FOLDER_DATASET)
+    data.dir, data.reference_class = str(own), reference_class
+    two_sets = "reference" in open_arrays(own) if in_arrays else (own / "reference").is_dir()
+    data.reference_split = "reference" if two_sets or reference_class else ""
     return data
+
+
+def _limit(text: str) -> float | str:
+    """A number, or a percentile as text, which `config_rules` checks."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def describe(split: str, images: ImageSet) -> list[str]:
@@ -70,6 +92,8 @@ def describe(split: str, images: ImageSet) -> list[str]:
     sizes = np.unique(images.label, return_counts=True)[1]
     size_text = " x ".join(map(str, shape))
     lines = [f"{split}: {count:,} images {size_text}, {images.image.nbytes / 1e6:,.1f} MB"]
+    if images.value_range:
+        lines.append("  values from {:g} (black) to {:g} (white)".format(*images.value_range))
     if (images.label >= 0).all() and len(sizes) > 1:
         low, middle, high = sizes.min(), int(np.median(sizes)), sizes.max()
         lines.append(f"  {len(sizes):,} groups of {low} to {high} images, {middle} at the median")
@@ -127,9 +151,8 @@ def places_of(data: ConfigDict) -> Places:
     }
 
 
-def show(name: str, reference_class: str, out: Path) -> None:
-    """Prints the description and writes the contact sheet."""
-    data = data_config(name, reference_class)
+def show(data: ConfigDict, out: Path) -> None:
+    """Prints the description of a `config.data` and writes the contact sheet."""
     optional = [split for split in ("reference", "probe_train") if data[f"{split}_split"]]
     splits = ("train", *optional, "validation", "test")
     check_writable(out)  # Before decoding, which takes minutes.
@@ -146,10 +169,22 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "refvae data", description="Shows a data set as a model sees it."
     )
-    parser.add_argument("name", help="a config file, a folder of images or a set")
-    parser.add_argument("--reference-class", default="", help="of a folder with class folders")
+    parser.add_argument("name", help="a config file, a folder of images, a .npz or a set")
+    parser.add_argument("--reference-class", default="", help="of own images: their reference")
+    parser.add_argument(
+        "--value-range",
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        default=(),
+        help="of pixels of more than 8 bits: numbers or percentiles such as 99.9%%",
+    )
     parser.add_argument("--out", type=user_path, default=Path("data.png"), help="the contact sheet")
     options = parser.parse_args(argv)
     logging.set_verbosity(logging.ERROR)
     places = {options.out: "choose another file with --out"}
-    return exit_status(show, options.name, options.reference_class, options.out, places=places)
+
+    def run() -> None:
+        limits = tuple(map(_limit, options.value_range))
+        show(data_config(options.name, options.reference_class, limits), options.out)
+
+    return exit_status(run, places=places)

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from refvae_jax.console import LOGGER
+from refvae_jax.data.readers.value_range import Range, eight_bit
 from refvae_jax.errors import UserError
 
 MAX_UNREADABLE = 0.01  # Share of a split's images that may be left out.
@@ -28,12 +29,13 @@ _BATCH = 1024  # Images at a time: bounds the memory.
 _NAMED = 5  # Unreadable images named in a message.
 
 
-def load_image(path: Path, mode: str) -> Image.Image:
+def load_image(path: Path, mode: str, value_range: Range = ()) -> Image.Image:
     """Decodes the first frame of an image, turned as its EXIF data say; transparent is black.
 
     Args:
       path: of the file.
       mode: "L" or "RGB".
+      value_range: of pixels of more than 8 bits, see `value_range.to_bytes`.
 
     Raises:
       OSError, ValueError and others: it cannot be read.
@@ -41,16 +43,14 @@ def load_image(path: Path, mode: str) -> Image.Image:
     with Image.open(path) as file:
         if math.prod(file.size) > MAX_PIXELS:
             raise ValueError("it claims to be {} x {} pixels".format(*file.size))
-        image = ImageOps.exif_transpose(file)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip to 8.
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        image = eight_bit(ImageOps.exif_transpose(file), value_range)
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
     return image.convert(mode)
 
 
-def in_parallel(function: Callable[[Any], Any], items: Sequence) -> Iterable:
+def in_parallel(function: Callable[[Any], Any], items: Sequence | np.ndarray) -> Iterable:
     """Yields function(item) of each of the items, in order, computed in threads."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(items), _BATCH):  # Each queued item costs a kilobyte.

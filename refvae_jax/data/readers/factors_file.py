@@ -11,7 +11,7 @@ cells, and where it is not commas, a column may have decimal commas.
 import functools
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -110,16 +110,26 @@ def _mention(path: Path, separator: str, with_commas: tuple[str, ...]) -> None:
 def _read_table(path: Path, separator: str) -> list[list[str]]:
     """The cells of all lines, without spaces around them; those of the first are distinct names."""
     lines = [[cell.strip() for cell in cells] for _, cells in read_lines(path, separator)] or [[]]
-    for name in lines[0][1:]:
+    _check_distinct(lines[0], path)
+    check_names(lines[0][1:], path)
+    return lines
+
+
+def check_names(names: Sequence[str], where: str | Path) -> None:
+    """Raises UserError unless these are distinct names that factors may have."""
+    _check_distinct(names, where)
+    for name in names:
         if not name or "/" in name or name in _TAKEN:
             raise UserError(
-                f"{path}, column {name!r}: a factor's name must not be empty, contain no / and be "
+                f"{where}, column {name!r}: a factor's name must not be empty, contain no / and be "
                 f"none of {', '.join(_TAKEN)}: rename it."
             )
-    twice = sorted({name for name in lines[0] if lines[0].count(name) > 1})
+
+
+def _check_distinct(names: Sequence[str], where: str | Path) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UserError(f"{path} has two columns {twice[0]!r}: rename one.")
-    return lines
+        raise UserError(f"{where} has two columns {twice[0]!r}: rename one.")
 
 
 def _check_rows(

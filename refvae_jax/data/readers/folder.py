@@ -4,27 +4,24 @@ Images that cannot be read are skipped by `decode.py`. For ground truth see `fac
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from refvae_jax.console import LOGGER
-from refvae_jax.data.readers.decode import BAD_IMAGE, in_parallel, read_each
+from refvae_jax.data.readers.decode import read_each
 from refvae_jax.data.readers.division import check_enough
 from refvae_jax.data.readers.factors_file import no_factors, read_factors
+from refvae_jax.data.readers.headers import look, value_range_of
 from refvae_jax.data.readers.image_files import ImageForm, read_image
 from refvae_jax.data.readers.listing import File, list_splits
 from refvae_jax.data.readers.partition import parse, resolve, select
 from refvae_jax.data.readers.scan import FACTORS_FILE, scan
-from refvae_jax.data.readers.source import Reader, Source
-from refvae_jax.errors import UserError, did_you_mean
-
-_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "F")
+from refvae_jax.data.readers.source import Reader, Source, excluded
+from refvae_jax.errors import UserError
 
 
 def open_folder(source: Source) -> Reader:
@@ -51,7 +48,7 @@ def open_folder(source: Source) -> Reader:
     known = [f for name, files in splits.items() if name != "reference" for f in files]
     names = sorted({file.class_name for file in known})
     label = _labels(splits[base], names)
-    kept = np.flatnonzero(~np.isin(label, _excluded(source, names)))
+    kept = np.flatnonzero(~np.isin(label, excluded(source, names)))
     rows = kept[select(label[kept], parts)]
     check_enough(rows, label[kept], source, splits, _place(root, base, splits, source))
     paths = [splits[base][row].path for row in rows]
@@ -59,12 +56,13 @@ def open_folder(source: Source) -> Reader:
     if (root / FACTORS_FILE).exists():
         needed, allowed = [file.path for file in known], scan(root).files
         factors = read_factors(root / FACTORS_FILE, paths, needed=needed, allowed=allowed)
-    channels = _num_channels(root, scan(root).digest)
-
-    form = ImageForm((source.resolution, source.resolution, channels), source.crop)
-
+    state = scan(root).digest
+    channels = look(root, state).channels
+    value_range = value_range_of(root, state, source.value_range)
+    form = ImageForm((source.resolution, source.resolution, channels), source.crop, value_range)
     return Reader(
         num_channels=channels,
+        value_range=value_range,
         label=label[rows],
         class_names=tuple(names),
         factors=factors,
@@ -84,16 +82,6 @@ def _labels(files: list[File], names: list[str]) -> np.ndarray:
     """int32 [N], the index of each file's class among the names, -1 if it is none of them."""
     place = {name: label for label, name in enumerate(names)}
     return np.array([place.get(file.class_name, -1) for file in files], np.int32)
-
-
-def _excluded(source: Source, names: list[str]) -> list[int]:
-    """The labels of the classes to leave out."""
-    for name in source.exclude:
-        if name not in names:
-            raise UserError(
-                f"data.exclude names {name!r}, which is no class folder.{did_you_mean(name, names)}"
-            )
-    return [names.index(name) for name in source.exclude]
 
 
 def _warn_of_copies(root: Path, splits: dict[str, list[File]]) -> None:
@@ -130,24 +118,4 @@ def _hash(path: Path) -> bytes | None:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "blake2b").digest()
     except OSError:
-        return None
-
-
-@functools.lru_cache(maxsize=1)
-def _num_channels(root: Path, state: str) -> int:
-    """1 if all readable images of the folder are grey, else 3; computed again for a new `state`."""
-    del state
-    answers = list(in_parallel(lambda path: _is_grey(root / path), scan(root).files))
-    grey = [answer for answer in answers if answer is not None]
-    if any(grey) and not all(grey):
-        LOGGER.info(f"{sum(grey)} of {len(grey)} images of {root} are grey: all are read as colour")
-    return 1 if all(grey) else 3
-
-
-def _is_grey(path: Path) -> bool | None:
-    """Whether an image is grey, by the file's header alone; None if it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return image.mode in _GREY_MODES
-    except BAD_IMAGE:
         return None

@@ -17,8 +17,11 @@ from refvae_jax.console import LOGGER
 from refvae_jax.data.readers import resize
 from refvae_jax.data.readers.decode import load_image, read_where_possible, some_of
 from refvae_jax.data.readers.scan import SUFFIXES, scan
+from refvae_jax.data.readers.value_range import Range
 from refvae_jax.errors import UserError
 from refvae_jax.files import user_path
+
+MODES = {1: "L", 3: "RGB"}  # Of Pillow, by number of channels.
 
 
 class ImageForm(NamedTuple):
@@ -26,6 +29,7 @@ class ImageForm(NamedTuple):
 
     shape: tuple[int, int, int]  # (H, W, C), H = W, C = 1 or 3.
     crop: int  # See `resize.fit`.
+    value_range: Range = ()  # Of pixels of more than 8 bits, see `value_range.to_bytes`.
 
 
 def read_image(path: Path, form: ImageForm) -> np.ndarray:
@@ -38,13 +42,13 @@ def read_image(path: Path, form: ImageForm) -> np.ndarray:
       OSError, ValueError and others: it cannot be read, or is too large to be padded.
     """
     side, _, channels = form.shape
-    return resize.fit(load_image(path, "L" if channels == 1 else "RGB"), form.crop, side)
+    return resize.fit(load_image(path, MODES[channels], form.value_range), form.crop, side)
 
 
 def read_any(path: Path, form: ImageForm) -> np.ndarray:
     """As `read_image`; of an image too large to be padded, it resizes the largest square."""
     side, _, channels = form.shape
-    image = load_image(path, "L" if channels == 1 else "RGB")
+    image = load_image(path, MODES[channels], form.value_range)
     crop = form.crop
     if crop == resize.PAD and max(image.size) > side:
         _warn_of_large(side)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from refvae_jax.data.readers.source import FOLDER_DATASET
+from refvae_jax.data.readers.source import ARRAYS_DATASET, FOLDER_DATASET
 from refvae_jax.errors import UserError, did_you_mean
 
 # For every set, unless its own entry differs.
@@ -39,6 +39,7 @@ _REFERENCE_MNIST = {
 }
 SETS: dict[str, dict[str, Any]] = {
     FOLDER_DATASET: {"crop": -1},  # Your own images, see listing.py.
+    ARRAYS_DATASET: {"crop": -1},  # The same in arrays, see arrays.py.
     # The aligned 178 x 218 images; groups are identities, as in the mixture paper.
     "celeb_a": _UNSEEN_GROUPS | {"label": "identity/Identity_No", "crop": 140, "hold_out": 0.05},
     # 250 x 250; groups are persons, most of whom have one image only.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from refvae_jax.errors import UserError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 FACTORS_FILE = "factors.csv"
 _SETTLED = 2_000_000_000  # ns after which any further change shows in a folder's modification time.
 

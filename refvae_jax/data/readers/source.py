@@ -1,13 +1,16 @@
 """The types that readers share: what to read, and what an opened split gives. See `open.py`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from refvae_jax.data.readers.resize import PAD
+from refvae_jax.data.readers.value_range import Limits, Range
+from refvae_jax.errors import UserError, did_you_mean
 
-FOLDER_DATASET = "folder"  # The data.name of the user's own images.
+# The data.name of the user's own images, in files and in arrays.
+FOLDER_DATASET, ARRAYS_DATASET = OWN_DATASETS = ("folder", "arrays")
 # Below TFDS's directory: where TFDS, and our builders, look for files downloaded by hand.
 MANUAL_DIR = "downloads/manual"
 
@@ -15,8 +18,10 @@ MANUAL_DIR = "downloads/manual"
 class Source(NamedTuple):
     """What to read: everything that decides the pixels and their order."""
 
-    name: str  # "name", "name:version" or "name/config:version", as in TFDS; or FOLDER_DATASET.
-    data_dir: str  # Where TFDS keeps prepared data, or the folder.
+    name: (
+        str  # "name", "name:version" or "name/config:version", as in TFDS; or one of OWN_DATASETS.
+    )
+    data_dir: str  # Where TFDS keeps prepared data, or the own images.
     split: str  # A TFDS split expression, with an @ and parts as in `partition.py`.
     resolution: int  # Height and width of the images.
     crop: int = PAD  # Side of the centred square that is resized, WHOLE or PAD, see `resize.py`.
@@ -25,7 +30,8 @@ class Source(NamedTuple):
     exclude: tuple[str, ...] = ()  # Labels whose images are left out.
     hold_out: float = 0.0  # Share of train held out for each missing split.
     split_by: str = "members"  # How it is divided, "groups" or "members".
-    reference_class: str = ""  # FOLDER_DATASET: the class whose images are the reference.
+    reference_class: str = ""  # Own images: the class that is the reference.
+    value_range: Limits = ()  # Own images: of pixels of more than 8 bits, see `value_range.py`.
 
 
 class Factors(NamedTuple):
@@ -47,6 +53,7 @@ class Reader(NamedTuple):
     data_path: str  # Of the data, for messages.
     # Yields (int [b], rows in [0, N) that could be read; uint8 [b, R, R, C]) in order.
     batches: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]]
+    value_range: Range = ()  # Of pixels of more than 8 bits, where data.value_range is set.
 
 
 def categorise(values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -79,3 +86,18 @@ def make_factors(
         categorical=matrix(categorical, np.int32),
         categorical_names=class_names,
     )
+
+
+def excluded(source: Source, names: Sequence[str]) -> list[int]:
+    """The labels of the classes in source.exclude, of own images.
+
+    Raises:
+      UserError: there is no class of that name.
+    """
+    for name in source.exclude:
+        if name not in names:
+            raise UserError(
+                f"data.exclude names {name!r}, which is no class of {source.data_dir}."
+                f"{did_you_mean(name, names)}"
+            )
+    return [names.index(name) for name in source.exclude]
