@@ -161,7 +161,9 @@ def test_crop_takes_the_centre_and_tensorflow_does_the_same(data):
         np.testing.assert_array_equal(ours, alone)
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "gif", "webp", "JPEG", "tif", "tiff", "ppm", "pgm"])
+@pytest.mark.parametrize(
+    "suffix", ["jpg", "png", "bmp", "gif", "webp", "JPEG", "tif", "tiff", "ppm", "pgm"]
+)
 def test_formats(root, suffix):
     save(root / f"a.{suffix}")
     image = read_image(root / f"a.{suffix}", ImageForm((16, 16, 3), resize.WHOLE))
