@@ -96,8 +96,8 @@ FIELDS = (
     # data: splits are in TFDS's language; behind an @ parts of groups, data/readers/partition.py.
     Field("data.name", "digits5k", None, "a TFDS set, or digits5k, reference_mnist/..., cars3d, "
           "affectnet; or folder or arrays, your own images in data.dir"),
-    Field("data.dir", "", None, "where TFDS keeps it (else $TFDS_DATA_DIR), or your images; sets and "
-          "folders may be gs://BUCKET/FOLDER"),
+    Field("data.dir", "", None, "where TFDS keeps it (else $TFDS_DATA_DIR), or your images; sets "
+          "and folders may be gs://BUCKET/FOLDER"),
     Field("data.cache_dir", "", None, "of decoded images; else the user's cache folder"),
     Field("data.label", "label", None, "the feature that is the group or class"),
     Field("data.factors", (), None, "features to score by, such as ('attributes/Male',)"),

@@ -17,8 +17,9 @@ from refvae_jax.console import LOGGER
 from refvae_jax.data import cache
 from refvae_jax.data.splits import open_splits
 from refvae_jax.errors import Places, UserError, explain_disk_errors
-from refvae_jax.files import as_path, cache_folder, locked, make_dir, never_lost, user_path
+from refvae_jax.files import as_path, locked, make_dir, never_lost, user_path
 from refvae_jax.training import allocator, checkpoint, processes
+from refvae_jax.training.devices import use_compilation_cache
 from refvae_jax.training.run_folder import (
     check_not_inside,
     copy_advice,
@@ -86,14 +87,6 @@ def common_to_processes(config: ConfigDict, workdir: str | Path, mode: str) -> d
     here = ("data.dir", "data.cache_dir")  # Hosts may keep the images elsewhere.
     fields = {f"config.{n}": v for n, v in configs.flatten(config).items() if n not in here}
     return {"--workdir": str(workdir), "--mode": mode} | fields
-
-
-def use_compilation_cache() -> None:
-    """Keeps compiled programs on disk, so that the second start is quick."""
-    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder("xla")))
-        # By default JAX skips programs that compile in under a second: there are many of them.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 
 def places_of(config: ConfigDict, workdir: Path, mode: str) -> Places:

@@ -39,7 +39,7 @@ def own_caches(tmp_path_factory):
     """
     import jax
 
-    from refvae_jax.run import use_compilation_cache
+    from refvae_jax.training.devices import use_compilation_cache
 
     root = tmp_path_factory.getbasetemp()
     root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "own_caches"

@@ -12,6 +12,7 @@ from refvae_jax.errors import exit_status
 from refvae_jax.files import user_path
 from refvae_jax.inference import load
 from refvae_jax.model import Model
+from refvae_jax.training.devices import use_compilation_cache
 
 Add = Callable[[argparse.ArgumentParser], Any]  # Adds arguments to a parser.
 
@@ -68,5 +69,9 @@ def parse(
 
 def run(verb: Callable[[Model, argparse.Namespace], None], options: argparse.Namespace) -> int:
     """Loads the model and calls the verb with it; returns the exit status."""
-    places = {options.out: "choose another place with --out"}
-    return exit_status(lambda: verb(load(options.run, options.step), options), places=places)
+    use_compilation_cache()
+
+    def load_and_apply() -> None:
+        verb(load(options.run, options.step), options)
+
+    return exit_status(load_and_apply, places={options.out: "choose another place with --out"})

@@ -18,6 +18,7 @@ import numpy as np
 
 from refvae_jax.apply import arguments
 from refvae_jax.apply.reading import Inputs
+from refvae_jax.buckets import is_bucket
 from refvae_jax.console import LOGGER
 from refvae_jax.data.readers.image_files import find_images
 from refvae_jax.errors import UserError, counted
@@ -39,7 +40,8 @@ def codes(model: Model, inputs: Inputs) -> Iterator[Columns]:
 
 def write_npz(chunks: Iterator[Columns], most: int, out: Path) -> None:
     """Packs the columns, of up to `most` rows, after each has grown in a file of its own."""
-    with tempfile.TemporaryDirectory(prefix=".codes-", dir=out.parent) as scratch:
+    beside = None if is_bucket(out) else out.parent  # Where there is room for it.
+    with tempfile.TemporaryDirectory(prefix=".codes-", dir=beside) as scratch:
         with contextlib.ExitStack() as stack:
             append: dict[str, Callable[[np.ndarray], None]] = {}
             for columns in chunks:

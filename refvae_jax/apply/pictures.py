@@ -17,7 +17,7 @@ from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError, counted
 from refvae_jax.figures.files import save_gif, save_png
 from refvae_jax.figures.layout import grid
-from refvae_jax.files import check_writable
+from refvae_jax.files import check_writable, is_dir
 
 MOST_SHOWN = 200  # Examples in one picture.
 FPS = 12
@@ -43,7 +43,7 @@ class Out:
 
     def __init__(self, path: Path, suffixes: Sequence[str] = (".png",)) -> None:
         self.path = path
-        self.is_folder = path.is_dir() or not path.suffix
+        self.is_folder = is_dir(path) or not path.suffix
         if not self.is_folder and path.suffix.lower() not in suffixes:
             raise UserError(
                 f"--out={path} must end in {' or '.join(suffixes)}, or be a folder for single "

@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 from refvae_jax.buckets import is_bucket
 from refvae_jax.console import LOGGER, progress_bar
 from refvae_jax.data.open import fingerprint, open_source
+from refvae_jax.data.readers.bucket_folder import FETCHED
 from refvae_jax.data.readers.source import OWN_DATASETS, Factors, Reader, Source
 from refvae_jax.data.readers.value_range import Range
 from refvae_jax.errors import UserError
@@ -180,7 +181,7 @@ def _build(source: Source, root: Path, folder: Path) -> None:
         # Only the holder of the lock builds, so leftovers belong to a killed process.
         for left in root.glob(".building-*"):
             shutil.rmtree(left, ignore_errors=True)
-        reader = open_source(source, spare_dir=root / "tfds", fetched_dir=root / "buckets")
+        reader = open_source(source, spare_dir=root / "tfds", fetched_dir=root / FETCHED)
         with tempfile.TemporaryDirectory(prefix=".building-", dir=root) as scratch:
             new = Path(scratch, "new")
             new.mkdir()

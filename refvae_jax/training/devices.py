@@ -21,6 +21,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from refvae_jax.errors import UserError
+from refvae_jax.files import cache_folder
 from refvae_jax.methods.base import Method
 from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training.step import in_a_row, make_update
@@ -118,3 +119,11 @@ def put_batch(batch: Any, mesh: Mesh, num_batches: int = 1) -> Any:
     """
     split = NamedSharding(mesh, batch_spec(num_batches))
     return jax.tree.map(lambda x: jax.make_array_from_process_local_data(split, x), batch)
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs on disk, so that the second start is quick."""
+    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder("xla")))
+        # By default JAX skips programs that compile in under a second: there are many of them.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

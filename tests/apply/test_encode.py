@@ -1,13 +1,14 @@
 """The codes that `encode` writes, and what it says of bad input."""
 
 import csv
+import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import refvae_jax
-from refvae_jax import __main__
+from refvae_jax import __main__, buckets
 from refvae_jax.apply import encode
 from refvae_jax.model import CHUNK
 from tests.apply.conftest import SIDE
@@ -83,6 +84,15 @@ def test_a_failure_leaves_no_file(model, pictures, tmp_path, capsys):
         assert encode.main(["run", str(folder / "1.png"), f"--out={tmp_path}/codes.{suffix}"]) == 2
         assert "None of the 1 image can be read" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_from_a_bucket_and_into_it(model, pictures, bucket):
+    folder, pixels = pictures
+    buckets.upload({path.name: path for path in folder.iterdir()}, bucket / "in")
+    assert encode.main(["run", f"{bucket}/in", f"--out={bucket}/codes.npz"]) == 0
+    codes = np.load(io.BytesIO((bucket / "codes.npz").read_bytes()))
+    np.testing.assert_allclose(codes["style_mean"], expected(pixels)["style"], atol=1e-6)
+    assert encode.main(["run", f"{bucket}/none"]) == 2
 
 
 def test_bad_arguments_are_one_sentence(model, pictures, tmp_path, capsys):

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from refvae_jax.buckets import is_bucket
 from refvae_jax.data.readers import resize, value_range
 from refvae_jax.data.readers.array_columns import Arrays, factors, labels, references
 from refvae_jax.data.readers.array_files import Stored, open_arrays, state_of
@@ -30,6 +31,10 @@ from refvae_jax.errors import UserError
 
 def open_array_set(source: Source) -> Reader:
     """Opens a split of arrays, see `open.open_source`."""
+    if is_bucket(source.data_dir):
+        raise UserError(
+            f"Arrays are mapped from a local disk, not from {source.data_dir}: copy them to one."
+        )
     root = Path(source.data_dir)
     arrays = open_arrays(root)
     image = _checked_image(root, arrays, source)

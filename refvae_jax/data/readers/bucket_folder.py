@@ -18,6 +18,7 @@ from refvae_jax.data.readers.scan import FACTORS_FILE, SUFFIXES
 from refvae_jax.errors import UserError
 from refvae_jax.files import write_json
 
+FETCHED = "buckets"  # The folder of the user's cache that all of them are fetched into.
 _INDEX = ".fetched.json"  # {name: mark}; hidden, so it is no part of the folder of images.
 _AT_A_TIME = 1_000  # Objects between two notes of what is there.
 

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refvae_jax.buckets import is_bucket
 from refvae_jax.console import LOGGER
-from refvae_jax.data.readers import resize
+from refvae_jax.data.readers import bucket_folder, resize
 from refvae_jax.data.readers.decode import load_image, read_where_possible, some_of
 from refvae_jax.data.readers.scan import SUFFIXES, scan
 from refvae_jax.data.readers.value_range import Range
 from refvae_jax.errors import UserError
-from refvae_jax.files import user_path
+from refvae_jax.files import cache_folder, user_path
 
 MODES = {1: "L", 3: "RGB"}  # Of Pillow, by number of channels.
 
@@ -83,7 +84,8 @@ def find_images(places: Sequence[str | Path]) -> list[Path]:
     """The images that a user names: files as given, then those of a folder or pattern, sorted.
 
     Args:
-      places: files, folders (with all that is below) and patterns such as `pictures/**/*.png`.
+      places: files, folders (with all that is below), patterns such as `pictures/**/*.png`, and
+        folders in a bucket, which are fetched: their paths are those of the copies.
 
     Raises:
       UserError: one of them holds no image.
@@ -92,6 +94,8 @@ def find_images(places: Sequence[str | Path]) -> list[Path]:
 
 
 def _images_of(place: Path) -> list[Path]:
+    if is_bucket(place):
+        place = bucket_folder.fetch(str(place), cache_folder("data") / bucket_folder.FETCHED)
     if place.is_dir():
         found = [place / name for name in scan(place).files]
     elif place.is_file():
