@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import refvae_jax
 from refvae_jax import inference
@@ -112,6 +113,26 @@ def test_a_checkpoint_of_version_0_1_loads(monkeypatch, config, name):
     model = refvae_jax.load("run")
     images = np.zeros((2, *model.image_shape), np.uint8)
     assert model.reconstruct(images).shape == images.shape
+
+
+def test_files_are_read_as_the_record_says(config, tmp_path):
+    pixels = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    for name in ("a.png", "b.tif"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    info = DataInfo((32, 32, 1), 100, Hardware("cpu", 1))
+    shapes = jax.eval_shape(METHODS["gmvae"](config, info).init, jax.random.key(0))
+    variables = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
+    record = {"config": config.to_dict(), "image_shape": [32, 32, 1], "num_train_images": 100}
+    record["config"]["data"]["crop"] = 32
+    wanted = pixels[16:48, 16:48, None]
+    model = inference.model_of(variables, record)
+    np.testing.assert_array_equal(model.read(tmp_path), np.stack([wanted >> 8] * 2))
+    model = inference.model_of(variables, record | {"value_range": [1000, 3000]})
+    scaled = np.rint((wanted.astype(float).clip(1000, 3000) - 1000) * 255 / 2000)
+    np.testing.assert_array_equal(model.read([tmp_path / "b.tif"])[0], scaled)
+    (tmp_path / "c.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"1 of 3 images cannot be read: .*c\.png"):
+        model.read(str(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["srbvae", "factorvae"])

@@ -53,6 +53,15 @@ def test_preparation_of_made_pictures(config, count):
     assert re.fullmatch(r"8,000 images: \d+ s, 0.10 GB on disk", lines[-1])
 
 
+def test_encoding_of_made_files():
+    done = benchmark("encode_files", *SMALL, "--images=40")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"encoded 40 PNGs of [\d.]+ kB in [\d.]+ s", lines[0])
+    assert re.fullmatch(r"\d+ images/s, [\d.]+ ms of CPU per image", lines[1])
+    assert re.fullmatch(r"peak memory \d+ MB, \d+ MB of it after 1024 images", lines[2])
+
+
 def test_missing_data_give_an_error_message(tmp_path):
     for name in ("input_pipeline", "preparation"):
         done = benchmark(

@@ -5,6 +5,7 @@ for rows, found in read_each(paths, lambda row: np.asarray(load_image(paths[row]
     ...
 """
 
+import itertools
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ MAX_PIXELS = Image.MAX_IMAGE_PIXELS or math.inf
 # struct.error, TypeError, AttributeError.
 BAD_IMAGE = Exception
 _BATCH = 1024  # Images at a time: bounds the memory.
+_TASKS = 8  # Of a thread, in a batch.
 _NAMED = 5  # Unreadable images named in a message.
 
 
@@ -47,7 +49,7 @@ def load_image(path: Path, mode: str, value_range: Range = ()) -> Image.Image:
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def in_parallel(function: Callable[[Any], Any], items: Sequence | np.ndarray) -> Iterable:
@@ -81,11 +83,15 @@ def read_where_possible(
         except BAD_IMAGE as error:
             return f"{paths[row]} ({str(error) or type(error).__name__})"
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    workers = os.cpu_count() or 1
+    in_turn = max(1, size // (_TASKS * workers))  # Small images take less time than a task does.
+    with ThreadPoolExecutor(workers) as pool:
 
         def start(first: int) -> tuple[range, Iterator[np.ndarray | str]]:
             rows = range(first, min(first + size, len(paths)))
-            return rows, pool.map(attempt, rows)
+            tasks = [rows[i : i + in_turn] for i in range(0, len(rows), in_turn)]
+            found = pool.map(lambda task: [attempt(row) for row in task], tasks)
+            return rows, itertools.chain.from_iterable(found)
 
         ahead = start(0)
         for first in range(0, len(paths), size):

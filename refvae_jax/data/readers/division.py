@@ -108,7 +108,7 @@ def can_be_halved(label: np.ndarray) -> bool:
     """
     learn, test = (label[select(label, parse(f"@members[{p}]")[1])] for p in (":50%", "50%:"))
     sizes = np.unique(learn, return_counts=True)[1]
-    return sizes.max(initial=0) > 1 and np.isin(test, learn).sum() > 1
+    return bool(sizes.max(initial=0) > 1 and np.isin(test, learn).sum() > 1)
 
 
 def _part(label: np.ndarray, split: str, source: Source, available: Collection[str]) -> np.ndarray:

@@ -42,8 +42,10 @@ def fit(image: Image.Image, crop: int, resolution: int) -> np.ndarray:
         canvas.paste(image, ((resolution - width) // 2, (resolution - height) // 2))
         return np.asarray(canvas).reshape(resolution, resolution, -1)
     side = min(width, height) if crop == WHOLE else min(width, height, crop)
-    left, upper = (width - side) // 2, (height - side) // 2
-    square = image.crop((left, upper, left + side, upper + side))
-    # Pillow widens its bilinear filter when it makes an image smaller: that is the antialiasing.
-    resized = square.resize((resolution, resolution), Image.Resampling.BILINEAR)
-    return np.asarray(resized).reshape(resolution, resolution, -1)
+    if (width, height) != (side, side):
+        left, upper = (width - side) // 2, (height - side) // 2
+        image = image.crop((left, upper, left + side, upper + side))
+    if side != resolution:
+        # Pillow widens its bilinear filter when it makes an image smaller: the antialiasing.
+        image = image.resize((resolution, resolution), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(resolution, resolution, -1)
