@@ -106,13 +106,14 @@ def batch_shapes(
 ) -> dict:
     """The shapes and types of a batch, where no images are at hand to ask; sizes of each set."""
     images = {"image": jax.ShapeDtypeStruct((size, *image_shape), np.uint8)}
-    if supervision == "reference":
-        images = {"unlabelled": images, "reference": images}
+    batch: dict = {"unlabelled": images, "reference": images}
+    if supervision != "reference":
+        batch = images
     if supervision == "group":
-        images["group"] = jax.ShapeDtypeStruct((size,), np.int32)
+        batch = images | {"group": jax.ShapeDtypeStruct((size,), np.int32)}
     if num_others:
-        images[OTHERS] = batch_shapes(supervision, num_others, image_shape)
-    return images
+        batch[OTHERS] = batch_shapes(supervision, num_others, image_shape)
+    return batch
 
 
 def unwrap(batch: dict) -> dict:
