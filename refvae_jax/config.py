@@ -39,6 +39,7 @@ NAMED = 4  # Differing fields that a message lists.
 # What may change too, with a warning.
 WARN_FIELDS = {
     "num_train_steps": "the schedules of the learning rate and the independence term follow it",
+    "remat": "gradients are the same to rounding",
     "steps_per_call": "on a CPU the steps are the same to the bit, elsewhere perhaps to rounding",
     "optimizer.accumulate_steps": "each part draws noise of its own",
     "parallel.map": "what is computed over a batch changes with it, see training/devices.py",

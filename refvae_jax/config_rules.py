@@ -93,6 +93,8 @@ FIELDS = (
     Field("keep_last", 2, POSITIVE, "checkpoints kept beside the best (lowest validation error)"),
     Field("keep_every_steps", 0, WEIGHT, "also keep checkpoints at multiples of this; 0 = none"),
     Field("dtype", "float32", Choice(("float32", "bfloat16")), "of the networks' computation"),
+    Field("remat", False, None, "compute the inside of each network block again for its gradient "
+          "instead of keeping it: less memory, more time"),
     # data: splits are in TFDS's language; behind an @ parts of groups, data/readers/partition.py.
     Field("data.name", "digits5k", None, "a TFDS set, or digits5k, reference_mnist/..., cars3d, "
           "affectnet; or folder or arrays, your own images in data.dir"),

@@ -65,9 +65,9 @@ def make_networks(config: Config, data_info: DataInfo) -> Autoencoder:
     net, (height, _, channels) = config.network, data_info.image_shape
     SIZES.check(height, net.encoder_widths, net.decoder_widths)
     latents, dtype = {name: config.latents[name] for name in LATENTS}, jnp.dtype(config.dtype)
-    hardware, widths = data_info.hardware, tuple(net.decoder_widths)
-    encoder = Encoder(tuple(net.encoder_widths), latents, hardware, dtype)
-    decoder = Decoder(net.decoder_start_width, widths, channels, hardware, dtype)
+    on = data_info.hardware, dtype, config.remat
+    encoder = Encoder(tuple(net.encoder_widths), latents, *on)
+    decoder = Decoder(net.decoder_start_width, tuple(net.decoder_widths), channels, *on)
     modules: dict[str, Any] = {"encoder": encoder, "decoder": decoder}
 
     def init(rng: PRNGKeyArray) -> Variables:

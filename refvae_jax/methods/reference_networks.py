@@ -69,9 +69,10 @@ def make_networks(config: Config, data_info: DataInfo, latents: Sequence[str]) -
     widths = tuple(net.encoder_widths), tuple(net.decoder_widths)
     SIZES.check(data_info.image_shape[0], *widths)
     sizes = {name: config.latents[name] for name in latents}
-    encoder = progressive.Encoder(widths[0], sizes, hardware, dtype)
+    on = hardware, dtype, config.remat
+    encoder = progressive.Encoder(widths[0], sizes, *on)
     channels = data_info.image_shape[-1]
-    decoder = progressive.Decoder(net.decoder_start_width, widths[1], channels, hardware, dtype)
+    decoder = progressive.Decoder(net.decoder_start_width, widths[1], channels, *on)
 
     def init(rng: PRNGKeyArray) -> dict[str, Any]:
         rng_encoder, rng_decoder = jax.random.split(rng)
@@ -125,6 +126,7 @@ def make_discriminator(
         net.discriminator_features,
         data_info.hardware,
         jnp.dtype(config.dtype),
+        config.remat,
     )
 
     def init(rng: PRNGKeyArray) -> Params:

@@ -39,12 +39,14 @@ class Discriminator(nn.Module):
       features: size of each block, and of the hidden layer.
       hardware: what to compile for.
       dtype: of the computation; the logit is float32.
+      remat: of the `Trunk`.
     """
 
     widths: Sequence[int]
     features: int
     hardware: Hardware
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -58,7 +60,7 @@ class Discriminator(nn.Module):
         def dense(size: int, name: str, y: Array) -> Array:
             return nn.Dense(size, dtype=self.dtype, name=name)(y)
 
-        image = Trunk(self.widths, self.hardware, False, self.dtype, name="image")(x)
+        image = Trunk(self.widths, self.hardware, False, self.dtype, self.remat, name="image")(x)
         image = leaky_relu(dense(self.features, "image_features", image))
         latent = jnp.concatenate([code for _, code in sorted(codes.items())], axis=-1)
         for i in range(2):

@@ -24,6 +24,11 @@ START = 4  # Height and width of the smallest feature map.
 SIZES = Sizes(START, any_encoder=False)
 
 
+def block_class(remat: bool) -> type["Block"]:
+    """`Block`, with or without rematerialisation."""
+    return nn.remat(Block) if remat else Block
+
+
 def leaky_relu(x: Array) -> Array:
     """Slope 0.2 below zero."""
     return nn.leaky_relu(x, 0.2)
@@ -70,12 +75,14 @@ class Trunk(nn.Module):
       hardware: what to compile for.
       normalise: whether there is a pixel norm.
       dtype: of the computation.
+      remat: whether a gradient computes the inside of each block again instead of keeping it.
     """
 
     widths: Sequence[int]
     hardware: Hardware
     normalise: bool = True
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B F"]:
@@ -85,7 +92,7 @@ class Trunk(nn.Module):
             x
         )
         for i, width in enumerate(self.widths[1:]):
-            x = Block(width, self.hardware, self.normalise, name=f"block_{i}")(x)
+            x = block_class(self.remat)(width, self.hardware, self.normalise, name=f"block_{i}")(x)
             x = nn.avg_pool(x, (2, 2), (2, 2))
         return x.reshape(x.shape[0], -1)
 
@@ -98,12 +105,14 @@ class Encoder(nn.Module):
       latents: size of each latent by name.
       hardware: what to compile for.
       dtype: of the computation; parameters and Gaussians stay float32.
+      remat: whether a gradient computes the inside of each block again instead of keeping it.
     """
 
     widths: Sequence[int]
     latents: Mapping[str, int]
     hardware: Hardware
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -112,7 +121,8 @@ class Encoder(nn.Module):
         """{latent: Gaussian} of all latents, or of the names in `only`."""
         found = {}
         for name in self.latents if only is None else only:
-            features = Trunk(self.widths, self.hardware, dtype=self.dtype, name=name)(x)
+            trunk = Trunk(self.widths, self.hardware, dtype=self.dtype, remat=self.remat, name=name)
+            features = trunk(x)
             head = nn.Dense(2 * self.latents[name], dtype=self.dtype, name=f"{name}_head")
             found[name] = Gaussian(*jnp.split(head(features).astype(jnp.float32), 2, axis=-1))
         return found
@@ -127,6 +137,7 @@ class Decoder(nn.Module):
       channels: of the image.
       hardware: what to compile for.
       dtype: of the computation; the image is float32.
+      remat: whether a gradient computes the inside of each block again instead of keeping it.
     """
 
     start_width: int
@@ -134,6 +145,7 @@ class Decoder(nn.Module):
     channels: int
     hardware: Hardware
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, codes: Mapping[str, Float[Array, "B D"]]) -> Float[Array, "B H W C"]:
@@ -142,6 +154,6 @@ class Decoder(nn.Module):
         x = nn.Dense(START**2 * self.start_width, dtype=self.dtype, name="from_codes")(x)
         x = x.reshape(-1, START, START, self.start_width)
         for i, width in enumerate(self.widths):
-            x = Block(width, self.hardware, doubles=True, name=f"block_{i}")(x)
+            x = block_class(self.remat)(width, self.hardware, doubles=True, name=f"block_{i}")(x)
         x = Conv(self.channels, 1, stride=1, padding=0, hardware=self.hardware, name="to_image")(x)
         return 0.5 * (jnp.tanh(x.astype(jnp.float32)) + 1)

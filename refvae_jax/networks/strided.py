@@ -5,6 +5,7 @@ Decoder(128, (128, 64), 1, hardware)                              # codes -> [B,
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -20,11 +21,41 @@ DECODER_START = 8  # Height and width of the decoder's first feature map, as in 
 SIZES = Sizes(DECODER_START, any_encoder=True)
 
 
-def _batch_norm(train: bool, dtype: DTypeLike) -> nn.BatchNorm:
+def _batch_norm(train: bool, dtype: DTypeLike, name: str) -> nn.BatchNorm:
     # PyTorch's constants: flax's own momentum of 0.99 leaves the running statistics of a short run
     # far behind its weights. (PyTorch's running variance is unbiased, flax's is not; here that is
     # at most one part in a thousand.)
-    return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=dtype)
+    return nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=dtype, name=name)
+
+
+def _block(
+    network: Any, layer: type[Conv], index: int, x: Array, train: bool, width: int, **geometry: int
+) -> Array:
+    """Convolution, batch norm and ReLU: the network's block of this index.
+
+    Args:
+      network: an Encoder or a Decoder, which gets the parameters.
+      layer: the class of the convolution.
+      index: of the block, in the names of its parameters.
+      x: images [B, H, W, C].
+      train: as of the networks.
+      width: channels of the output.
+      **geometry: of the layer.
+    """
+
+    def block(network: Any, x: Array) -> Array:
+        # No bias: batch norm would subtract it.
+        convolve = layer(
+            width,
+            **geometry,
+            hardware=network.hardware,
+            use_bias=False,
+            name=f"{layer.__name__}_{index}",
+        )
+        normalise = _batch_norm(train, network.dtype, f"BatchNorm_{index}")
+        return nn.relu(normalise(convolve(x)))
+
+    return (nn.remat(block) if network.remat else block)(network, x)
 
 
 def image_activation(x: Array) -> Array:
@@ -41,23 +72,21 @@ class Encoder(nn.Module):
       latents: size of each latent by name.
       hardware: what to compile for.
       dtype: of the computation; parameters and Gaussians stay float32.
+      remat: whether a gradient computes the inside of each block again instead of keeping it.
     """
 
     widths: Sequence[int]
     latents: Mapping[str, int]
     hardware: Hardware
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> dict[str, Gaussian]:
         """{latent: Gaussian}; `train` takes the batch's own statistics and updates the running."""
         x = x.astype(self.dtype)
-        for width in self.widths:
-            # No bias: batch norm would subtract it.
-            x = Conv(
-                width, kernel_size=5, stride=2, padding=2, hardware=self.hardware, use_bias=False
-            )(x)
-            x = nn.relu(_batch_norm(train, self.dtype)(x))
+        for i, width in enumerate(self.widths):
+            x = _block(self, Conv, i, x, train, width, kernel_size=5, stride=2, padding=2)
         x = x.reshape(x.shape[0], -1)
         heads = {n: nn.Dense(2 * d, dtype=self.dtype, name=n)(x) for n, d in self.latents.items()}
         return {n: Gaussian(*jnp.split(h.astype(jnp.float32), 2, -1)) for n, h in heads.items()}
@@ -72,6 +101,7 @@ class Decoder(nn.Module):
       channels: of the image.
       hardware: what to compile for.
       dtype: of the computation; the image is float32.
+      remat: whether a gradient computes the inside of each block again instead of keeping it.
     """
 
     start_width: int
@@ -79,6 +109,7 @@ class Decoder(nn.Module):
     channels: int
     hardware: Hardware
     dtype: DTypeLike = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -91,11 +122,8 @@ class Decoder(nn.Module):
             for name, code in sorted(codes.items())
         ]
         x = jnp.concatenate([h.reshape(-1, *start) for h in dense], axis=-1)
-        for width in self.widths:
-            x = ConvTranspose(
-                width, kernel_size=4, stride=2, padding=1, hardware=self.hardware, use_bias=False
-            )(x)
-            x = nn.relu(_batch_norm(train, self.dtype)(x))
+        for i, width in enumerate(self.widths):
+            x = _block(self, ConvTranspose, i, x, train, width, kernel_size=4, stride=2, padding=1)
         # The paper says padding 1, which would give an image two pixels too large.
         x = Conv(self.channels, kernel_size=5, stride=1, padding=2, hardware=self.hardware)(x)
         return image_activation(x.astype(jnp.float32))
