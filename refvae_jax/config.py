@@ -22,6 +22,8 @@ FREE_FIELDS = (
     "data.dir",
     "data.cache_dir",
     *CADENCES,
+    "profile.first_step",
+    "profile.num_steps",
     "keep_last",
     "keep_every_steps",
     "parallel.start_seconds",

@@ -175,6 +175,9 @@ FIELDS = (
     Field("discriminator_optimizer.learning_rate", 1e-4, POSITIVE, "of Adam, the same schedule"),
     Field("discriminator_optimizer.b1", 0.5, DECAY, "of Adam"),
     Field("discriminator_optimizer.b2", 0.999, DECAY, "of Adam"),
+    Field("profile.first_step", 10, POSITIVE, "the first step to trace, from 1 on; the calls that "
+          "make these steps are traced whole"),
+    Field("profile.num_steps", 0, WEIGHT, "steps to trace for TensorBoard, into WORKDIR/profile"),
     Field("parallel.map", "jit", Choice(MAPS),
           "global batch, or pmap, one replica per device: see training/devices.py"),
     Field("parallel.start_seconds", 300.0, POSITIVE,

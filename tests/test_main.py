@@ -47,7 +47,7 @@ def test_fields_are_all_listed_with_default_and_meaning(capsys):
     assert [line.split()[0] for line in lines] == [field.name for field in config_rules.FIELDS]
     for field, line in zip(config_rules.FIELDS, lines, strict=True):
         assert repr(field.default) in line and line.endswith(field.meaning)
-    assert out.count("\n\n") == 7  # Between the fields of no section and the 7 sections.
+    assert out.count("\n\n") == 8  # Between the fields of no section and the 8 sections.
 
 
 def test_fields_of_a_section(capsys):

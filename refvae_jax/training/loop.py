@@ -24,6 +24,7 @@ from refvae_jax.training import checkpoint, devices, processes
 from refvae_jax.training.bucket_checkpoints import BucketCheckpoints
 from refvae_jax.training.checkpoint import Checkpoints
 from refvae_jax.training.journal import Journal
+from refvae_jax.training.profile import Profile
 from refvae_jax.training.setup import Prepared, compile_step, initial_state, prepare
 from refvae_jax.training.state import TrainState, variables_of
 from refvae_jax.training.validation import make_validate
@@ -62,7 +63,12 @@ def train(
     checkpoints = open_checkpoints(config, workdir, journal, check_ours)
     # SIGTERM is held back until the last save is on disk.
     with processes.stop_on_sigterm() as asked:
-        with contextlib.closing(journal), contextlib.closing(checkpoints):
+        profile = Profile(config, workdir)
+        with (
+            contextlib.closing(journal),
+            contextlib.closing(checkpoints),
+            contextlib.closing(profile),
+        ):
             saved = checkpoints.latest_step() or 0
             if saved:
                 with processes.all_or_none():
@@ -74,7 +80,7 @@ def train(
                 )
             if saved == config.num_train_steps:
                 LOGGER.info(f"trained before, to step {saved}")
-            elif not loop(config, prepared, checkpoints, journal, asked):
+            elif not loop(config, prepared, checkpoints, journal, profile, asked):
                 return False
         if asked(config.num_train_steps + 1):  # Since the last step.
             LOGGER.info("stopped by SIGTERM; the same command evaluates and draws")
@@ -151,6 +157,7 @@ def loop(
     prepared: Prepared,
     checkpoints: AnyCheckpoints,
     journal: Journal,
+    profile: Profile,
     asked: Callable[[int], bool],
 ) -> bool:
     """Every step from the newest checkpoint on; True at the last, False if `asked` ended it."""
@@ -171,11 +178,13 @@ def loop(
         batch = stacked([next(batches) for _ in range(number)])
         batch = devices.put_batch(batch, prepared.mesh, number)
         progress.waited += time.perf_counter() - asked_for_data
+        profile.start_if_due(step, number)
         current, scalars = steps_fn(current, batch)
         if step == first:
             jax.block_until_ready(current.step)
             LOGGER.info(f"first step done: {step + number}")
         step += number
+        profile.stop_if_due(step, scalars)
 
         last = step == num_steps
         log = last or step % config.log_every_steps == 0

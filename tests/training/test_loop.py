@@ -75,9 +75,11 @@ def test_a_call_ends_where_the_host_must_see_a_step(config):
 
 
 @pytest.mark.slow
-def test_several_steps_per_call_are_the_same_to_the_bit(trained, config, tmp_path):
+def test_several_steps_per_call_are_the_same_to_the_bit(trained, config, tmp_path, capsys):
     config.steps_per_call, config.checkpoint_every_steps = 4, 9
+    config.profile.first_step, config.profile.num_steps = 6, 2
     assert train(config, tmp_path)  # Calls of 4 and of 1 steps: to 4, 8, 9, 10, 14, 18, 19, 20.
+    assert f"profile of the steps 5 to 8 in {tmp_path / 'profile'}" in capsys.readouterr().out
     same_arrays(trained, tmp_path)
     assert (trained / "metrics.jsonl").read_bytes() == (tmp_path / "metrics.jsonl").read_bytes()
 
