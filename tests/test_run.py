@@ -229,3 +229,15 @@ def test_a_lock_that_cannot_be_opened(config, tmp_path, mode, monkeypatch):
     with pytest.raises(UserError, match=r"Cannot use .*\.lock: Read-only") as caught:
         run.run(config, tmp_path, mode)
     assert f". C{copy_it(tmp_path)[1:]}" in str(caught.value)
+
+
+def test_a_compilation_cache_that_the_user_chose_stays():
+    import jax
+
+    chosen, before = "gs://bucket/xla", jax.config.jax_compilation_cache_dir
+    try:
+        jax.config.update("jax_compilation_cache_dir", chosen)  # As JAX_COMPILATION_CACHE_DIR does.
+        run.use_compilation_cache()
+        assert jax.config.jax_compilation_cache_dir == chosen
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
