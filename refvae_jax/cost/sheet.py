@@ -9,8 +9,8 @@ number (h100:8, v5e:16) is estimated from the program that XLA makes on this hos
 prediction is compared with the measured step. No data are read. docs/cost.md has the formulae.
 """
 
+import argparse
 from collections import Counter
-from collections.abc import Sequence
 
 import jax
 from absl import flags, logging
@@ -135,34 +135,38 @@ def prediction_lines(compiled: Program, topology: chips.Topology, config: Config
     ]
 
 
-def run(argv: Sequence[str]) -> None:
-    """Prints the cost sheet that the arguments ask for."""
+def run(topology: str, batch_size: int | None, config_flags_given: list[str]) -> None:
+    """Prints the cost sheet.
+
+    Args:
+      topology: see this module's docstring.
+      batch_size: in place of the config's; the run then sees as many images as before.
+      config_flags_given: --config=... and --config.FIELD=VALUE.
+    """
     values = flags.FlagValues()
-    config_flag = config_flags.DEFINE_config_file(
-        "config", help_string="A file of configs/, with :FORM.", flag_values=values
-    )
-    topology = flags.DEFINE_string(
-        "topology", HOST, "As v5e:4x4, h100:8 or cpu, this host.", flag_values=values
-    )
-    batch_size = flags.DEFINE_integer(
-        "batch_size", None, "In place of config.batch_size.", flag_values=values
-    )
-    config, lines = from_command_line(["refvae cost", *argv], config_flag, values)
-    if batch_size.value is not None:
-        # The whole run sees as many images as before.
+    flag = config_flags.DEFINE_config_file("config", flag_values=values)
+    config, lines = from_command_line(["refvae cost", *config_flags_given], flag, values)
+    if batch_size is not None:
         images = config.num_train_steps * config.batch_size
-        config.batch_size = batch_size.value
-        config.num_train_steps = max(images // max(batch_size.value, 1), 1)
+        config.batch_size = batch_size
+        config.num_train_steps = max(images // max(batch_size, 1), 1)
     config_rules.check(config)
     # This process compiles for other chips: JAX must not look for any here.
     jax.config.update("jax_platforms", "cpu")
-    print("\n".join([*lines, *sheet(config, topology.value)]))
+    print("\n".join([*lines, *sheet(config, topology)]))
 
 
 def main(argv: list[str]) -> int:
     """Parses the command line; returns the exit status."""
-    if {"-h", "--help"} & set(argv):
-        print(__doc__)
-        return 0
+    parser = argparse.ArgumentParser(
+        "refvae cost",
+        usage="refvae cost --config=FILE[:FORM] [--topology=CHIP:SHAPE] [--batch_size=N] "
+        "[--config.FIELD=VALUE ...]",
+        description=(__doc__ or "").splitlines()[0],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--topology", default=HOST, help="as v5e:4x4, h100:8 or cpu, this host")
+    parser.add_argument("--batch_size", type=int, help="in place of config.batch_size")
+    options, rest = parser.parse_known_args(argv)
     logging.set_verbosity(logging.ERROR)
-    return exit_status(run, argv)
+    return exit_status(run, options.topology, options.batch_size, rest)
