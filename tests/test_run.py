@@ -100,7 +100,7 @@ def test_memory_is_kept_only_on_a_cpu_and_before_the_backend_starts(
 ):
     calls = []
 
-    def join(environ):
+    def join(*_):
         calls.append("join")
         raise InterruptedError
 
