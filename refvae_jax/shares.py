@@ -12,6 +12,7 @@ How many devices share the batch is asked of the mesh that the step is traced fo
 `training/devices.py` sets.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -65,9 +66,19 @@ def mixed(function: Callable[..., Tree], *trees: Any) -> Tree:
 
 
 def gathered(tree: Tree) -> Tree:
-    """The same arrays, whole on every device: small ones that every example is compared with."""
+    """The same arrays, whole on every device: small ones that every example is compared with.
+
+    They are sent as one, so they are of one type, [B] or [B, D].
+    """
+    if num_shares() == 1:
+        return tree
+    leaves, structure = jax.tree.flatten(tree)
+    columns = [leaf.reshape(len(leaf), -1) for leaf in leaves]
     # Only these are sent: without `spread` the compiler also gathers what they are made of.
-    return _placed(spread(tree), whole=True)
+    sent = _placed(spread(jnp.concatenate(columns, axis=1)), whole=True)
+    ends = list(itertools.accumulate(part.shape[1] for part in columns))
+    parts = jnp.split(sent, ends[:-1], axis=1)
+    return structure.unflatten(p.reshape(x.shape) for p, x in zip(parts, leaves, strict=True))
 
 
 def spread(tree: Tree) -> Tree:

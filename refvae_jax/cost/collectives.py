@@ -17,6 +17,7 @@ KINDS = (
 )
 # `name = TYPE kind(...)`; an asynchronous one is a pair, kind-start and kind-done.
 _OPERATION = re.compile(rf"= (\(.*?\)|\S+) ({'|'.join(KINDS)})(-start)?\(")
+_CHANNEL = re.compile(r"channel_id=\d+")
 _ARRAY = re.compile(r"\b(pred|[a-z]+(\d+)[a-z\d]*)\[([\d,]*)\]")
 
 
@@ -28,10 +29,19 @@ class Collective(NamedTuple):
 
 
 def collectives(program: str) -> Iterator[Collective]:
-    """Each Collective of an HLO program."""
+    """Each Collective of an HLO program.
+
+    A TPU's program has parts of one collective in several fusions, which it overlaps with: they
+    have the same channel.
+    """
+    channels = set()
     for line in program.splitlines():
         if found := _OPERATION.search(line):
             result, kind, start = found.groups()
+            channel = _CHANNEL.search(line)
+            if channel and channel[0] in channels:
+                continue
+            channels.add(channel[0] if channel else "")
             sizes = [_num_bytes(*array.groups()) for array in _ARRAY.finditer(result)]
             # The start of one that changes the shape has its operands before its results.
             whole = max(sizes) if start and kind != "all-reduce" else sum(sizes)

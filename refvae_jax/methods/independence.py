@@ -162,10 +162,9 @@ def unbiased_hsic(
 def label_pairs(label: Int[Array, " B"]) -> tuple[Float[Array, "B B"], Float[Array, "B B"]]:
     """(1 for two images with equal labels, 1 for two images with labels), 0 on the diagonal."""
     off_diagonal = 1 - jnp.eye(len(label))
-    known = (label >= 0).astype(off_diagonal.dtype)
-    return same_group(label) * off_diagonal, known[:, None] * gathered(known)[
-        None, :
-    ] * off_diagonal
+    known, others_known = ((x >= 0).astype(off_diagonal.dtype) for x in (label, gathered(label)))
+    pairs = known[:, None] * others_known[None, :]
+    return same_group(label) * off_diagonal, pairs * off_diagonal
 
 
 def local_kernel(codes: Float[Array, "B D"], known: Bool[Array, " B"]) -> Float[Array, "B B"]:

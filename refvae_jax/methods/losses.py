@@ -36,8 +36,9 @@ def mixture_kl(
 def squared_distances(x: Float[Array, "B D"]) -> Float[Array, "B B"]:
     """|x_i - x_j|^2 of each pair, [B, B]; 0 where rounding would make it negative."""
     norm = jnp.sum(x**2, axis=-1)
-    inner = jnp.matmul(x, gathered(x).T, precision=PRECISION)
-    return jnp.maximum(norm[:, None] + gathered(norm)[None, :] - 2 * inner, 0)
+    others, norm_of_others = gathered((x, norm))
+    inner = jnp.matmul(x, others.T, precision=PRECISION)
+    return jnp.maximum(norm[:, None] + norm_of_others[None, :] - 2 * inner, 0)
 
 
 def repulsion(

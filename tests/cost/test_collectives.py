@@ -13,6 +13,8 @@ HloModule jit_update, is_scheduled=true
   %ard = (f32[8]{0}, f32[4]{0}) all-reduce-done(%ars)
   %cp = (f32[4,2]{1,0}, f32[4,2]{1,0}, u32[], u32[]) collective-permute-start(%g)
   %a2a = (pred[1,8]{1,0}, /*index=1*/pred[1,8]{1,0}) all-to-all(%h, %i)
+  %part.1 = f32[16]{0:T(128)} all-gather(%j), channel_id=12, dimensions={0}
+  %part.2 = f32[16]{0:T(128)S(1)} all-gather(%k), channel_id=12, dimensions={0}
   %fusion = f32[4]{0} fusion(%all-reduce.1), kind=kLoop, calls=%all-gather_fusion
 """
 
@@ -26,4 +28,5 @@ def test_every_collective_is_counted_once_with_the_bytes_of_its_result():
         Collective("all-reduce", 4 * 12),
         Collective("collective-permute", 4 * 8),
         Collective("all-to-all", 16),
+        Collective("all-gather", 64),
     ]
