@@ -124,6 +124,14 @@ def check_writable(path: Path) -> None:
         temporary.unlink()
 
 
+def check_appendable(path: Path) -> None:
+    """Raises OSError unless lines can be added to the file at `path`, which it creates here."""
+    if is_bucket(path):
+        return check_writable(path)
+    with naming(path), path.open("a"):
+        return None
+
+
 def write_json(value: Any, path: str | Path) -> None:
     """Writes a JSON file atomically."""
     with atomic(path) as temporary:

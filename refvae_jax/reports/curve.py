@@ -20,7 +20,7 @@ from refvae_jax.errors import UserError, exit_status
 from refvae_jax.evaluation.evaluate import Scorer
 from refvae_jax.evaluation.score import Score, from_json
 from refvae_jax.figures import files
-from refvae_jax.files import append_json_line, check_writable, read_json_lines, user_path
+from refvae_jax.files import append_json_line, check_appendable, read_json_lines, user_path
 from refvae_jax.inference import open_trained
 from refvae_jax.training import checkpoint
 from refvae_jax.training.run_folder import copy_advice, find_run
@@ -41,7 +41,7 @@ def score_checkpoints(workdir: Path, path: Path) -> None:
     missing = set(checkpoint.steps(workdir)) - {row["step"] for row in read_json_lines(path)}
     if not missing:
         return
-    check_writable(path)  # Scoring takes minutes: a read-only run should be noticed before.
+    check_appendable(path)  # Scoring takes minutes: a read-only run should be noticed before.
     config = ConfigDict(checkpoint.read_record(workdir, min(missing))["config"])
     model, _, parts = open_trained(config, workdir, min(missing))
     splits = comparable(parts)
