@@ -52,7 +52,7 @@ def run_two(workdir, *flags, second=(), devices=1, environs=({}, {})):
         for index, more in enumerate([(), second])
     ]
     try:
-        outputs = [process.communicate(timeout=280)[0] for process in pair]
+        outputs = [process.communicate(timeout=400)[0] for process in pair]
     finally:
         for process in pair:
             process.kill()
