@@ -78,7 +78,8 @@ def gathered(tree: Tree) -> Tree:
     sent = _placed(spread(jnp.concatenate(columns, axis=1)), whole=True)
     ends = list(itertools.accumulate(part.shape[1] for part in columns))
     parts = jnp.split(sent, ends[:-1], axis=1)
-    return structure.unflatten(p.reshape(x.shape) for p, x in zip(parts, leaves, strict=True))
+    whole = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, whole)
 
 
 def spread(tree: Tree) -> Tree:
