@@ -75,9 +75,7 @@ def test_encoder_and_decoder_are_the_blocks_of_progressive_gans():
 
 @pytest.mark.slow
 def test_a_discriminator_has_no_pixel_norm_and_leaky_layers():
-    discriminator = discriminators.Discriminator(
-        (4, 6), features=8, block_dropout=0.3, hardware=CPU
-    )
+    discriminator = discriminators.Discriminator((4, 6), features=8, hardware=CPU)
     x, codes = random(5, 8, 8, 3), {"target": random(5, 2), "common": random(5, 3, seed=1) - 1}
     p = perturbed(discriminator.init(jax.random.key(0), x, codes)["params"])
     image = leaky(dense(p["image_features"], plain_trunk(p["image"], x, normalise=False)))
@@ -142,7 +140,7 @@ def test_strided_networks_are_table_2s_at_test_time():
         (lambda t: progressive.Encoder((4, 6), {"z": 3}, CPU, t), (random(3, 8, 8, 3),)),
         (lambda t: progressive.Decoder(6, (4,), 3, CPU, t), ({"z": random(3, 2)},)),
         (
-            lambda t: discriminators.Discriminator((4, 6), 8, 0.0, CPU, t),
+            lambda t: discriminators.Discriminator((4, 6), 8, CPU, t),
             (random(3, 8, 8, 3), {"z": random(3, 2)}),
         ),
         (lambda t: strided.Decoder(4, (4,), 1, CPU, t), ({"z": random(3, 2)}, False)),
