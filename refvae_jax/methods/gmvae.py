@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from refvae_jax import distributions
-from refvae_jax.methods import independence, losses, mixture_networks
+from refvae_jax.methods import losses, mixture_networks
 from refvae_jax.methods.base import (
     MODEL,
     Batch,
@@ -91,26 +91,15 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
     net = mixture_networks.make_networks(config, data_info)
     method = config.method
     constants = {n: method[n] for n in ("k", "w_rep", "w_cent", "delta")}
-    independence_term = independence.make_term(config)
+    style_term = mixture_networks.make_style_term(config, net)
 
     def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         x = batch["image"]
         latents, encoder_statistics = net.train_encode(variables, x)
         recon, decoder_statistics = net.train_decode(variables, sample_codes(latents, rng))
         value, scalars = objective(x, recon, latents, batch["group"], **constants)
-        encode = mixture_networks.encode_style(net, variables)
-        labelled = latents["style"], batch["group"]
-        extra, extra_scalars = independence_term(labelled, encode, batch)
+        extra, extra_scalars = style_term(variables, latents, batch)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
         return {MODEL: (value + extra, (mutable, scalars | extra_scalars))}
 
-    return Method(
-        "group",
-        (MODEL,),
-        net.init,
-        losses_of,
-        net.encode,
-        net.decode,
-        net.prior,
-        mixture_networks.OVER_BATCH,
-    )
+    return mixture_networks.method_of(net, losses_of)

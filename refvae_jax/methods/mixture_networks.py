@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
-from refvae_jax.distributions import Gaussian
+from refvae_jax.methods import independence
 from refvae_jax.methods.base import (
     MODEL,
     Batch,
@@ -19,14 +19,18 @@ from refvae_jax.methods.base import (
     Images,
     InitFunction,
     Latents,
+    LossFunction,
+    Method,
     PriorFunction,
+    Scalar,
+    Scalars,
     Variables,
     standard_normal_prior,
 )
 from refvae_jax.networks.strided import SIZES, Decoder, Encoder
 
 LATENTS = ("content", "style")
-OVER_BATCH = "batch norm and the posteriors of groups"  # Of `Method`, with any of these networks.
+OVER_BATCH = "batch norm and the posteriors of groups"
 
 
 class Autoencoder(NamedTuple):
@@ -44,16 +48,24 @@ class Autoencoder(NamedTuple):
     train_decode: Callable[[Variables, Codes], tuple[Images, Any]]
 
 
-def encode_style(
-    net: Autoencoder, variables: Variables
-) -> Callable[[Batch], tuple[Gaussian, Int[Array, " B"]]]:
-    """The function that `independence.make_term` takes: batch -> (q of the style, group)."""
+def make_style_term(config: Config, net: Autoencoder) -> Callable[..., tuple[Scalar, Scalars]]:
+    """Makes term(variables, latents, batch): `independence.make_term` of the style on the group."""
+    independence_term = independence.make_term(config)
 
-    def encode(batch: Batch) -> tuple[Gaussian, Int[Array, " B"]]:
-        latents, _ = net.train_encode(variables, batch["image"])
-        return latents["style"], batch["group"]
+    def term(variables: Variables, latents: Latents, batch: Batch) -> tuple[Scalar, Scalars]:
+        def encode(batch: Batch) -> independence.Labelled:
+            latents, _ = net.train_encode(variables, batch["image"])
+            return latents["style"], batch["group"]
 
-    return encode
+        return independence_term((latents["style"], batch["group"]), encode, batch)
+
+    return term
+
+
+def method_of(net: Autoencoder, losses_of: LossFunction) -> Method:
+    """The Method of one player that trains these networks by its losses."""
+    functions = net.init, losses_of, net.encode, net.decode, net.prior
+    return Method("group", (MODEL,), *functions, over_batch=OVER_BATCH)
 
 
 def make_networks(config: Config, data_info: DataInfo) -> Autoencoder:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from refvae_jax import distributions
 from refvae_jax.distributions import Gaussian
-from refvae_jax.methods import independence, losses, mixture_networks
+from refvae_jax.methods import losses, mixture_networks
 from refvae_jax.methods.base import (
     MODEL,
     Batch,
@@ -70,7 +70,7 @@ def sample_codes(group_content: Gaussian, style: Gaussian, rng: PRNGKeyArray) ->
 def make_method(config: Config, data_info: DataInfo) -> Method:
     """Makes the Method; `config.method` gives the independence term, nothing else."""
     net = mixture_networks.make_networks(config, data_info)
-    independence_term = independence.make_term(config)
+    style_term = mixture_networks.make_style_term(config, net)
 
     def losses_of(variables: Variables, batch: Batch, rng: PRNGKeyArray) -> PlayerLosses:
         x, group = batch["image"], batch["group"]
@@ -79,19 +79,8 @@ def make_method(config: Config, data_info: DataInfo) -> Method:
         codes = sample_codes(group_content, latents["style"], rng)
         recon, decoder_statistics = net.train_decode(variables, codes)
         value, scalars = objective(x, recon, latents["style"], group_content, group)
-        encode = mixture_networks.encode_style(net, variables)
-        labelled = latents["style"], group
-        extra, extra_scalars = independence_term(labelled, encode, batch)
+        extra, extra_scalars = style_term(variables, latents, batch)
         mutable = {"encoder": encoder_statistics, "decoder": decoder_statistics}
         return {MODEL: (value + extra, (mutable, scalars | extra_scalars))}
 
-    return Method(
-        "group",
-        (MODEL,),
-        net.init,
-        losses_of,
-        net.encode,
-        net.decode,
-        net.prior,
-        mixture_networks.OVER_BATCH,
-    )
+    return mixture_networks.method_of(net, losses_of)
