@@ -51,13 +51,13 @@ def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def check_divides(batch_size: int, num_devices: int) -> None:
-    """Raises UserError if the batch does not divide among the devices."""
-    if batch_size % num_devices:
-        near = max(batch_size - batch_size % num_devices, num_devices)
+def check_divides(size: int, num_devices: int, field: str = "config.batch_size") -> None:
+    """Raises UserError if so many images, which the field asks for, do not divide among devices."""
+    if size % num_devices:
+        near = max(size - size % num_devices, num_devices)
         raise UserError(
-            f"config.batch_size {batch_size} does not divide among {num_devices} devices: "
-            f"take a multiple, for example --config.batch_size={near}."
+            f"{field} {size} does not divide among {num_devices} devices: "
+            f"take a multiple, for example --{field}={near}."
         )
 
 

@@ -94,11 +94,7 @@ def check_others(config: ConfigDict, sets: Sets, num_devices: int) -> None:
         raise UserError(
             f"{name} is {asked}, but there are {least} images: set --{name}={least} or fewer."
         )
-    if asked % num_devices:
-        near = asked - asked % num_devices
-        raise UserError(
-            f"{name} {asked} does not divide among {num_devices} devices: set --{name}={near}."
-        )
+    devices.check_divides(asked, num_devices, name)
 
 
 def make_optimizers(config: ConfigDict, players: Iterable[str]) -> Optimizers:
