@@ -21,14 +21,6 @@ FUNCTIONS = {
 }
 
 
-@pytest.fixture
-def float64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
-
-
 def draw(shape, kernel_shape, dtype=np.float64):
     rng = np.random.default_rng(0)
     return [jnp.asarray(rng.standard_normal(s), dtype) for s in (shape, kernel_shape)]

@@ -25,14 +25,6 @@ def make_networks(kind, remat):
     return encoder, progressive.Decoder(4, (4,) * 3, 1, *rest), {}
 
 
-@pytest.fixture
-def float64():
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", before)
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", ["strided", "progressive"])
