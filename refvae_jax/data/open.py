@@ -43,6 +43,9 @@ def open_source(source: Source, spare_dir: Path, fetched_dir: Path) -> Reader:
     if source.value_range:
         raise UserError(f"data.value_range is of own images, and {source.name} is a set: drop it.")
     _register_builders()
+    if is_bucket(source.data_dir):
+        folder = bucket_folder.fetch_tfds(source.data_dir, source.name, fetched_dir)
+        source = source._replace(data_dir=str(folder))
     return open_set(source, spare_dir)
 
 

@@ -1,7 +1,8 @@
-"""Folders of images in a bucket, fetched to the local disk before they are decoded.
+"""Images in a bucket, fetched to the local disk before they are decoded.
 
 folder = fetch("gs://bucket/images", root)    # root/bucket/images, as it is in the bucket now
 digest("gs://bucket/images")                  # changes when the images do
+data_dir = fetch_tfds("gs://bucket/tfds", "mnist", root)    # root/bucket/tfds, with that set
 
 Each host fetches for itself. Objects that are there as they were last time are not fetched again.
 """
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 from refvae_jax import buckets
+from refvae_jax.console import LOGGER
 from refvae_jax.data.readers.scan import FACTORS_FILE, SUFFIXES
 from refvae_jax.errors import UserError
 from refvae_jax.files import write_json
@@ -33,12 +35,19 @@ def listing(address: str) -> dict[str, str]:
     Raises:
       UserError: there is no such bucket, or it may not be read.
     """
+    marks = _marks(address)
+    is_image = {name: name.lower().endswith(SUFFIXES) for name in marks}
+    return {name: marks[name] for name in marks if is_image[name] or name == FACTORS_FILE}
+
+
+def _marks(address: str) -> dict[str, str]:
+    """As `listing`, of all objects that are not hidden."""
     path = buckets.bucket_path(address)
     buckets.check_reachable(path)
     return {
         name: f"{info['size']} {info.get('md5Hash') or info['generation']}"
         for name, info in buckets.details_below(path).items()
-        if name == FACTORS_FILE or (name.lower().endswith(SUFFIXES) and not _is_hidden(name))
+        if not _is_hidden(name)
     }
 
 
@@ -58,11 +67,43 @@ def fetch(address: str, root: Path) -> Path:
       UserError: there are no images, or as of `listing`.
       OSError: the local disk cannot be written.
     """
-    from tqdm import tqdm
-
     marks = listing(address)
     if not marks:
         raise UserError(f"{address} holds no images ({', '.join(s[1:] for s in SUFFIXES)}).")
+    return _fetch(address, marks, root)
+
+
+def fetch_tfds(data_dir: str, name: str, root: Path) -> Path:
+    """Makes a TFDS data directory below `root` that holds a set as a bucket's directory does.
+
+    Args:
+      data_dir: the directory, gs://BUCKET/FOLDER.
+      name: of the set, as TFDS takes it: NAME, NAME:VERSION or NAME/CONFIG:VERSION.
+      root: of the local disk.
+
+    Returns:
+      The local directory. A set that the bucket lacks is not there either: TFDS will prepare it.
+
+    Raises:
+      UserError, OSError: as of `fetch`.
+    """
+    name, _, version = name.partition(":")
+    address = f"{data_dir.rstrip('/')}/{name}"
+    marks = {
+        n: mark for n, mark in _marks(address).items() if not version or version in n.split("/")
+    }
+    folder = root / data_dir.removeprefix("gs://")
+    if marks:
+        _fetch(address, marks, root)
+    else:
+        LOGGER.info(f"{data_dir} holds no {name}: it is prepared in {folder}")
+    return folder
+
+
+def _fetch(address: str, marks: dict[str, str], root: Path) -> Path:
+    """Makes `root`/BUCKET/FOLDER hold the objects of these marks, and no others of before."""
+    from tqdm import tqdm
+
     folder = root / address.removeprefix("gs://")
     have: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):

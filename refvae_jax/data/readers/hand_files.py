@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from refvae_jax.buckets import is_bucket
 from refvae_jax.data.readers.source import MANUAL_DIR
-from refvae_jax.files import as_path
 
 _LISTED = 12  # Files named in a message.
 
@@ -31,7 +29,7 @@ class HandFile(NamedTuple):
 
 def needed(builder: Any) -> list[HandFile]:
     """The files that a builder, or one of its configs, is prepared from."""
-    folder = as_path(builder.data_dir_root) / MANUAL_DIR
+    folder = Path(builder.data_dir_root) / MANUAL_DIR
     files = {
         info.filename: HandFile(folder / info.filename, url, int(info.size), info.checksum)
         for url, info in (builder.url_infos or {}).items()
@@ -48,9 +46,7 @@ def _is_named(info: Any) -> bool:
 
 
 def _downloaded(builder: Any) -> set[str]:
-    """The URLs of earlier downloads; TFDS looks for those in a bucket itself."""
-    if is_bucket(builder.data_dir_root):
-        return set()
+    """The URLs of earlier downloads."""
     folder = Path(builder.data_dir_root, "downloads")
     urls: set[str] = set()
     # Older and newer versions of TFDS; without its .INFO TFDS does not use a download.
@@ -68,7 +64,7 @@ def missing(builder: Any) -> list[HandFile]:
 
 def damage(file: HandFile) -> str:
     """What is wrong with a file fetched by hand, as a phrase; "" if nothing is known to be."""
-    if is_bucket(file.path) or not file.path.is_file() or file.sha256 is None:
+    if not file.path.is_file() or file.sha256 is None:
         return ""
     size = file.path.stat().st_size
     if size != file.size:
@@ -92,7 +88,7 @@ def damaged_message(builder: Any) -> str:
 
 def advice(builder: Any) -> str:
     """Which files to put where, to be read after a colon; "" if that would not help."""
-    folder = as_path(builder.data_dir_root) / MANUAL_DIR
+    folder = Path(builder.data_dir_root) / MANUAL_DIR
     files, absent = needed(builder), missing(builder)
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         instructions = " ".join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from refvae_jax.buckets import is_bucket
 from refvae_jax.data.readers.hand_files import advice, check_reachable, damaged_message
 from refvae_jax.data.readers.source import Source
 from refvae_jax.errors import UserError, did_you_mean
@@ -61,9 +60,7 @@ def _find_builder(tfds: ModuleType, source: Source) -> Any:
 
 
 def _writable(directory: str) -> bool:
-    """Whether a directory, which need not exist yet, can be written; assumed of a bucket."""
-    if is_bucket(directory):
-        return True
+    """Whether a directory, which need not exist yet, can be written."""
     path = Path(directory)
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     # Root may write anywhere, but a directory that is read-only for everyone is left alone.

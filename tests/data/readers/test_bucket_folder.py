@@ -6,6 +6,7 @@ from PIL import Image
 
 from configs import default
 from refvae_jax import buckets
+from refvae_jax.data.builders.digits5k import Digits5k
 from refvae_jax.data.cache import open_split
 from refvae_jax.data.readers import bucket_folder, presets
 from refvae_jax.errors import UserError
@@ -104,3 +105,28 @@ def test_a_folder_without_images(bucket, tmp_path):
         open_split(config(bucket / "nothing", tmp_path), "train")
     with pytest.raises(UserError, match="There is no bucket 'nowhere'"):
         open_split(config("gs://nowhere/pictures", tmp_path), "train")
+
+
+def digits(folder, cache):
+    data = default.get_config().data
+    name = f"digits5k:{Digits5k.VERSION}"
+    data.update({"name": name, "dir": str(folder), "cache_dir": str(cache)})
+    return data
+
+
+@pytest.mark.slow
+def test_a_tfds_set_is_prepared_if_the_bucket_lacks_it_else_fetched_once(
+    bucket, tmp_path, fetched, capsys
+):
+    prepared = open_split(digits(bucket / "sets", tmp_path / "a"), "test")
+    assert "sets holds no digits5k: it is prepared in" in capsys.readouterr().out
+    (made,) = tmp_path.glob("a/**/digits5k")
+    files = {str(p.relative_to(made)): p for p in made.rglob("*.*") if p.is_file()}
+    buckets.upload(files, bucket / "sets" / "digits5k")
+    buckets.write_bytes(bucket / "sets" / "digits5k" / "9.0.0" / "dataset_info.json", b"nothing")
+    images = open_split(digits(bucket / "sets", tmp_path / "b"), "test")
+    np.testing.assert_array_equal(images.image, prepared.image)
+    np.testing.assert_array_equal(images.label, prepared.label)
+    assert set(fetched) == set(files), "of another version than was asked for"
+    open_split(digits(bucket / "sets", tmp_path / "b"), "train")
+    assert len(fetched) == len(files)
