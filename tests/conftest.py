@@ -109,6 +109,25 @@ def workdir(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "run")
 
 
+@pytest.fixture
+def parse(monkeypatch):
+    """parse(*arguments) -> the config that launch.py would run, and what it tells of it."""
+
+    from absl import flags
+    from ml_collections import config_flags
+
+    from refvae_jax import command_line
+
+    def from_command_line(*arguments):
+        values = flags.FlagValues()
+        flag = config_flags.DEFINE_config_file("config", flag_values=values)
+        argv = ["launch.py", *arguments]
+        monkeypatch.setattr(sys, "argv", argv)  # Read by the flag of a config file too.
+        return command_line.from_command_line(argv, flag, values)
+
+    return from_command_line
+
+
 @pytest.fixture(scope="session")
 def launch():
     """launch(*arguments, env={}) -> CompletedProcess of `python launch.py ...`."""

@@ -21,7 +21,9 @@ MOSTLY_SLOW = [
 WITH_DISCRIMINATOR = ["srbvae", "svae", "factorvae", "mathieu"]
 SHAPE, BATCH = (8, 8, 3), 6
 CPU = Hardware("cpu", num_devices=1)
-INFO = DataInfo(SHAPE, 100, CPU)
+# The forms of a CPU take longer to compile, and tests/networks compares them with these.
+PLAIN = Hardware("tpu", num_devices=1)
+INFO = DataInfo(SHAPE, 100, PLAIN)
 
 
 def make_config(name, **method):

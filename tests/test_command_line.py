@@ -1,41 +1,37 @@
 """What launch.py advises is typed as it stands."""
 
-import json
 import re
 import shlex
 
 import pytest
 
+from refvae_jax.data.splits import open_splits
+from refvae_jax.errors import UserError
+from refvae_jax.run import run
+from refvae_jax.training import setup
+
 SMOKE = ("--config=configs/quickstart.py:smoke", "--config.num_train_steps=2")
 
 
-def error_of(done):
-    """The one error message of a launch.py that ended."""
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    return line
-
-
 @pytest.mark.slow
-def test_advice_on_sizes_is_followed_until_a_run_trains(launch, tmp_path):
-    workdir = f"--workdir={tmp_path / 'run'}"
-    flags = [workdir, "--config.data.resolution=12", "--config.network.decoder_widths=(8, 4)"]
+def test_advice_on_sizes_is_followed_until_a_run_can_train(parse, tmp_path):
+    flags = ["--config.data.resolution=12", "--config.network.decoder_widths=(8, 4)"]
     flags.append("--config.data.crop=-1")
     for field in ("data.resolution", "network.decoder_widths"):
-        error = error_of(launch(*SMOKE, *flags))
-        (advised,) = re.findall(rf'--config\.{field}=(?:"[^"]*"|\d+)', error)
+        with pytest.raises(UserError) as error:
+            run(parse(*SMOKE, *flags)[0], tmp_path / "run")
+        (advised,) = re.findall(rf'--config\.{field}=(?:"[^"]*"|\d+)', str(error.value))
         flags = [flag for flag in flags if field not in flag] + shlex.split(advised)
     assert not (tmp_path / "run").exists()
-    done = launch(*SMOKE, *flags)
-    assert done.returncode == 0, done.stderr
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert config["data"]["resolution"] == 16
-    assert config["network"]["decoder_widths"] == [8]
+    config, _ = parse(*SMOKE, *flags)
+    assert config.data.resolution == 16 and config.network.decoder_widths == (8,)
+    setup.prepare(config, open_splits(config))
 
 
-@pytest.mark.slow
-def test_widths_that_follow_are_printed_before_the_data_are_read(launch, tmp_path):
-    flags = ("--config.data.resolution=64", "--config.data.name=none", f"--workdir={tmp_path}")
-    done = launch(*SMOKE, *flags)
-    assert "'none'" in error_of(done)
-    assert "images of 64 pixels config.network.decoder_widths is now (8, 4, 2)" in done.stdout
+def test_widths_that_follow_are_told_before_the_data_are_read(parse, tmp_path, capsys):
+    flags = ("--config.data.resolution=64", "--config.data.name=none")
+    config, lines = parse(*SMOKE, *flags)
+    with pytest.raises(UserError, match="'none'"):
+        run(config, tmp_path, "train", lines)
+    told = "images of 64 pixels config.network.decoder_widths is now (8, 4, 2)"
+    assert told in capsys.readouterr().out

@@ -1,8 +1,8 @@
 """Every file of configs/ has a step for its data and names no field outside the schema."""
 
+import contextlib
 import functools
 import importlib
-import json
 from pathlib import Path
 
 import jax
@@ -21,7 +21,7 @@ from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.conv.forms import Hardware
-from refvae_jax.training import loop, setup
+from refvae_jax.training import checkpoint, setup
 from refvae_jax.training.step import make_update
 
 CONFIGS = {
@@ -85,16 +85,16 @@ def test_every_config_has_a_step_for_its_batches(name, folders):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_takes_two_steps_and_its_model_is_read(method, tmp_path, folders):
+def test_the_model_of_every_method_is_read(method, tmp_path, folders):
     name = {"gmvae": "folder_gmvae", "mlvae": "mnist_mlvae"}.get(
         method, f"reference_mnist_{method}"
     )
     config = in_smoke_form(name, folders)
     assert config.method.name == method
-    assert loop.train(config, tmp_path, open_splits(config))
-    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    (row,) = [r for r in rows if "loss/model" in r]
-    assert np.isfinite(list(row.values())).all() and row["step"] == 2
+    parts = setup.prepare(config, open_splits(config))
+    with contextlib.closing(checkpoint.Checkpoints(tmp_path, 1, 1)) as checkpoints:
+        state = setup.initial_state(parts.method, parts.optimizers, config.seed)
+        checkpoints.save(state._replace(step=state.step + 1), parts.record, None)
 
     model = refvae_jax.load(tmp_path)
     images = model.sample(2, seed=0)

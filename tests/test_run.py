@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,22 +27,38 @@ QUICK = "--config=configs/quickstart.py:smoke"
         ([QUICK, "--config.metod.k=3"], "no field 'metod'. Did you mean 'method'?"),
         ([QUICK, "--config.method.nane=mlvae"], "no field 'nane'. Did you mean 'name'?"),
         ([QUICK, "--config.batch_size=many"], "--config.batch_size=many"),
-        pytest.param([QUICK, "--config.batch_size=5000"], "5000", marks=pytest.mark.slow),
-        ([QUICK, "--config.method.name=gmva"], "Did you mean 'gmvae'?"),
-        pytest.param(
-            [QUICK, "--config.data.name=mnst"], "Did you mean 'mnist'?", marks=pytest.mark.slow
-        ),
-        ([QUICK, "--config.data.grouped_fraction=1.5"], "from 0 to 1"),
-        ([QUICK, "--mode=fly"], "mode"),
         ([QUICK, "train"], "Unexpected argument 'train'"),
+        (["--config=runs/x/config.json"], "is no config file"),
+        (["--config=configs"], "configs cannot be read: Is a directory"),
+        (["--config=~/x.py"], f"There is no config file {HOME}"),
+    ],
+)
+def test_a_command_line_that_names_no_config(parse, arguments, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        parse(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        pytest.param("--config.batch_size=5000", "5000", marks=pytest.mark.slow),
+        ("--config.method.name=gmva", "Did you mean 'gmvae'?"),
+        pytest.param("--config.data.name=mnst", "Did you mean 'mnist'?", marks=pytest.mark.slow),
+        ("--config.data.grouped_fraction=1.5", "from 0 to 1"),
+    ],
+)
+def test_a_config_that_cannot_be_run(parse, tmp_path, argument, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        run.run(parse(QUICK, argument)[0], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Which config?"),
+        ([QUICK, "--mode=fly"], "mode"),
         ([QUICK, "--mode=eval"], "There is no run in"),
-        pytest.param(["--config=runs/x/config.json"], "is no config file", marks=pytest.mark.slow),
-        pytest.param(
-            ["--config=configs"], "configs cannot be read: Is a directory", marks=pytest.mark.slow
-        ),
-        pytest.param(
-            ["--config=~/x.py"], f"There is no config file {HOME}", marks=pytest.mark.slow
-        ),
     ],
 )
 def test_one_sentence_and_status_2(launch, tmp_path, arguments, words):

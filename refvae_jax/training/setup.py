@@ -127,7 +127,8 @@ def schedule(config: ConfigDict, learning_rate: float) -> optax.Schedule:
 def initial_variables(method: Method, seed: int) -> dict[str, Any]:
     """The variables before the first step, a pure function of the seed and the backend."""
     # XLA's own generator: compiling the default one once for every parameter takes 10 s on a CPU.
-    return method.init(jax.random.fold_in(jax.random.key(seed, impl="rbg"), INIT_STREAM))
+    rng = jax.random.fold_in(jax.random.key(seed, impl="rbg"), INIT_STREAM)
+    return jax.jit(method.init)(rng)  # Else every operation would be compiled on its own.
 
 
 def initial_state(method: Method, optimizers: Optimizers, seed: int) -> state.TrainState:

@@ -43,12 +43,12 @@ def test_the_last_line_is_the_pipeline_over_the_step():
     assert word == "ratio" and float(number) > 0
 
 
-@pytest.mark.parametrize(("config", "count"), [("folder_gmvae", 160), ("folder_srbvae", 80)])
-def test_preparation_of_made_pictures(config, count):
-    done = benchmark("preparation", f"--config=configs/{config}.py", "--made=200", "--images=8000")
+def test_preparation_of_made_pictures():
+    config = "--config=configs/folder_srbvae.py"
+    done = benchmark("preparation", config, "--made=200", "--images=8000")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert re.fullmatch(rf"prepared {count} images 64 x 64 x 3 in [\d.]+ s", lines[0])
+    assert re.fullmatch(r"prepared 80 images 64 x 64 x 3 in [\d.]+ s", lines[0])
     assert 64 * 64 * 3 < int(lines[2].split()[0]) < 64 * 64 * 3 + 20
     assert re.fullmatch(r"8,000 images: \d+ s, 0.10 GB on disk", lines[-1])
 
@@ -63,9 +63,7 @@ def test_encoding_of_made_files():
 
 
 def test_missing_data_give_an_error_message(tmp_path):
-    for name in ("input_pipeline", "preparation"):
-        done = benchmark(
-            name, "--config=configs/folder_gmvae.py", f"--config.data.dir={tmp_path}/none"
-        )
-        assert done.returncode == 2
-        assert "There is no folder" in done.stderr and "Traceback" not in done.stderr
+    nowhere = f"--config.data.dir={tmp_path}/none"
+    done = benchmark("preparation", "--config=configs/folder_gmvae.py", nowhere)
+    assert done.returncode == 2
+    assert "There is no folder" in done.stderr and "Traceback" not in done.stderr

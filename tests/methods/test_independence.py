@@ -12,9 +12,9 @@ from refvae_jax.distributions import Gaussian
 from refvae_jax.methods import METHODS, independence
 from refvae_jax.methods.base import MODEL, DataInfo
 from tests.small_methods import (
-    CPU,
     INFO,
     MIXTURE,
+    PLAIN,
     make_batch,
     make_config,
     quick_jit,
@@ -176,7 +176,8 @@ def small(name, weight):
     config.method.name = name
     config.method.update(changes)
     images = np.random.default_rng(0).uniform(size=(len(LABEL), 16, 16, 1)).astype(np.float32)
-    return METHODS[name](config, DataInfo((16, 16, 1), 100, CPU)), {"image": images, "group": LABEL}
+    method = METHODS[name](config, DataInfo((16, 16, 1), 100, PLAIN))
+    return method, {"image": images, "group": LABEL}
 
 
 @pytest.mark.slow

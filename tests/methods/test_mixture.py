@@ -14,7 +14,7 @@ from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, gmvae, mixture_networks, mlvae
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.training.setup import initial_variables
-from tests.small_methods import CPU
+from tests.small_methods import PLAIN
 
 CONSTANTS = {"k": 2.0, "w_rep": 7.0, "w_cent": 0.05, "delta": 0.1}
 GROUPS = {
@@ -115,7 +115,7 @@ def test_attraction_moves_the_whole_group_through_its_mean():
     np.testing.assert_allclose(grad[4], 2 * mu_c[4] / BATCH, rtol=1e-5)  # mu_G = 0: no group.
 
 
-INFO = DataInfo((16, 16, 1), 100, CPU)
+INFO = DataInfo((16, 16, 1), 100, PLAIN)
 
 
 def small_config(name):
@@ -217,7 +217,7 @@ def test_decoder_that_does_not_fit_the_image_says_so():
     config = default.get_config()
     config.network.decoder_widths = (8,)
     with pytest.raises(UserError, match=r"decoder_widths has 1 width, but .* take 2 for"):
-        gmvae.make_method(config, DataInfo((32, 32, 1), 10, CPU))
+        gmvae.make_method(config, DataInfo((32, 32, 1), 10, PLAIN))
 
 
 @pytest.mark.slow
