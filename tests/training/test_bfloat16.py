@@ -8,7 +8,7 @@ from refvae_jax.data.batches import training_batches
 from refvae_jax.data.splits import open_splits
 from refvae_jax.training import devices, setup
 
-STEPS = 30
+STEPS = 20
 
 
 def losses(config):

@@ -101,8 +101,9 @@ import os, signal, sys
 from pathlib import Path
 from configs import quickstart
 from refvae_jax.data.splits import open_splits
-from refvae_jax.training import checkpoint, loop
+from refvae_jax.training import checkpoint, devices, loop
 
+devices.use_compilation_cache()
 workdir, during, before = Path(sys.argv[1]), *map(int, sys.argv[2:])
 write_manifest, save = checkpoint.Checkpoints._write_manifest, checkpoint.Checkpoints.save
 
@@ -160,11 +161,10 @@ def test_the_best_checkpoint_is_one_with_the_independence_term(config, tmp_path)
     assert {"style/dependence", "style/equal_labels"} <= lines(tmp_path)[-2].keys()
 
 
-def start(workdir, num_steps):
+def start(workdir, *flags):
     arguments = ["launch.py", "--config=configs/quickstart.py:smoke", f"--workdir={workdir}"]
-    arguments += [f"--config.num_train_steps={num_steps}"]
     return subprocess.Popen(
-        [sys.executable, *arguments],
+        [sys.executable, *arguments, *flags],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -185,17 +185,19 @@ def terminate_at(process, words):
 
 @pytest.mark.slow
 def test_sigterm_saves_and_exits_0(tmp_path):
-    assert "stopped by SIGTERM at step" in terminate_at(start(tmp_path, 10_000), "first step")
+    assert "stopped by SIGTERM at step" in terminate_at(
+        start(tmp_path, "--config.num_train_steps=10_000"), "first step"
+    )
     assert 1 <= checkpoint.steps(tmp_path)[-1] < 10_000
 
 
-@pytest.mark.slow
-def test_sigterm_after_training_exits_0_with_a_message(tmp_path):
-    output = terminate_at(start(tmp_path, 20), "evaluating")
+def test_sigterm_after_training_exits_0_with_a_message(workdir):
+    (workdir / "results.json").unlink()
+    output = terminate_at(start(workdir), "evaluating")
     assert "resumes from the last checkpoint" in output
     assert "Traceback" not in output
-    assert checkpoint.steps(tmp_path)[-1] == 20
-    assert not (tmp_path / "results.json").exists()
+    assert checkpoint.steps(workdir)[-1] == 20
+    assert not (workdir / "results.json").exists()
 
 
 @pytest.mark.slow
