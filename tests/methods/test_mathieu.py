@@ -6,14 +6,23 @@ import pytest
 
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, mathieu
-from tests.small_methods import BATCH, INFO, make_batch, make_config, make_method, variables_of
+from tests.small_methods import (
+    BATCH,
+    INFO,
+    make_batch,
+    make_config,
+    make_method,
+    quick_jit,
+    variables_of,
+)
 
 
 @pytest.mark.slow
 def test_mathieu_draws_targets_among_those_of_recent_images():
     method = make_method("mathieu")
     batch, variables = make_batch("reference"), variables_of(method)
-    _, (mutable, _) = method.losses(variables, batch, jax.random.key(0))["model"]
+    losses = quick_jit(method.losses)
+    _, (mutable, _) = losses(variables, batch, jax.random.key(0))["model"]
     kept = variables | {"mutable": variables["mutable"] | {"model": mutable}}
     codes = np.asarray(method.encode(variables, batch["unlabelled"]["image"])["target"].mean)
     bank = np.asarray(mutable["target_codes"])
@@ -24,7 +33,7 @@ def test_mathieu_draws_targets_among_those_of_recent_images():
     assert distance.max() < 1e-6
     # The next step's codes come first, and push these back.
     later = make_batch("reference", seed=1)
-    _, (mutable, _) = method.losses(kept, later, jax.random.key(0))["model"]
+    _, (mutable, _) = losses(kept, later, jax.random.key(0))["model"]
     bank = np.asarray(mutable["target_codes"])
     newest = np.asarray(method.encode(variables, later["unlabelled"]["image"])["target"].mean)
     np.testing.assert_allclose(bank[: 2 * BATCH], [*newest, *codes], atol=1e-6)
