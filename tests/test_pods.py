@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import textwrap
+import time
 
 import pytest
 import yaml
@@ -98,8 +99,34 @@ def test_a_pod_that_is_stopped_before_the_end_is_started_again(
     assert shell.returncode == expected
 
 
+def test_the_command_that_stops_a_tpu_pod_reaches_the_training(tmp_path):
+    def command(says):
+        (found,) = [
+            c for _, c in re.findall(r"--command=(['\"])(.*?)\1", PAGE, re.DOTALL) if says in c
+        ]
+        return found.replace("\\$", "$").replace("/tmp/run.pid", f"{tmp_path}/run.pid")
+
+    programs = tmp_path / "refvae_jax" / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    training = "trap 'echo stopped; exit' TERM; echo $@; for i in {1..200}; do sleep .05; done"
+    put_program(programs, "python", training)
+    log = tmp_path / "refvae_jax" / "train.log"
+
+    def wait_for(word):
+        until = time.monotonic() + 8
+        while not (log.exists() and word in log.read_text()):
+            assert time.monotonic() < until, f"{word} is not in the log"
+            time.sleep(0.02)
+
+    for says, word in ("nohup", "launch.py"), ("kill -TERM", "stopped"):
+        subprocess.run(["bash", "-c", command(says)], cwd=tmp_path, check=True)
+        wait_for(word)
+
+
 @pytest.mark.parametrize(("status", "scored", "requeued"), [
     (0, True, False), (0, False, True), (75, False, True), (2, False, False), (2, True, False),
+    # Slurm's highest of 75 and a killed process; of one out of memory.
+    (137, False, True), (253, False, True), (1, False, False),
 ])  # fmt: skip
 def test_a_slurm_job_is_requeued_unless_it_is_done_or_must_be_fixed(
     tmp_path, status, scored, requeued
