@@ -98,6 +98,11 @@ class Topology(NamedTuple):
     num_chips: int
 
 
+def example(name: str) -> str:
+    """A topology of several chips of this name, of CHIPS: v5e:2x2, v4:2x2x2, h100:8."""
+    return f"{name}:{'x'.join(['2'] * CHIPS[name].axes) or 8}"
+
+
 def parse(text: str) -> Topology:
     """The Topology of `CHIP:SHAPE`, as v5e:4x4 and v4:2x2x1, or of `CHIP:NUMBER`.
 
@@ -112,9 +117,8 @@ def parse(text: str) -> Topology:
         )
     chip = CHIPS[name]
     if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)*", shape):
-        example = f"{name}:{'x'.join(['2'] * chip.axes) or 8}"
         raise UserError(
-            f"--topology={text} does not say how many chips: write {example}"
+            f"--topology={text} does not say how many chips: write {example(name)}"
             + (f", or only their number, {name}:4." if chip.axes else ".")
         )
     sides = [int(side) for side in shape.split("x")]
@@ -123,7 +127,7 @@ def parse(text: str) -> Topology:
     if len(sides) != chip.axes:
         raise UserError(
             f"--topology={text}: {chip.title} chips are placed along {chip.axes} axes, as in "
-            f"{name}:{'x'.join(['2'] * chip.axes)}."
+            f"{example(name)}."
             if chip.axes
             else f"--topology={text}: {chip.title} chips have no places, only a number: {name}:8."
         )

@@ -42,10 +42,12 @@ def collectives(program: str) -> Iterator[Collective]:
             if channel and channel[0] in channels:
                 continue
             channels.add(channel[0] if channel else "")
-            sizes = [_num_bytes(*array.groups()) for array in _ARRAY.finditer(result)]
-            # The start of one that changes the shape has its operands before its results.
-            whole = max(sizes) if start and kind != "all-reduce" else sum(sizes)
-            yield Collective(kind, whole)
+            arrays = [array.groups() for array in _ARRAY.finditer(result)]
+            if start and kind != "all-reduce":
+                # The start of any other has all operands, all results, and scalars of its own.
+                arrays = [array for array in arrays if array[2]]
+                arrays = arrays[len(arrays) // 2 :]
+            yield Collective(kind, sum(_num_bytes(*array) for array in arrays))
 
 
 def _num_bytes(name: str, bits: str | None, shape: str) -> int:

@@ -4,9 +4,11 @@
     collective(n) = k (max(n) + hops(n) HOP),  k = 2 for an all-reduce, else 1
     max(n)        = (n - 1) / n bytes / link bandwidth
 
+`bytes` are of what a device has when all is gathered, or before it is scattered.
+
 Weak scaling: every chip keeps its share of the batch, so the batch grows with the number of chips.
-What a device gathers grows with the batch, what it reduces does not. The formulae have no pipeline
-stalls, no host and no small inefficiency: they bound the speed from above.
+What a device gathers grows with the batch, what it reduces does not. These are predictions and no
+bounds: docs/cost.md says what makes them too high and what too low.
 """
 
 import math
@@ -59,9 +61,11 @@ def collective_seconds(
     within = count <= chip.node or not chip.network_bandwidth
     bandwidth = chip.link_bandwidth if within else chip.network_bandwidth
     seconds = 0.0
+    # From the bytes of a result to those of the whole: a device is left with its share of a sum.
+    whole = {"all-gather": count / compiled_for, "reduce-scatter": compiled_for}
     for kind, num_bytes in collectives:
-        grown = num_bytes * count / compiled_for if kind == "all-gather" else num_bytes
-        once = grown * (count - 1) / count / bandwidth + hops(chip, count) * HOP
+        sent = whole.get(kind, 1) * num_bytes * (count - 1) / count
+        once = sent / bandwidth + hops(chip, count) * HOP
         seconds += 2 * once if kind == "all-reduce" else once
     return seconds
 
@@ -69,7 +73,7 @@ def collective_seconds(
 def predict(
     program: Program, chip: Chip, dtype: str, *, batch_size: int, num_chips: int, num_images: int
 ) -> list[Row]:
-    """A Row for each of COUNTS.
+    """A Row for each of COUNTS, or for 1 only: a program for one chip has no collectives to price.
 
     Args:
       program: compiled for `num_chips` chips and `batch_size` images.
@@ -79,7 +83,7 @@ def predict(
     """
     alone, share = max(roofline(program, chip, dtype)), batch_size / num_chips
     rows = []
-    for count in COUNTS:
+    for count in COUNTS if num_chips > 1 else (1,):
         seconds = alone + collective_seconds(program.collectives, num_chips, chip, count)
         speed = share * count / seconds
         hours = num_images / speed * count / 3600

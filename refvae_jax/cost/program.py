@@ -97,14 +97,21 @@ def lower(config: ConfigDict, mesh: Mesh, platform: str) -> tuple[Any, tuple[Any
         host stands in for.
 
     Raises:
-      UserError: the batch does not divide among the devices, or the networks do not fit.
+      UserError: the batch does not divide among the devices, the networks do not fit its images, or
+        it is computed in parts.
     """
-    devices.check_divides(config.batch_size, mesh.size)
+    parts, size = config.optimizer.accumulate_steps, config.batch_size
+    if parts > 1:
+        raise UserError(
+            f"config.optimizer.accumulate_steps is {parts}, and of the parts of a batch XLA counts "
+            f"one only: ask what one costs, --config.optimizer.accumulate_steps=1 "
+            f"--batch_size={size // parts}, and take it {parts} times."
+        )
+    devices.check_divides(size, mesh.size)
     side = config.data.resolution
     shape = (side, side, presets.channels(config.data.name))
     info = DataInfo(shape, max(NUM_IMAGES, config.batch_size), Hardware(platform, mesh.size))
     method = METHODS[config.method.name](config, info)
-    setup.check_accumulation(config, method, mesh.size)
     optimizers = setup.make_optimizers(config, method.players)
     state = jax.eval_shape(functools.partial(setup.initial_state, method, optimizers, config.seed))
     num_others = independence.num_others(config)

@@ -48,8 +48,10 @@ def sheet(config: ConfigDict, topology: str) -> list[str]:
     return [
         *head(config, topology, f"{found.num_chips} x {found.chip.title}, {how}"),
         *cost_lines(compiled),
+        *memory_lines(compiled, found.chip),
         *roofline_lines(compiled, found, config.dtype),
         *prediction_lines(compiled, found, config),
+        *more_lines(topology, config.batch_size),
         f"peaks of {found.chip.title}: {found.chip.source}",
     ]
 
@@ -101,6 +103,13 @@ def cost_lines(compiled: Program) -> list[str]:
     return lines if counts else [*lines, "  no collectives"]
 
 
+def memory_lines(compiled: Program, chip: chips.Chip) -> list[str]:
+    """A line about whether the program fits on the chip."""
+    needed, there = (compiled.arguments + compiled.temporaries) / 1e9, chip.memory / 1e9
+    verdict = "" if needed <= there else ", so it does not fit: take fewer images per chip"
+    return [f"memory: {needed:,.2f} GB of the chip's {there:,.0f} GB{verdict}"]
+
+
 def roofline_lines(compiled: Program, topology: chips.Topology, dtype: str) -> list[str]:
     """Lines about the time of the step by the chip's peaks."""
     compute, memory = estimate.roofline(compiled, topology.chip, dtype)
@@ -125,13 +134,25 @@ def prediction_lines(compiled: Program, topology: chips.Topology, config: Config
         num_images=config.batch_size * config.num_train_steps,
     )
     lines = [
-        f"weak scaling, {config.batch_size // topology.num_chips} images per chip; at best:",
+        f"weak scaling, {config.batch_size // topology.num_chips} images per chip:",
         f"  {'chips':>5}{'batch':>9}{'images/s':>14}{'chip-hours':>12}{'efficiency':>12}",
     ]
     return lines + [
         f"  {row.chips:>5}{row.batch_size:>9,}{row.images_per_second:>14,.0f}"
         f"{row.chip_hours:>12,.3f}{100 * row.efficiency:>10,.1f} %"
         for row in rows
+    ]
+
+
+def more_lines(topology: str, batch_size: int) -> list[str]:
+    """Of one chip, a line about how to ask for several."""
+    if chips.parse(topology).num_chips > 1:
+        return []
+    several = chips.example(topology.partition(":")[0])
+    images = batch_size * chips.parse(several).num_chips
+    return [
+        "a program for one chip does not show what several would send each other; for those: "
+        f"--topology={several} --batch_size={images}"
     ]
 
 

@@ -9,6 +9,8 @@ HloModule jit_update, is_scheduled=true
   %all-gather.2 = bf16[32,8]{1,0:T(8,128)(2,1)S(1)} all-gather(%c), dimensions={0}
   %ag = (s32[8]{0}, s32[32]{0}) all-gather-start(%d), dimensions={0}
   %agd = s32[32]{0} all-gather-done(%ag)
+  %two = ((bf16[8]{0}, f32[2]{0}), (bf16[32]{0}, f32[8]{0})) all-gather-start(%l, %m), channel_id=2
+  %rs = (f32[64]{0}, f32[16]{0}, u32[]{:S(2)}) reduce-scatter-start(%n), channel_id=4
   %ars = (f32[8]{0}, f32[4]{0}) all-reduce-start(%e, %f), channel_id=3
   %ard = (f32[8]{0}, f32[4]{0}) all-reduce-done(%ars)
   %cp = (f32[4,2]{1,0}, f32[4,2]{1,0}, u32[], u32[]) collective-permute-start(%g)
@@ -25,6 +27,8 @@ def test_every_collective_is_counted_once_with_the_bytes_of_its_result():
         Collective("all-reduce", 4),
         Collective("all-gather", 2 * 32 * 8),
         Collective("all-gather", 4 * 32),
+        Collective("all-gather", 2 * 32 + 4 * 8),
+        Collective("reduce-scatter", 4 * 16),
         Collective("all-reduce", 4 * 12),
         Collective("collective-permute", 4 * 8),
         Collective("all-to-all", 16),

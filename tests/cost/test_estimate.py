@@ -43,8 +43,23 @@ def test_an_all_reduce_goes_round_twice_and_what_is_gathered_grows_with_the_chip
     np.testing.assert_allclose([row.efficiency for row in rows], 4 / (4 + np.array(sent)))
 
 
+def test_a_program_for_one_chip_predicts_one_chip_only():
+    alone = program(3e12, 1e9)
+    rows = estimate.predict(alone, CHIP, "float32", batch_size=15, num_chips=1, num_images=15)
+    assert [(row.chips, row.batch_size, row.efficiency) for row in rows] == [(1, 15, 1)]
+
+
+def test_a_sum_is_scattered_at_half_the_price_of_an_all_reduce():
+    """Each of four devices is left with a quarter of it."""
+    summed = (Collective("all-reduce", 10**9),)
+    scattered = (Collective("reduce-scatter", 10**9 // 4),)
+    for count in (4, 64):
+        whole = estimate.collective_seconds(summed, 4, CHIP, count)
+        assert estimate.collective_seconds(scattered, 4, CHIP, count) == pytest.approx(whole / 2)
+
+
 def test_gpus_of_several_nodes_send_over_the_network():
-    sent = (Collective("reduce-scatter", 10**9),)
+    sent = (Collective("all-to-all", 10**9),)
     chip = CHIPS["h100"]
     inside = estimate.collective_seconds(sent, 8, chip, 8)
     across = estimate.collective_seconds(sent, 8, chip, 16)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from refvae_jax import __main__
-from refvae_jax.cost import chips, program
+from refvae_jax.cost import chips, program, sheet
 from refvae_jax.errors import UserError
 
 SMOKE = "--config=configs/quickstart.py:smoke"
@@ -28,6 +28,10 @@ def test_topologies():
         (["--topology=h100:1", "--batch_size=0"], "config.batch_size is 0 but must be"),
         (["--topology=h100:1", "--config.batchsize=3"], "no field 'batchsize'"),
         (["--topology=h100:1", "left"], "Unexpected argument 'left'"),
+        (
+            ["--topology=h100:1", "--config.optimizer.accumulate_steps=4"],
+            "of the parts of a batch XLA counts one only.*accumulate_steps=1 --batch_size=8",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(flags, words, capsys, monkeypatch):
@@ -41,6 +45,24 @@ def test_without_libtpu_an_estimate_is_offered(monkeypatch):
     monkeypatch.setattr(program.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install '.\[tpu\]', or take --topology=v5e:16"):
         program.tpu_mesh(chips.parse("v5e:4x4"))
+
+
+def test_a_program_larger_than_the_chip_does_not_fit():
+    fits = program.Program(1e9, 1e9, 2 * 10**9, 13 * 10**9, (), (), None)
+    v5e = chips.CHIPS["v5e"]
+    assert sheet.memory_lines(fits, v5e) == ["memory: 15.00 GB of the chip's 16 GB"]
+    (line,) = sheet.memory_lines(fits._replace(temporaries=15 * 10**9), v5e)
+    assert line.startswith("memory: 17.00 GB of the chip's 16 GB, so it does not fit")
+
+
+def test_after_one_chip_the_sheet_says_how_to_ask_for_several():
+    assert sheet.more_lines("v5e:2x2", 32) == sheet.more_lines("h100:8", 32) == []
+    for one, several in (
+        ("v5e:1x1", "v5e:2x2 --batch_size=128"),
+        ("a100:1", "a100:8 --batch_size=256"),
+    ):
+        (line,) = sheet.more_lines(one, 32)
+        assert line.endswith(f"--topology={several}")
 
 
 @pytest.mark.slow
