@@ -30,6 +30,7 @@ _NO_TPU_HERE = {
 }
 # An estimate needs the program, not fast machine code of it.
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+ADVICE = "take fewer images per chip or --config.remat=True"  # Where the memory is too small.
 
 
 class Program(NamedTuple):
@@ -120,10 +121,19 @@ def lower(config: ConfigDict, mesh: Mesh, platform: str) -> tuple[Any, tuple[Any
 
 
 def compile_step(config: ConfigDict, mesh: Mesh, platform: str) -> Program:
-    """Compiles the step of a config; arguments and errors as of `lower`."""
+    """Compiles the step of a config; arguments and errors as of `lower`.
+
+    Raises:
+      UserError: the compiler refuses it, since the chip has too little memory.
+    """
     lowered, shapes = lower(config, mesh, platform)
     stands_in = platform != devices.hardware_of(mesh).platform
-    compiled = lowered.compile(QUICK if stands_in else None)
+    try:
+        compiled = lowered.compile(QUICK if stands_in else None)
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise UserError(f"{str(error).splitlines()[0]} This does not fit: {ADVICE}.") from error
     cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
     return Program(
         flops=cost["flops"],

@@ -106,7 +106,7 @@ def cost_lines(compiled: Program) -> list[str]:
 def memory_lines(compiled: Program, chip: chips.Chip) -> list[str]:
     """A line about whether the program fits on the chip."""
     needed, there = (compiled.arguments + compiled.temporaries) / 1e9, chip.memory / 1e9
-    verdict = "" if needed <= there else ", so it does not fit: take fewer images per chip"
+    verdict = "" if needed <= there else f", so it does not fit: {program.ADVICE}"
     return [f"memory: {needed:,.2f} GB of the chip's {there:,.0f} GB{verdict}"]
 
 

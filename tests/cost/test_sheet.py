@@ -2,11 +2,13 @@
 
 import re
 
+import jax
 import pytest
 
 from refvae_jax import __main__
 from refvae_jax.cost import chips, program, sheet
 from refvae_jax.errors import UserError
+from refvae_jax.training import devices
 
 SMOKE = "--config=configs/quickstart.py:smoke"
 
@@ -53,6 +55,19 @@ def test_a_program_larger_than_the_chip_does_not_fit():
     assert sheet.memory_lines(fits, v5e) == ["memory: 15.00 GB of the chip's 16 GB"]
     (line,) = sheet.memory_lines(fits._replace(temporaries=15 * 10**9), v5e)
     assert line.startswith("memory: 17.00 GB of the chip's 16 GB, so it does not fit")
+
+
+def test_where_the_compiler_runs_out_of_memory_it_is_one_sentence(monkeypatch):
+    class Lowered:
+        def compile(self, options):
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 44.70G of 15.75G.\nSee more.")
+
+    monkeypatch.setattr(program, "lower", lambda *_: (Lowered(), ()))
+    mesh = devices.make_mesh(jax.devices()[:1])
+    with pytest.raises(
+        UserError, match=r"44.70G of 15.75G. This does not fit: take fewer .*True.$"
+    ):
+        program.compile_step(None, mesh, "tpu")
 
 
 def test_after_one_chip_the_sheet_says_how_to_ask_for_several():
