@@ -1,7 +1,7 @@
 """One writer at a time in a folder of a bucket: an object that its holder renews.
 
 with held(path, when_taken=refuse) as lease:
-    lease.check()    # before each write: raises if another run has taken the folder over
+    lease.check()    # before each object written: raises if another run has taken the folder over
 
 The object is created only if it is absent, and renewed and removed only if it is still the holder's
 (its generation tells). One that nobody has renewed for STALE_SECONDS is taken over, at once if its
@@ -21,12 +21,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from refvae_jax.buckets import file_system, write_bytes
+from refvae_jax.buckets import file_system, split, write_bytes
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError
 
 RENEW_SECONDS = 15
 STALE_SECONDS = 60
+# Goes on while a process is stopped and, where the system has such a clock, while it sleeps.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 _held_here: set[str] = set()  # Runs of this process that hold a lock.
 
@@ -67,7 +69,7 @@ class LockObject:
 
     def __init__(self, path: Path) -> None:
         self._path, self._files = path, file_system(path)
-        self._bucket, _, self._name = str(path).removeprefix("gs://").partition("/")
+        self._bucket, self._name = split(path)
 
     def read(self) -> Taken | None:
         """The object, or None if there is none."""
@@ -110,16 +112,20 @@ class Lease:
     def __init__(self, lock: LockObject, owner: dict[str, Any], generation: str, place: Path):
         self._lock, self._owner, self._place = lock, owner, place
         self._generation: str | None = generation
+        self._renewed = time.clock_gettime(_CLOCK)
         self._one_at_a_time = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew_regularly, daemon=True)
         self._thread.start()
 
-    def _renew(self) -> None:
+    def _renew(self, after: float = 0) -> None:
+        """Renews the lease if the last time is so many seconds ago."""
         with self._one_at_a_time:
-            if self._generation is not None:
+            since = time.clock_gettime(_CLOCK)
+            if self._generation is not None and since >= self._renewed + after:
                 self._owner["renewed"] += 1
                 self._generation = self._lock.write(self._owner, self._generation)
+                self._renewed = since
 
     def _renew_regularly(self) -> None:
         while not self._ended.wait(RENEW_SECONDS):
@@ -128,16 +134,16 @@ class Lease:
                 self._renew()
 
     def check(self) -> None:
-        """Renews the lease.
+        """Renews the lease, unless it was renewed so recently that it cannot be stale.
 
         Raises:
           UserError: another run has taken the folder over.
         """
-        self._renew()
+        self._renew(after=STALE_SECONDS / 4)
         if self._generation is None:
             raise UserError(
                 f"Another run took over {self._place} while this one gave no sign of life for "
-                f"{STALE_SECONDS} seconds: this one ends, and wrote nothing since."
+                f"{STALE_SECONDS} seconds: this one ends."
             )
 
     def release(self) -> None:

@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -53,6 +53,12 @@ def check_scheme(text: str) -> None:
         raise UserError(f"{text} cannot be used, since {scheme}:// is unknown: {_WRITE_THIS}.")
     if not rest or rest.startswith("/"):
         raise UserError(f"{text} names no bucket: {_WRITE_THIS}.")
+
+
+def split(path: str | os.PathLike) -> tuple[str, str]:
+    """(BUCKET, FOLDER/NAME) of gs://BUCKET/FOLDER/NAME, the second of which may be empty."""
+    bucket, _, name = str(path).removeprefix(_SCHEME).partition("/")
+    return bucket, name
 
 
 def bucket_path(text: str | os.PathLike) -> Path:
@@ -100,13 +106,14 @@ def file_system(path: str | os.PathLike) -> Any:
 def check_reachable(path: Path) -> None:
     """Raises UserError, within two minutes, unless objects of the bucket can be listed."""
     files = file_system(path)
-    bucket, _, folder = str(path).removeprefix(_SCHEME).partition("/")
-    try:
-        with explain_disk_errors({}):
-            place = ("b/{}/o", bucket)
+    bucket, folder = split(path)
+    place = ("b/{}/o", bucket)
+    with explain_disk_errors({}):
+        try:
             files.call("GET", *place, prefix=f"{folder}/", maxResults=1, timeout=_FIRST)
-    except FileNotFoundError as error:
-        raise UserError(f"There is no bucket {bucket!r}: make it, or correct {path}.") from error
+        except FileNotFoundError as error:
+            said = f"There is no bucket {bucket!r}: make it, or correct {path}."
+            raise UserError(said) from error
 
 
 def details_below(folder: Path) -> dict[str, dict[str, Any]]:
@@ -114,7 +121,7 @@ def details_below(folder: Path) -> dict[str, dict[str, Any]]:
 
     Without names that would lead out of a folder that they are copied to.
     """
-    prefix = str(folder).removeprefix(_SCHEME) + "/"
+    prefix = "/".join([*filter(None, split(folder)), ""])
     found = file_system(folder).find(str(folder), detail=True)
     details = {name.removeprefix(prefix): found[name] for name in sorted(found)}
     return {name: info for name, info in details.items() if ".." not in name.split("/")}
@@ -138,7 +145,7 @@ def write_bytes(path: Path, content: bytes, **conditions: str) -> dict[str, Any]
       OSError: the bucket received other bytes.
     """
     files = file_system(path)
-    bucket, _, name = str(path).removeprefix(_SCHEME).partition("/")
+    bucket, name = split(path)
     # The bytes as they are: gcsfs itself puts them between lines of MIME, and a server may take a
     # carriage return at their end for a part of the line that follows.
     _, answer = files.call(
@@ -157,10 +164,19 @@ def write_bytes(path: Path, content: bytes, **conditions: str) -> dict[str, Any]
     return made
 
 
-def upload(files: Mapping[str, Path], folder: Path) -> None:
-    """Writes {relative name: local file} below a folder of a bucket, side by side."""
+def upload(
+    files: Mapping[str, Path], folder: Path, check_ours: Callable[[], None] = lambda: None
+) -> None:
+    """Writes {relative name: local file} below a folder of a bucket, side by side.
+
+    Args:
+      files: that nobody writes to meanwhile.
+      folder: in a bucket.
+      check_ours: called before each file; no other is begun once it has raised.
+    """
 
     def put(name: str) -> None:
+        check_ours()
         if files[name].stat().st_size < _LARGE:
             write_bytes(folder / name, files[name].read_bytes())
         else:

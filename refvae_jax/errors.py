@@ -113,6 +113,12 @@ def bucket_problem(error: BaseException) -> str:
             f"The bucket refuses ({words}): ask its owner for the role Storage Object User, or "
             f"name another one."
         )
+    missing = isinstance(error, FileNotFoundError) and not error.errno  # No file of the system.
+    if missing and _passes_through(error.__traceback__, "gcsfs"):
+        return (
+            f"The bucket has no such object, or there is no such bucket ({words}): correct the "
+            f"address or, if it was removed just now, run the same command again."
+        )
     if code in (401, "401") or type(error).__module__ == "google.auth.exceptions":
         return (
             f"The bucket does not know who you are ({words}): run `gcloud auth "
@@ -178,7 +184,8 @@ def report_disk_errors_once() -> None:
     print_thread, print_unraisable = threading.excepthook, sys.unraisablehook
 
     def in_thread(thread: threading.ExceptHookArgs) -> None:
-        if not (_is_of_orbax(thread.exc_traceback) and disk_problem(thread.exc_value)):
+        of_orbax = _passes_through(thread.exc_traceback, "orbax", "tensorstore")
+        if not (of_orbax and disk_problem(thread.exc_value)):
             print_thread(thread)
 
     def unraisable(ignored: "sys.UnraisableHookArgs") -> None:
@@ -192,10 +199,10 @@ def report_disk_errors_once() -> None:
         logging.getLogger(name).addFilter(_is_of_no_disk_problem)
 
 
-def _is_of_orbax(trace: TracebackType | None) -> bool:
-    """Whether a traceback passes through Orbax or TensorStore."""
+def _passes_through(trace: TracebackType | None, *libraries: str) -> bool:
+    """Whether a traceback passes through one of the libraries."""
     names = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(trace))
-    return any(name.partition(".")[0] in ("orbax", "tensorstore") for name in names)
+    return any(name.partition(".")[0] in libraries for name in names)
 
 
 def _is_of_no_disk_problem(record: logging.LogRecord) -> bool:

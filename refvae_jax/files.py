@@ -116,7 +116,13 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Raises OSError unless a file can be written at `path`; creates the folder."""
+    """Raises OSError unless a file can be written at `path`; creates the folder.
+
+    Raises:
+      UserError: it is in a bucket that cannot be reached.
+    """
+    if is_bucket(path):
+        buckets.check_reachable(path)
     make_dir(path.parent)
     temporary = _beside(path)
     with naming(path, instead_of=temporary):

@@ -32,7 +32,7 @@ from ml_collections import ConfigDict
 # Nothing here may start a backend of JAX: on a TPU only one process may have it.
 from refvae_jax import config as configs
 from refvae_jax import sweep_file
-from refvae_jax.buckets import is_bucket
+from refvae_jax.buckets import check_reachable, is_bucket
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.files import user_path
@@ -165,12 +165,15 @@ def sweep(path: Path, out: Path | None, only: str, dry_run: bool) -> int:
       dry_run: print the commands, run nothing.
 
     Raises:
-      UserError: the file, or the config of a run, is wrong.
+      UserError: the file, or the config of a run, is wrong, or the bucket is out of reach.
     """
     entries = sweep_file.select(sweep_file.load(path), only)
     config_by_name = sweep_file.make_configs(entries)
     out = out or Path("runs") / path.stem
-    out = out if is_bucket(out) else out.absolute()
+    if is_bucket(out):
+        check_reachable(out)
+    else:
+        out = out.absolute()
     if dry_run:
         print_commands(entries, config_by_name, out)
         return 0

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from refvae_jax import bucket_lock, buckets, files
-from refvae_jax.errors import UserError, bucket_problem
+from refvae_jax.errors import UserError, bucket_problem, explain_disk_errors
 from refvae_jax.training.run_folder import find_run
 from tests.bucket_emulator import PRIVATE, READ_ONLY
 from tests.conftest import ROOT
@@ -67,6 +67,18 @@ def test_files_are_written_whole_listed_and_moved(bucket, tmp_path):
     assert buckets.files_below(bucket / "y") == []
 
 
+def test_a_folder_that_is_lost_meanwhile_gets_no_further_file(bucket, tmp_path, monkeypatch):
+    def check():
+        if buckets.files_below(bucket):
+            raise UserError("lost")
+
+    monkeypatch.setattr(buckets, "_SIDE_BY_SIDE", 1)
+    (tmp_path / "x").write_text("x")
+    with pytest.raises(UserError, match="lost"):
+        buckets.upload(dict.fromkeys("abc", tmp_path / "x"), bucket, check)
+    assert buckets.files_below(bucket) == ["a"]
+
+
 @pytest.mark.parametrize("large", [2**24, 2**18])
 def test_any_bytes_come_back(bucket, tmp_path, monkeypatch, large):
     monkeypatch.setattr(buckets, "_LARGE", large)
@@ -105,6 +117,16 @@ def test_json_and_lines(bucket):
 def test_what_cannot_be_read_is_one_sentence(address, words):
     with pytest.raises(UserError, match=words):
         find_run(address)
+
+
+def test_what_is_gone_is_one_sentence(bucket, tmp_path):
+    with pytest.raises(UserError, match="no such object"), explain_disk_errors({}):
+        buckets.download(["gone"], bucket, tmp_path)
+    nowhere = files.user_path("gs://nowhere/codes.npz")
+    with pytest.raises(UserError, match="no such bucket"), explain_disk_errors({}):
+        files.write_json({}, nowhere)
+    with pytest.raises(UserError, match="There is no bucket 'nowhere'"):
+        files.check_writable(nowhere)
 
 
 def test_what_cannot_be_written_is_one_sentence(emulator):
@@ -168,10 +190,21 @@ def test_of_two_at_the_same_time_one_gets_it(bucket, monkeypatch):
 def test_an_answer_that_was_lost_is_no_loss_of_the_lock(bucket):
     with bucket_lock.held(bucket / ".lock", refuse) as lease:
         known = lease._generation
-        lease.check()
+        lease._renew()
         lease._generation = known  # As if the bucket had done it and the answer had been lost.
+        lease._renew()
+        lease._renew()
         lease.check()
+
+
+def test_a_lock_that_was_renewed_just_now_is_not_renewed_again(bucket, monkeypatch):
+    with bucket_lock.held(bucket / ".lock", refuse) as lease:
+        known = lease._generation
         lease.check()
+        assert lease._generation == known
+        monkeypatch.setattr(lease, "_renewed", lease._renewed - bucket_lock.STALE_SECONDS)
+        lease.check()
+        assert lease._generation != known
 
 
 def test_what_is_no_lock_goes_stale_like_one(bucket, monkeypatch):

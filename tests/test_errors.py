@@ -96,6 +96,7 @@ def numbered(*names):
         urllib.error.URLError("no host given"),
         OSError("libcusolver.so.11: cannot open shared object file: No such file or directory"),
         OSError("cannot write mode F as PNG"),
+        FileNotFoundError("no such data set"),
         OSError("could not get source code"),
         RuntimeError("UNAVAILABLE: open(/dev/accel0): Permission denied"),
     ],

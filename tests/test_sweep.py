@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from refvae_jax import sweep, sweep_file
+from refvae_jax import buckets, sweep, sweep_file
 from refvae_jax.sweep_file import SweepEntry
 
 # Fails at seed 666. Waits at seed 7 until SIGTERM, then saves step 5. Else it trains
@@ -105,6 +105,23 @@ def test_all_in_order_then_the_table_and_nothing_again(bench, capfd):
     assert bench.calls() == []
     out = capfd.readouterr().out
     assert out.count(": finished") == 4 and "| VAE " in out
+
+
+def test_in_a_bucket_too(bench, bucket, capfd):
+    assert bench.start("--only=vae-s0") == 0
+    assert bench.calls() == ["vae-s0 0"]
+    results = bench.out / "vae-s0" / "results.json"
+    buckets.upload({"vae-s0/results.json": results}, bucket)
+    capfd.readouterr()
+    bench.out = bucket
+    assert bench.start("--dry-run", "--only=vae") == 0
+    finished, to_train = capfd.readouterr().out.splitlines()
+    assert finished == "vae-s0: finished" and f"--workdir={bucket}/vae-s1" in to_train
+    assert bench.start("--only=vae-s0") == 0
+    assert "| VAE " in capfd.readouterr().out
+    assert bench.start("--out=gs://nowhere/x") == 2
+    error = capfd.readouterr().err
+    assert error.startswith("error: There is no bucket 'nowhere'") and "[1/4]" not in error
 
 
 def test_command_line(bench):

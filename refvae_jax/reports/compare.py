@@ -17,7 +17,7 @@ from refvae_jax import config as configs
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError, exit_status
 from refvae_jax.figures import draw, files, grids, layout
-from refvae_jax.files import make_dir, user_path
+from refvae_jax.files import check_writable, user_path
 from refvae_jax.reports.layouts import TITLES
 from refvae_jax.training.run_folder import find_run
 
@@ -58,7 +58,7 @@ def compare(workdirs: Sequence[str | Path], out: Path) -> list[Path]:
     """
     runs = {path: configs.read(path / "config.json") for path in map(find_run, workdirs)}
     check_same_data(runs)
-    make_dir(out)  # Before the pictures, which take minutes.
+    check_writable(out / "any.png")  # Before the pictures, which take minutes.
     seed = next(iter(runs.values())).seed
     drawn = {
         title: grids.still_pictures(*draw.figure_inputs(runs[path], path), seed=seed)

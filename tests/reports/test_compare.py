@@ -93,6 +93,14 @@ def test_runs_on_other_folders_of_own_images_cannot_be_compared(make_run, tmp_pa
     assert "config.data.dir is '/pics/a' and '/pics/b'" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("emulator")
+def test_a_bucket_that_is_none_is_named_before_pictures_are_drawn(make_run, monkeypatch, capsys):
+    run = make_run("a", "gmvae")
+    monkeypatch.setattr(draw, "figure_inputs", lambda *_: pytest.fail("drawn"))
+    assert compare.main([run, "--out=gs://nowhere/pictures"]) == 2
+    assert "There is no bucket 'nowhere'" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_run_is_named(make_run, tmp_path, capsys):
     assert compare.main([make_run("a", "gmvae"), str(tmp_path)]) == 2
     assert f"{tmp_path} is not a run" in capsys.readouterr().err
