@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -75,11 +76,11 @@ def run(
         if mode in ("train", "eval"):
             from refvae_jax.evaluation.evaluate import evaluate
 
-            evaluate(config, workdir, splits=splits)
+            evaluate(config, workdir, splits=splits, check_ours=check_ours)
         if mode in ("train", "figures"):
             from refvae_jax.figures.draw import draw
 
-            draw(config, workdir, splits=splits)
+            draw(config, workdir, splits=splits, check_ours=check_ours)
 
 
 def common_to_processes(config: ConfigDict, workdir: str | Path, mode: str) -> dict[str, Any]:
@@ -94,7 +95,10 @@ def places_of(config: ConfigDict, workdir: Path, mode: str) -> Places:
 
     Arguments as of `run`.
     """
-    if has_checkpoints(workdir):  # Another folder would lack them.
+    place = workdir
+    if is_bucket(workdir):  # What fails on a disk is on its way there, or from there.
+        place, advice = Path(tempfile.gettempdir()), "choose another folder with TMPDIR"
+    elif has_checkpoints(workdir):  # Another folder would lack them.
         advice = copy_advice(workdir, "--workdir=COPY")
         if mode == "train":
             advice += "; saved checkpoints are untouched"
@@ -102,7 +106,7 @@ def places_of(config: ConfigDict, workdir: Path, mode: str) -> Places:
         advice = "choose another place with --workdir"
     data = config.data
     return {
-        workdir: advice,
+        place: advice,
         cache.cache_root(data.cache_dir): "choose another place with --config.data.cache_dir",
         as_path(cache.data_dir(data.dir, data.name)): "choose another place with --config.data.dir",
     }

@@ -5,6 +5,7 @@ chosen on validation.
 """
 
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from refvae_jax.evaluation.measures import Evaluated
 from refvae_jax.evaluation.measures.decoder import seen, train_classifiers
 from refvae_jax.evaluation.published import mixture_paper_accuracy
 from refvae_jax.evaluation.score import Score
-from refvae_jax.files import as_path, read_json_lines, write_json
+from refvae_jax.files import as_path, never_lost, read_json_lines, write_json
 from refvae_jax.inference import Model, open_trained
 from refvae_jax.training import checkpoint
 from refvae_jax.training.run_folder import find_run
@@ -106,11 +107,17 @@ def format_table(scores: list[Score]) -> str:
 
 
 def evaluate(
-    config: ConfigDict, workdir: str | Path, step: str | int = "best", splits: Splits | None = None
+    config: ConfigDict,
+    workdir: str | Path,
+    step: str | int = "best",
+    splits: Splits | None = None,
+    check_ours: Callable[[], None] = never_lost,
 ) -> dict[str, Any]:
     """Scores a checkpoint and its untrained beginning; writes results.json and prints the table.
 
-    Arguments as of `inference.open_trained`.
+    Args:
+      config, workdir, step, splits: as of `inference.open_trained`.
+      check_ours: raises if another run has taken the folder over; called before it is written to.
 
     Returns:
       The contents of results.json.
@@ -139,6 +146,7 @@ def evaluate(
         "images_per_second": images_per_second(workdir),
         "scores": {score.name: score.to_json() for score in scores},
     }
+    check_ours()
     write_json(results, workdir / "results.json")
     LOGGER.info(format_table(scores))
     return results

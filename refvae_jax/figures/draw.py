@@ -1,5 +1,6 @@
 """Draws the papers' figures of a checkpoint into `figures/` of its run."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from refvae_jax.figures.animations import animations
 from refvae_jax.figures.codes import Codes, Drawable
 from refvae_jax.figures.files import save_gif, save_png
 from refvae_jax.figures.grids import still_pictures
-from refvae_jax.files import as_path
+from refvae_jax.files import as_path, never_lost
 from refvae_jax.inference import Model, open_trained, posterior_sample
 from refvae_jax.training.run_folder import find_run
 
@@ -29,15 +30,26 @@ def one_of_each(labels: np.ndarray) -> np.ndarray:
 
 
 def draw_figures(
-    model: Drawable, images: np.ndarray, train_codes: Codes, folder: str | Path, *, seed: int
+    model: Drawable,
+    images: np.ndarray,
+    train_codes: Codes,
+    folder: str | Path,
+    *,
+    seed: int,
+    check_ours: Callable[[], None] = never_lost,
 ) -> list[Path]:
-    """Writes the `still_pictures` and the `animations` into a folder; returns their paths."""
+    """Writes the `still_pictures` and the `animations` into a folder; returns their paths.
+
+    `check_ours`, see `draw`, is called before each.
+    """
     stills = still_pictures(model, images, train_codes, seed=seed)
     loops = animations(model, images, seed=seed)
     folder = as_path(folder)
     for name, picture in stills.items():
+        check_ours()
         save_png(picture, folder / f"{name}.png")
     for name, frames in loops.items():
+        check_ours()
         save_gif(frames, folder / f"{name}.gif", fps=12)
     names = [f"{name}.png" for name in stills] + [f"{name}.gif" for name in loops]
     return [folder / name for name in names]
@@ -64,13 +76,19 @@ def figure_inputs(
 
 
 def draw(
-    config: ConfigDict, workdir: str | Path, step: str | int = "best", splits: Splits | None = None
+    config: ConfigDict,
+    workdir: str | Path,
+    step: str | int = "best",
+    splits: Splits | None = None,
+    check_ours: Callable[[], None] = never_lost,
 ) -> None:
     """Draws every figure and animation of `grids.py` and `animations.py`; reports their paths.
 
-    Arguments as of `inference.open_trained`.
+    Args:
+      config, workdir, step, splits: as of `inference.open_trained`.
+      check_ours: raises if another run has taken the folder over; called before it is written to.
     """
     workdir = find_run(workdir)
     inputs = figure_inputs(config, workdir, step, splits)
-    paths = draw_figures(*inputs, workdir / "figures", seed=config.seed)
+    paths = draw_figures(*inputs, workdir / "figures", seed=config.seed, check_ours=check_ours)
     LOGGER.info("\n".join(f"wrote {path}" for path in paths))

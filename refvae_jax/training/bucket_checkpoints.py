@@ -6,7 +6,6 @@ common.
 """
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -18,8 +17,9 @@ from refvae_jax import buckets
 from refvae_jax.errors import UserError
 from refvae_jax.training import processes
 from refvae_jax.training.checkpoint import Checkpoints, validation_errors
-from refvae_jax.training.checkpoint_folder import damage, local_copy, remove
+from refvae_jax.training.checkpoint_folder import METADATA, damage, local_copy, remove
 from refvae_jax.training.run_folder import CHECKPOINT_DIR, MANIFEST, steps
+from refvae_jax.training.scratch import scratch_folder
 from refvae_jax.training.state import TrainState
 
 
@@ -45,7 +45,7 @@ class BucketCheckpoints:
     Args:
       workdir: the run's folder.
       keep_last, keep_every_steps: as of Checkpoints.
-      check_ours: raises if another run has taken the folder over; called before a write.
+      check_ours: raises if another run has taken the folder over; called before each change.
       before_commit: writes what must be there when the checkpoint is.
     """
 
@@ -89,20 +89,21 @@ class BucketCheckpoints:
         self, state: TrainState, record: dict[str, Any], metrics: Mapping[str, float] | None
     ) -> None:
         name = str(int(state.step))
-        self._check_ours()
-        with tempfile.TemporaryDirectory(prefix="refvae-") as scratch:
+        with scratch_folder() as scratch:
             with contextlib.closing(Checkpoints(scratch, 1, 0, alone=True)) as local:
                 local.save(state, record, metrics)
-            folder = Path(scratch, CHECKPOINT_DIR, name)
+            folder = scratch / CHECKPOINT_DIR / name
             target = self._workdir / CHECKPOINT_DIR / name
             files = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
             files.pop("commit_success.txt", None)  # Orbax's; here the manifest is the mark.
-            manifest = files.pop(MANIFEST)
-            buckets.upload(files, target)
+            last = {name: files.pop(name) for name in (METADATA, MANIFEST)}
+            buckets.upload(files, target, self._check_ours)
             self._before_commit()
-            buckets.upload({MANIFEST: manifest}, target)
+            for file, path in last.items():  # In this order, see `checkpoint_folder`.
+                buckets.upload({file: path}, target, self._check_ours)
         present = steps(self._workdir)
         for step in set(present) - kept(present, validation_errors(self._workdir), *self._keep):
+            self._check_ours()
             remove(self._workdir / CHECKPOINT_DIR / str(step))
 
     def latest_step(self) -> int | None:

@@ -15,7 +15,7 @@ folder that fails is moved to `damaged/`, with a warning, and the previous check
 import contextlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 from refvae_jax.buckets import is_bucket
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError
-from refvae_jax.files import as_path, full_path
+from refvae_jax.files import as_path, full_path, never_lost
 from refvae_jax.training import processes
 from refvae_jax.training.checkpoint_folder import (
+    METADATA,
     damage,
     half_written,
     local_copy,
@@ -40,13 +41,22 @@ from refvae_jax.training.checkpoint_folder import (
 from refvae_jax.training.run_folder import CHECKPOINT_DIR, MANIFEST, find_run, steps
 from refvae_jax.training.state import TrainState, variables_of
 
+# Of a checkpoint that was not validated, or is damaged, as its digests say when it is read as a
+# whole. One that cannot be read for another reason may be the best.
+_NO_ERROR_THERE = (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError)
 
-def _warn(step: int, problem: str) -> None:
+
+def _warn(step: int | str, problem: str) -> None:
     LOGGER.warning(f"checkpoint {step} is damaged: {problem}.")
 
 
-def move_damaged(workdir: str | Path) -> None:
-    """Moves damaged checkpoints to `damaged/`, with a warning each; deletes half-written ones."""
+def move_damaged(workdir: str | Path, check_ours: Callable[[], None] = never_lost) -> None:
+    """Moves damaged checkpoints to `damaged/`, with a warning each; deletes half-written ones.
+
+    Args:
+      workdir: the run's folder.
+      check_ours: raises if another run has taken the folder over; called before each change.
+    """
     workdir = as_path(workdir)
     aside = workdir / "damaged"
     for step in steps(workdir):
@@ -54,12 +64,21 @@ def move_damaged(workdir: str | Path) -> None:
         with local_copy(folder) as copy:
             problem = damage(copy)
         if problem:
-            _warn(step, f"{problem}; moved to {aside}")
-            move_aside(folder, aside / folder.name)
+            _move_aside(folder, aside, problem, check_ours)
     for half in half_written(workdir):
-        if is_bucket(half):  # Where a lost object looks the same as a save that was cut short.
+        if is_bucket(half) and (half / METADATA).exists():
+            _move_aside(half, aside, f"its {MANIFEST} is lost", check_ours)
+            continue
+        if is_bucket(half):
             LOGGER.warning(f"checkpoint {half.name} has no {MANIFEST}, so it was removed.")
+        check_ours()
         remove(half)
+
+
+def _move_aside(folder: Path, aside: Path, problem: str, check_ours: Callable[[], None]) -> None:
+    check_ours()
+    _warn(folder.name, f"{problem}; moved to {aside}")
+    move_aside(folder, aside / folder.name)
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:
@@ -170,8 +189,7 @@ def validation_errors(workdir: str | Path) -> dict[int, float]:
     found = {}
     for step in steps(workdir):
         path = as_path(workdir) / CHECKPOINT_DIR / str(step) / "metrics" / "metrics"
-        # Not validated, or damaged: then the digests will say so when it is read as a whole.
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(*_NO_ERROR_THERE):
             found[step] = float(json.loads(path.read_text())["recon"])
     return found
 

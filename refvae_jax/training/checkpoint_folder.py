@@ -4,25 +4,31 @@
     checkpoints/<step>/MANIFEST.json    {relative path: SHA-256} of those files
 
 Here a folder is written beside its place and renamed into it. Nothing in a bucket can be renamed:
-there the manifest is written last, and a folder without one is no checkpoint.
+there the manifest is written last, and a folder without one is no checkpoint: its save was cut
+short or, if METADATA is there, its manifest was lost.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from refvae_jax import buckets
 from refvae_jax.buckets import is_bucket
+from refvae_jax.files import naming
 from refvae_jax.training.run_folder import CHECKPOINT_DIR, MANIFEST, steps
+from refvae_jax.training.scratch import scratch_folder
+
+METADATA = "_CHECKPOINT_METADATA"  # Orbax's; in a bucket written last but one.
+_OF_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EIO)
 
 
 def _digest(path: Path) -> str:
     """SHA-256 of a file; of Orbax's own metadata, without the time that the rename adds to it."""
-    if path.name == "_CHECKPOINT_METADATA":
+    if path.name == METADATA:
         content = json.loads(path.read_text())
         content.pop("commit_timestamp_nsecs", None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -44,11 +50,17 @@ def write_manifest(folder: Path) -> None:
 
 
 def damage(folder: Path) -> str:
-    """What is wrong with a local folder, as a phrase; "" if every file is as written."""
+    """What is wrong with a local folder, as a phrase; "" if every file is as written.
+
+    Raises:
+      OSError: of another kind than a missing file or a failing disk, so that nothing is known.
+    """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         found = _digests(folder)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _OF_DAMAGE:
+            raise
         return f"its files cannot be read ({type(error).__name__})"
     wrong = [n for n in sorted(manifest.keys() | found.keys()) if manifest.get(n) != found.get(n)]
     return f"{wrong[0]} is not as it was written" if wrong else ""
@@ -60,18 +72,29 @@ def local_copy(folder: Path) -> Iterator[Path]:
 
     What the manifest lists is copied and nothing else, since an upload that was cut short may have
     left objects of the same step. What is missing is missing in the copy, too: see `damage`.
+
+    Raises:
+      OSError and others: the bucket cannot be read, or the local disk cannot be written.
     """
     if not is_bucket(folder):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="refvae-") as scratch:
-        copy = Path(scratch, CHECKPOINT_DIR, folder.name)
+    with scratch_folder() as scratch:
+        copy = scratch / CHECKPOINT_DIR / folder.name
         there = set(buckets.files_below(folder))
-        buckets.download({MANIFEST} & there, folder, copy)
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            listed = set(json.loads((copy / MANIFEST).read_text()))
-            buckets.download(sorted(listed & there), folder, copy)
+        # Only what is there decides what is damaged: an error on the way is raised.
+        with naming(copy):
+            buckets.download({MANIFEST} & there, folder, copy)
+            buckets.download(sorted(_listed(copy) & there), folder, copy)
         yield copy
+
+
+def _listed(folder: Path) -> set[str]:
+    """The files that the manifest of a local folder lists; none if it is missing or damaged."""
+    try:
+        return set(json.loads((folder / MANIFEST).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return set()
 
 
 def move_aside(folder: Path, target: Path) -> None:

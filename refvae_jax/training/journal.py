@@ -8,8 +8,9 @@ uploaded whole before each checkpoint is committed. So the rows up to any checkp
 what a kill loses is computed again.
 """
 
+import contextlib
 import json
-import tempfile
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from refvae_jax import buckets
 from refvae_jax.buckets import is_bucket
 from refvae_jax.files import append_json_line, as_path, atomic, never_lost
 from refvae_jax.training import processes
+from refvae_jax.training.scratch import scratch_folder
 
 _TABLES = ("metrics.jsonl", "timing.jsonl")
 
@@ -46,7 +48,8 @@ class Journal:
 
     Args:
       workdir: the run's folder.
-      check_ours: raises if another run has taken over a folder in a bucket; called before uploads.
+      check_ours: raises if another run has taken over a folder in a bucket; called before each
+        file is uploaded.
     """
 
     def __init__(self, workdir: str | Path, check_ours: Callable[[], None] = never_lost) -> None:
@@ -54,17 +57,16 @@ class Journal:
         self._check_ours = check_ours
         self._main = processes.is_main()
         self._board: Any = None
-        self._scratch: tempfile.TemporaryDirectory | None = None
-        self._folder = self._workdir
-        if is_bucket(self._workdir):
-            self._scratch = tempfile.TemporaryDirectory(prefix="refvae-")
-            self._folder = Path(self._scratch.name)
+        self._scratch = contextlib.ExitStack()
+        self._folder, self._remote = self._workdir, is_bucket(self._workdir)
+        if self._remote:
+            self._folder = self._scratch.enter_context(scratch_folder())
 
     def cut_back(self, step: int) -> None:
         """Removes the lines of later steps; TensorBoard's events stay."""
         if not self._main:
             return
-        if self._scratch:
+        if self._remote:
             there = [name for name in _TABLES if (self._workdir / name).exists()]
             buckets.download(there, self._workdir, self._folder)
         for name in _TABLES:
@@ -88,11 +90,13 @@ class Journal:
 
     def upload(self) -> None:
         """Brings a run in a bucket up to what was written here; needed nowhere else."""
-        if self._main and self._scratch:
-            self._check_ours()
+        if self._main and self._remote:
             if self._board is not None:
                 self._board.flush()
-            buckets.upload({path.name: path for path in self._folder.iterdir()}, self._workdir)
+            with scratch_folder() as scratch:  # The main thread goes on writing to the files.
+                copy = shutil.copytree(self._folder, scratch / "copy")
+                files = {path.name: path for path in copy.iterdir()}
+                buckets.upload(files, self._workdir, self._check_ours)
 
     def close(self) -> None:
         """Flushes what is waiting."""
@@ -101,5 +105,4 @@ class Journal:
         finally:
             if self._board is not None:
                 self._board.close()
-            if self._scratch:
-                self._scratch.cleanup()
+            self._scratch.close()

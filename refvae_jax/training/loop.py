@@ -57,13 +57,13 @@ def train(
     with processes.all_or_none():
         prepared = prepare(config, splits)
         if processes.is_main():
-            checkpoint.move_damaged(workdir)
+            checkpoint.move_damaged(workdir, check_ours)
     check_same_images_everywhere(prepared.record)
     journal = Journal(workdir, check_ours)
     checkpoints = open_checkpoints(config, workdir, journal, check_ours)
     # SIGTERM is held back until the last save is on disk.
     with processes.stop_on_sigterm() as asked:
-        profile = Profile(config, workdir)
+        profile = Profile(config, workdir, check_ours)
         with (
             contextlib.closing(journal),
             contextlib.closing(checkpoints),

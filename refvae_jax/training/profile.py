@@ -8,8 +8,7 @@ tensorboard --logdir=WORKDIR    # with the package tensorboard-plugin-profile, o
 """
 
 import contextlib
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,8 @@ from ml_collections import ConfigDict
 
 from refvae_jax import buckets
 from refvae_jax.console import LOGGER
-from refvae_jax.files import as_path
+from refvae_jax.files import as_path, never_lost
+from refvae_jax.training.scratch import scratch_folder
 
 FOLDER = "profile"
 
@@ -32,9 +32,16 @@ class Profile:
     Args:
       config: `profile.first_step`, counted from 1, and `profile.num_steps`; with 0 nothing happens.
       workdir: the run's folder.
+      check_ours: as of `train`.
     """
 
-    def __init__(self, config: ConfigDict, workdir: str | Path) -> None:
+    def __init__(
+        self,
+        config: ConfigDict,
+        workdir: str | Path,
+        check_ours: Callable[[], None] = never_lost,
+    ) -> None:
+        self._check_ours = check_ours
         self._first = config.profile.first_step
         self._last = self._first + config.profile.num_steps - 1
         self._folder = as_path(workdir) / FOLDER
@@ -65,9 +72,9 @@ class Profile:
             with jax.profiler.trace(str(self._folder)):
                 yield
             return
-        with tempfile.TemporaryDirectory(prefix="refvae-") as scratch:
-            with jax.profiler.trace(scratch):
+        with scratch_folder() as scratch:
+            with jax.profiler.trace(str(scratch)):
                 yield
-            found = [path for path in Path(scratch).rglob("*") if path.is_file()]
+            found = [path for path in scratch.rglob("*") if path.is_file()]
             files = {path.relative_to(scratch).as_posix(): path for path in found}
-            buckets.upload(files, self._folder)
+            buckets.upload(files, self._folder, self._check_ours)

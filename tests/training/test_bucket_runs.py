@@ -1,9 +1,12 @@
 """Runs in a bucket, on an emulator: killed and resumed, damaged, read where they are."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 
 import jax
 import numpy as np
@@ -11,10 +14,11 @@ import pytest
 
 import refvae_jax
 from refvae_jax import __main__, buckets, files, run
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, explain_disk_errors
 from refvae_jax.evaluation.score import Score
-from refvae_jax.training import bucket_checkpoints, checkpoint
+from refvae_jax.training import bucket_checkpoints, checkpoint, journal
 from refvae_jax.training.run_folder import CHECKPOINT_DIR, MANIFEST
+from refvae_jax.training.scratch import scratch_folder
 from tests import notebooks
 from tests.bucket_emulator import PRIVATE, READ_ONLY
 from tests.conftest import ROOT
@@ -115,10 +119,86 @@ def test_falls_back_to_the_one_before(bucket, harm, capsys):
     assert checkpoint.load(bucket)[2] == 3
     assert int(restored(bucket).step) == 3
     assert "checkpoint 7" in capsys.readouterr().out
-    if harm != "no manifest":
-        assert buckets.files_below(bucket / "damaged" / "7")
+    assert buckets.files_below(bucket / "damaged" / "7")
     save_all(bucket, {7: 0.5})  # The run reaches it again.
     assert int(restored(bucket).step) == 7
+
+
+@pytest.mark.parametrize("wrong", [errno.ENOSPC, errno.EACCES])
+def test_an_error_on_the_way_moves_nothing(bucket, monkeypatch, wrong):
+    def broken(names, folder, into):
+        if list(names) != [MANIFEST]:
+            raise OSError(wrong, os.strerror(wrong))
+        download(names, folder, into)
+
+    save_all(bucket, {3: None, 7: None})
+    download = buckets.download
+    monkeypatch.setattr(buckets, "download", broken)
+    words = f"Cannot use {tempfile.gettempdir()}/refvae-.*: {os.strerror(wrong)}"
+    with pytest.raises(UserError, match=words), explain_disk_errors({}):
+        checkpoint.move_damaged(bucket)
+    assert checkpoint.steps(bucket) == [3, 7]
+
+
+def test_an_error_on_the_way_hides_no_validation_error(bucket, monkeypatch):
+    def broken(path):
+        if path.parts[-3:-1] == ("3", "metrics"):
+            raise ConnectionResetError
+        return read_text(path)
+
+    save_all(bucket, {3: 1.0, 5: 2.0, 7: None})
+    assert checkpoint.validation_errors(bucket) == {3: 1.0, 5: 2.0}
+    read_text = type(bucket).read_text
+    monkeypatch.setattr(type(bucket), "read_text", broken)
+    with pytest.raises(ConnectionResetError):
+        checkpoint.load(bucket)
+    with pytest.raises(ConnectionResetError):
+        save_all(bucket, {9: None}, keep_last=1)
+    assert 3 in checkpoint.steps(bucket), "the best one"
+
+
+def test_a_run_that_lost_its_folder_writes_no_more_of_a_checkpoint(bucket, monkeypatch):
+    def check():
+        if buckets.files_below(bucket):
+            raise UserError("lost")
+
+    monkeypatch.setattr(buckets, "_SIDE_BY_SIDE", 1)
+    checkpoints = bucket_checkpoints.BucketCheckpoints(bucket, 1, 0, check, lambda: None)
+    checkpoints.save(make_state(3), RECORD)
+    with pytest.raises(UserError, match="lost"):
+        checkpoints.close()
+    assert len(buckets.files_below(bucket)) == 1
+
+
+def test_rows_that_are_written_during_an_upload_are_not_part_of_it(bucket, monkeypatch):
+    def meanwhile(found, folder, check_ours):
+        files.append_json_line({"step": 2}, written._folder / "metrics.jsonl")
+        upload(found, folder, check_ours)
+
+    written, upload = journal.Journal(bucket), buckets.upload
+    files.append_json_line({"step": 1}, written._folder / "metrics.jsonl")
+    monkeypatch.setattr(buckets, "upload", meanwhile)
+    written.upload()
+    assert files.read_json_lines(bucket / "metrics.jsonl") == [{"step": 1}]
+    monkeypatch.undo()
+    written.close()
+    assert files.read_json_lines(bucket / "metrics.jsonl") == [{"step": 1}, {"step": 2}]
+
+
+def test_what_dead_processes_left_on_the_disk_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    with scratch_folder() as ours:
+        name = ours.name.replace(str(os.getpid()), "{}")
+        left, of_parent = (tmp_path / name.format(pid) for pid in (dead.pid, os.getppid()))
+        elsewhere = tmp_path / f"refvae-0-{dead.pid}-x"
+        for folder in (left, of_parent, elsewhere):
+            folder.mkdir()
+            (folder / "file").touch()
+        with scratch_folder():
+            assert ours.exists() and of_parent.exists() and elsewhere.exists()
+            assert not left.exists()
 
 
 # Trains until it kills itself when the files of one step are uploaded, but not committed.
