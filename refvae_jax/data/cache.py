@@ -152,10 +152,9 @@ def _load(folder: Path) -> ImageSet | None:
         meta = json.loads((folder / "meta.json").read_text())
         if any((folder / name).stat().st_size != size for name, size in meta["sizes"].items()):
             return None
-        if fingerprint(meta["source"]["name"], meta["data_path"]) not in (
-            None,
-            meta["fingerprint"],
-        ):
+        source = meta["source"]
+        now = fingerprint(source["name"], source["data_dir"], meta["data_path"])
+        if now not in (None, meta["fingerprint"]):
             return None
         image = np.load(folder / "image.npy", mmap_mode="r")
         label, continuous, categorical = (
@@ -219,7 +218,7 @@ def _write(reader: Reader, source: Source, folder: Path) -> None:
         "data_path": reader.data_path,
         "value_range": reader.value_range,
         "missing": count - len(rows),
-        "fingerprint": fingerprint(source.name, reader.data_path),
+        "fingerprint": fingerprint(source.name, source.data_dir, reader.data_path),
         "sizes": {file.name: file.stat().st_size for file in folder.glob("*.npy")},
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=1) + "\n")

@@ -5,6 +5,7 @@ reader = open_source(source, spare_dir, fetched_dir)
 for rows, images in reader.batches(): ...
 """
 
+import functools
 from pathlib import Path
 
 from refvae_jax.buckets import is_bucket
@@ -54,14 +55,16 @@ def _register_builders() -> None:
     from refvae_jax.data.builders import affectnet, cars3d, digits5k, reference_mnist  # noqa: F401
 
 
-def fingerprint(name: str, data_path: str) -> str | None:
-    """Returns a text that changes when the data do; None if they are gone or remote."""
-    if is_bucket(data_path) and name == FOLDER_DATASET:
-        try:
-            return bucket_folder.digest(data_path)
-        except UserError as error:
-            LOGGER.warning(f"{error} Until then the images that were decoded before are used.")
-            return None
+def fingerprint(name: str, data_dir: str, data_path: str) -> str | None:
+    """Returns a text that changes when the data do; None if they are gone or out of reach.
+
+    Args:
+      name: of the set.
+      data_dir: as of its Source.
+      data_path: as of its Reader.
+    """
+    if is_bucket(data_dir):
+        return _fingerprint_in_bucket(name, data_dir)
     try:
         if name == FOLDER_DATASET:
             return scan(Path(data_path)).digest
@@ -71,3 +74,14 @@ def fingerprint(name: str, data_path: str) -> str | None:
     except OSError:
         return None  # A cache outlives the data that it was made from.
     return f"{info.st_size} {info.st_mtime_ns}"
+
+
+@functools.cache  # So a bucket that is out of reach is waited for once per process.
+def _fingerprint_in_bucket(name: str, data_dir: str) -> str | None:
+    try:
+        if name == FOLDER_DATASET:
+            return bucket_folder.digest(bucket_folder.listing(data_dir))
+        return bucket_folder.digest(bucket_folder.tfds_listing(data_dir, name))
+    except UserError as error:
+        LOGGER.warning(f"{error} Until then the images that were decoded before are used.")
+        return None

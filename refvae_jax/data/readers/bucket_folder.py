@@ -1,8 +1,9 @@
 """Images in a bucket, fetched to the local disk before they are decoded.
 
 folder = fetch("gs://bucket/images", root)    # root/bucket/images, as it is in the bucket now
-digest("gs://bucket/images")                  # changes when the images do
+digest(listing("gs://bucket/images"))         # changes when the images do
 data_dir = fetch_tfds("gs://bucket/tfds", "mnist", root)    # root/bucket/tfds, with that set
+digest(tfds_listing("gs://bucket/tfds", "mnist"))
 
 Each host fetches for itself. Objects that are there as they were last time are not fetched again.
 """
@@ -40,6 +41,14 @@ def listing(address: str) -> dict[str, str]:
     return {name: marks[name] for name in marks if is_image[name] or name == FACTORS_FILE}
 
 
+@functools.cache
+def tfds_listing(data_dir: str, name: str) -> dict[str, str]:
+    """As `listing`, of a set in a TFDS data directory; arguments as of `fetch_tfds`."""
+    name, _, version = name.partition(":")
+    marks = _marks(f"{data_dir.rstrip('/')}/{name}")
+    return {n: mark for n, mark in marks.items() if not version or version in n.split("/")}
+
+
 def _marks(address: str) -> dict[str, str]:
     """As `listing`, of all objects that are not hidden."""
     path = buckets.bucket_path(address)
@@ -55,9 +64,9 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
-def digest(address: str) -> str:
-    """Changes when an image, or factors.csv, is added, removed or replaced by another one."""
-    return hashlib.sha256(json.dumps(listing(address)).encode()).hexdigest()
+def digest(marks: dict[str, str]) -> str:
+    """Changes when one of the listed objects is added, removed or replaced by another one."""
+    return hashlib.sha256(json.dumps(marks).encode()).hexdigest()
 
 
 def fetch(address: str, root: Path) -> Path:
@@ -87,14 +96,11 @@ def fetch_tfds(data_dir: str, name: str, root: Path) -> Path:
     Raises:
       UserError, OSError: as of `fetch`.
     """
-    name, _, version = name.partition(":")
-    address = f"{data_dir.rstrip('/')}/{name}"
-    marks = {
-        n: mark for n, mark in _marks(address).items() if not version or version in n.split("/")
-    }
-    folder = root / data_dir.removeprefix("gs://")
+    marks = tfds_listing(data_dir, name)
+    name = name.partition(":")[0]
+    folder = root / "/".join(buckets.split(data_dir))
     if marks:
-        _fetch(address, marks, root)
+        _fetch(f"{data_dir.rstrip('/')}/{name}", marks, root)
     else:
         LOGGER.info(f"{data_dir} holds no {name}: it is prepared in {folder}")
     return folder
@@ -104,7 +110,7 @@ def _fetch(address: str, marks: dict[str, str], root: Path) -> Path:
     """Makes `root`/BUCKET/FOLDER hold the objects of these marks, and no others of before."""
     from tqdm import tqdm
 
-    folder = root / address.removeprefix("gs://")
+    folder = root / "/".join(buckets.split(address))
     have: dict[str, str] = {}
     with contextlib.suppress(OSError, ValueError):
         have = json.loads((folder / _INDEX).read_text())

@@ -8,6 +8,7 @@ from configs import default
 from refvae_jax import buckets
 from refvae_jax.data.builders.digits5k import Digits5k
 from refvae_jax.data.cache import open_split
+from refvae_jax.data.open import _fingerprint_in_bucket, fingerprint
 from refvae_jax.data.readers import bucket_folder, presets
 from refvae_jax.errors import UserError
 
@@ -53,8 +54,13 @@ def fetched(monkeypatch):
     return names
 
 
+def as_in_a_new_process():
+    for kept in (bucket_folder.listing, bucket_folder.tfds_listing, _fingerprint_in_bucket):
+        kept.cache_clear()
+
+
 def config(folder, tmp_path):
-    bucket_folder.listing.cache_clear()  # As in a new process.
+    as_in_a_new_process()
     data = default.get_config().data
     presets.choose(data, "folder")
     data.update({"dir": str(folder), "cache_dir": str(tmp_path / "cache"), "resolution": 16})
@@ -89,15 +95,20 @@ def test_only_what_changed_is_fetched_again(local, remote, tmp_path, fetched):
 
 
 def test_what_was_decoded_outlives_the_bucket(remote, tmp_path, monkeypatch, capsys):
-    before = open_split(config(remote, tmp_path), "train")
+    splits = ("train", "validation", "test")
+    before = [open_split(config(remote, tmp_path), split).image for split in splits]
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    asked = []
 
     def refuse(path):
+        asked.append(path)
         raise UserError("The bucket cannot be reached.")
 
     monkeypatch.setattr(buckets, "check_reachable", refuse)
-    np.testing.assert_array_equal(open_split(config(remote, tmp_path), "train").image, before.image)
-    assert "cannot be reached. Until then" in capsys.readouterr().out
+    data = config(remote, tmp_path)
+    for split, images in zip(splits, before, strict=True):
+        np.testing.assert_array_equal(open_split(data, split).image, images)
+    assert capsys.readouterr().out.count("cannot be reached. Until then") == len(asked) == 1
 
 
 def test_a_folder_without_images(bucket, tmp_path):
@@ -107,7 +118,18 @@ def test_a_folder_without_images(bucket, tmp_path):
         open_split(config("gs://nowhere/pictures", tmp_path), "train")
 
 
+def test_a_tfds_set_that_was_replaced_is_noticed(bucket):
+    found = []
+    for version, content in [("1.0.0", b"1"), ("1.0.0", b"2"), ("2.0.0", b"3")]:
+        buckets.write_bytes(bucket / "mnist" / version / "data", content)
+        as_in_a_new_process()
+        found.append(fingerprint("mnist:1.0.0", str(bucket), "/local/copy"))
+    assert None not in found
+    assert found[0] != found[1] == found[2], "that of another version does not count"
+
+
 def digits(folder, cache):
+    as_in_a_new_process()
     data = default.get_config().data
     name = f"digits5k:{Digits5k.VERSION}"
     data.update({"name": name, "dir": str(folder), "cache_dir": str(cache)})
