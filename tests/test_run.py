@@ -248,13 +248,17 @@ def test_a_lock_that_cannot_be_opened(config, tmp_path, mode, monkeypatch):
     assert f". C{copy_it(tmp_path)[1:]}" in str(caught.value)
 
 
-def test_a_compilation_cache_that_the_user_chose_stays():
+def test_a_compilation_cache_that_the_user_chose_stays(monkeypatch):
+    import fsspec
     import jax
+
+    monkeypatch.setattr(fsspec.config, "conf", {})
 
     chosen, before = "gs://bucket/xla", jax.config.jax_compilation_cache_dir
     try:
         jax.config.update("jax_compilation_cache_dir", chosen)  # As JAX_COMPILATION_CACHE_DIR does.
         run.use_compilation_cache()
         assert jax.config.jax_compilation_cache_dir == chosen
+        assert "requests_timeout" in fsspec.config.conf["gs"]  # JAX would wait for ever.
     finally:
         jax.config.update("jax_compilation_cache_dir", before)

@@ -69,9 +69,9 @@ def parse(
 
 def run(verb: Callable[[Model, argparse.Namespace], None], options: argparse.Namespace) -> int:
     """Loads the model and calls the verb with it; returns the exit status."""
-    use_compilation_cache()
 
     def load_and_apply() -> None:
+        use_compilation_cache()
         verb(load(options.run, options.step), options)
 
     return exit_status(load_and_apply, places={options.out: "choose another place with --out"})

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from refvae_jax.buckets import file_system, is_bucket
 from refvae_jax.errors import UserError
 from refvae_jax.files import cache_folder
 from refvae_jax.methods.base import Method
@@ -122,8 +123,15 @@ def put_batch(batch: Any, mesh: Mesh, num_batches: int = 1) -> Any:
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs on disk, so that the second start is quick."""
-    if not jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
+    """Keeps compiled programs on disk, so that the second start is quick.
+
+    Raises:
+      UserError: the user wants them in a bucket, and gcsfs is not installed.
+    """
+    chosen = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
+    if chosen and is_bucket(chosen):
+        file_system(chosen)  # Sets how long JAX, which goes through epath too, waits for an answer.
+    if not chosen:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder("xla")))
         # By default JAX skips programs that compile in under a second: there are many of them.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
