@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from refvae_jax import config as configs
 from refvae_jax import run
 from refvae_jax.errors import UserError
+from refvae_jax.files import user_path
 
 HOME = os.path.expanduser("~/x.py")
 QUICK = "--config=configs/quickstart.py:smoke"
@@ -215,6 +217,8 @@ def test_the_advice_for_a_full_or_read_only_disk(config, tmp_path):
     assert new[tmp_path] == f"{other} --workdir"
     assert new[Path("/cache")] == f"{other} --config.data.cache_dir"
     assert new[Path("/data")] == f"{other} --config.data.dir"
+    in_bucket = run.places_of(config, user_path("gs://bucket/run"), "train")
+    assert in_bucket[Path(tempfile.gettempdir())] == "choose another folder with TMPDIR"
     (tmp_path / "checkpoints" / "20").mkdir(parents=True)
     advice = run.places_of(config, tmp_path, "eval")[tmp_path]
     assert advice.startswith(f"{copy_it(tmp_path)} and name the copy, --workdir=COPY, since ")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import refvae_jax
-from refvae_jax import __main__, buckets, files, run
+from refvae_jax import __main__, bucket_lock, buckets, files, run
 from refvae_jax.errors import UserError, explain_disk_errors
 from refvae_jax.evaluation.score import Score
 from refvae_jax.training import bucket_checkpoints, checkpoint, journal
@@ -276,6 +276,10 @@ def test_the_notebook_reads_a_run_in_a_bucket(copied, monkeypatch):
 
 def test_a_run_in_a_bucket_is_scored_and_drawn_there(copied, config, monkeypatch):
     """What a score or a figure is made of is tested elsewhere; here: what is read and written."""
+
+    def lost(lease):
+        raise UserError("lost")
+
     score = Score(0.5, "strong_accuracy", "mean", "higher", 0.1, "content", "label")
     drawn = {"swaps": np.zeros((4, 4, 3), np.uint8)}
     monkeypatch.setattr("refvae_jax.evaluation.evaluate.score_model", lambda *_: [score])
@@ -295,6 +299,12 @@ def test_a_run_in_a_bucket_is_scored_and_drawn_there(copied, config, monkeypatch
         rows = files.read_json_lines(copied / "curve.jsonl")
         assert [row["step"] for row in rows] == [10, 20]
     assert (copied / "figures" / "curve.png").exists()
+    monkeypatch.setattr(bucket_lock.Lease, "check", lost)
+    for mode, name in (("eval", "results.json"), ("figures", "figures/swaps.png")):
+        (copied / name).unlink()
+        with pytest.raises(UserError, match="lost"):
+            run.run(config, copied, mode)
+        assert not (copied / name).exists()
     out = copied.parent / "side_by_side"
     assert __main__.main(["compare", str(copied), f"--out={out}"]) == 0
     assert buckets.files_below(out) == ["swaps.png"]

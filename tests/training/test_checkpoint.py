@@ -1,6 +1,9 @@
 """Checkpoints: exact, verified, and the one before where the newest is damaged."""
 
+import contextlib
+import errno
 import json
+import os
 import shutil
 
 import jax
@@ -10,7 +13,7 @@ import optax
 import pytest
 
 from refvae_jax.errors import UserError
-from refvae_jax.training import checkpoint, state
+from refvae_jax.training import checkpoint, checkpoint_folder, state
 from refvae_jax.training.run_folder import MANIFEST
 
 RECORD = {"config": {"seed": 0}, "image_shape": [2, 2, 1], "num_train_images": 3}
@@ -159,6 +162,18 @@ def test_falls_back_to_the_one_before(pristine, tmp_path, harm, capsys):
         assert (workdir / "damaged" / "7").exists()
     save_all(workdir, {7: 0.5})  # The run reaches it again.
     assert int(restored(workdir).step) == 7
+
+
+@pytest.mark.parametrize(("code", "moved"), [(errno.EIO, True), (errno.EACCES, False)])
+def test_only_what_a_disk_has_lost_is_damaged(pristine, tmp_path, monkeypatch, code, moved):
+    def broken(folder):
+        raise OSError(code, os.strerror(code))
+
+    workdir = shutil.copytree(pristine, tmp_path / "run")
+    monkeypatch.setattr(checkpoint_folder, "_digests", broken)
+    with contextlib.nullcontext() if moved else pytest.raises(PermissionError):
+        checkpoint.move_damaged(workdir)
+    assert checkpoint.steps(workdir) == ([] if moved else [3, 7])
 
 
 def test_manifest_is_committed_with_the_data(pristine):
