@@ -85,6 +85,7 @@ class BucketCheckpoints:
             here = jax.device_get(state)
             self._running = self._pool.submit(self._write, here, record, metrics)
 
+    @processes.undisturbed()
     def _write(
         self, state: TrainState, record: dict[str, Any], metrics: Mapping[str, float] | None
     ) -> None:

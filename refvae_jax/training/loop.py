@@ -61,7 +61,7 @@ def train(
     check_same_images_everywhere(prepared.record)
     journal = Journal(workdir, check_ours)
     checkpoints = open_checkpoints(config, workdir, journal, check_ours)
-    # SIGTERM is held back until the last save is on disk.
+    # SIGTERM is held back until the last save is on disk, or in the bucket.
     with processes.stop_on_sigterm() as asked:
         profile = Profile(config, workdir, check_ours)
         with (
@@ -82,10 +82,7 @@ def train(
                 LOGGER.info(f"trained before, to step {saved}")
             elif not loop(config, prepared, checkpoints, journal, profile, asked):
                 return False
-        if asked(config.num_train_steps + 1):  # Since the last step.
-            LOGGER.info("stopped by SIGTERM; the same command evaluates and draws")
-            return False
-        return True
+    return True
 
 
 def open_checkpoints(

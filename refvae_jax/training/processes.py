@@ -5,6 +5,7 @@ join(os.environ, config, about)  # before the first use of a device
 with all_or_none(): ...          # if one process raises here, all raise
 check_agreed(value, "advice")    # UserError unless all have the same value
 with stop_on_sigterm() as asked: ...
+with undisturbed(): ...          # no end of another process ends this one before
 """
 
 import contextlib
@@ -29,7 +30,8 @@ from ml_collections import ConfigDict
 from refvae_jax.errors import UserError
 from refvae_jax.training.hosts.cluster import VARIABLES, find_place, how_to_start
 from refvae_jax.training.hosts.lifeline import Lifeline
-from refvae_jax.training.hosts.meeting import Meeting, Patience
+from refvae_jax.training.hosts.meeting import Meeting
+from refvae_jax.training.hosts.roster import Patience
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")  # What the numbers depend on.
 _SEEN_SECONDS = 10.0  # After which a file of one host is seen on the others: NFS caches folders.
@@ -175,13 +177,35 @@ def check_shared(workdir: Path) -> None:
 def stop_on_sigterm() -> Iterator[Callable[[int], bool]]:
     """Gives asked(step), whether to stop after this step, on which all processes agree.
 
-    A SIGTERM to any of them asks. It must be called at every step.
+    A SIGTERM to any of them asks. It must be called at every step. All leave together, so one that
+    has nothing to save cannot be stopped, and stop the others, while another one saves. A SIGTERM
+    that came after the last step takes effect then.
     """
-    received = threading.Event()
-    lifeline = _lifeline
-    ask = lifeline.ask_to_stop if lifeline else received.set
-    previous = signal.signal(signal.SIGTERM, lambda *_: ask())
+    received, stopping = threading.Event(), threading.Event()
+
+    def ask(*_: Any) -> None:
+        received.set()
+        if _lifeline:
+            _lifeline.ask_to_stop()
+
+    def asked(step: int) -> bool:
+        if _lifeline.stopping.reached(step) if _lifeline else received.is_set():
+            stopping.set()
+        return stopping.is_set()
+
+    previous = signal.signal(signal.SIGTERM, ask)
     try:
-        yield lifeline.stopping.reached if lifeline else lambda step: received.is_set()
+        yield asked
+        if _lifeline:
+            _lifeline.gather(None)
     finally:
         signal.signal(signal.SIGTERM, previous)
+    if received.is_set() and not stopping.is_set():
+        signal.raise_signal(signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Whatever becomes of the other processes, this one is not ended before."""
+    with _lifeline.saving if _lifeline else contextlib.nullcontext():
+        yield

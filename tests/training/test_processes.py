@@ -16,6 +16,7 @@ from refvae_jax import run
 from refvae_jax.errors import OthersMissing, UserError
 from refvae_jax.training import processes
 from refvae_jax.training.hosts.relay import free_port
+from refvae_jax.training.hosts.stopping import StoppingPoint
 from tests.conftest import ROOT
 
 CONFIG = "--config=configs/quickstart.py:smoke"
@@ -194,6 +195,45 @@ def of_two(monkeypatch):
         monkeypatch.setattr(processes, "is_main", lambda: False)
 
     return make
+
+
+@pytest.fixture
+def outside():
+    """The signals that reach the handler from before `stop_on_sigterm`."""
+    came = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    yield came
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_a_sigterm_while_another_process_saves_waits_for_it(monkeypatch, outside, stopping):
+    """It has no effect on a run that stops, else an effect afterwards."""
+    point, seen = StoppingPoint(), []
+
+    def gather(value):
+        signal.raise_signal(signal.SIGTERM)
+        seen.extend(["waited", *outside])
+
+    lifeline = types.SimpleNamespace(gather=gather, stopping=point, ask_to_stop=lambda: None)
+    monkeypatch.setattr(processes, "_lifeline", lifeline)
+    if stopping:
+        point.decide([2, 1])
+    with processes.stop_on_sigterm() as asked:
+        assert [asked(step) for step in (2, 3)] == [False, stopping]
+    assert seen == ["waited"] and outside == [signal.SIGTERM] * (not stopping)
+
+
+def test_a_sigterm_after_the_last_step_of_a_single_process_waits_for_its_save(outside):
+    with processes.stop_on_sigterm() as asked:
+        assert not asked(1)
+        signal.raise_signal(signal.SIGTERM)
+        assert not outside
+    assert outside == [signal.SIGTERM]
+    with processes.stop_on_sigterm() as asked:
+        signal.raise_signal(signal.SIGTERM)
+        assert asked(1)
+    assert len(outside) == 1
 
 
 def test_what_processes_must_agree_on(of_two):

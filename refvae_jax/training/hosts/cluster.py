@@ -1,8 +1,10 @@
 """Where the processes of a run are, from what the cluster sets in their environment."""
 
 from collections.abc import Mapping
+from unittest import mock
 
 from jax._src.clusters import ClusterEnv
+from jax._src.clusters.cloud_tpu_cluster import BaseTpuCluster
 
 from refvae_jax.errors import UserError
 from refvae_jax.training.hosts.roster import Place
@@ -10,7 +12,6 @@ from refvae_jax.training.hosts.roster import Place
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _TPU_HOSTS = ("TPU_WORKER_HOSTNAMES", "TPU_PROCESS_ADDRESSES")
 _TASKS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")
-_DNS_SECONDS = 300  # Until the name of a pod's first host is known.
 
 
 def find_place(environ: Mapping[str, str]) -> Place | None:
@@ -29,11 +30,14 @@ def find_place(environ: Mapping[str, str]) -> Place | None:
     else:
         return None
     try:
-        address, num_processes, process_id, devices = (
-            ClusterEnv.auto_detect_unset_distributed_params(
-                address, num_processes, process_id, None, None, _DNS_SECONDS
+        # The name of a pod's first host may not be known yet. JAX would wait for it without a word;
+        # `meeting` names whom it waits for.
+        with mock.patch.object(BaseTpuCluster, "wait_for_coordinator"):
+            address, num_processes, process_id, devices = (
+                ClusterEnv.auto_detect_unset_distributed_params(
+                    address, num_processes, process_id, None, None, initialization_timeout=0
+                )
             )
-        )
         if address is None or num_processes is None or process_id is None:
             raise ValueError("nothing names their coordinator")
         host, _, port = address.rpartition(":")

@@ -9,6 +9,7 @@ lifeline.join()                  # until all have come
 values = lifeline.gather(value)  # until all have given theirs
 lifeline.ask_to_stop()           # then all stop after one step, see `stopping`
 status = lifeline.leave(status)  # until all have come to their end
+with lifeline.saving: ...        # nothing ends this process before
 """
 
 import asyncio
@@ -21,8 +22,8 @@ from collections.abc import Coroutine
 from typing import Any
 
 from refvae_jax.errors import OthersMissing
-from refvae_jax.training.hosts.meeting import Meeting, Patience, say
-from refvae_jax.training.hosts.roster import Member
+from refvae_jax.training.hosts.meeting import Meeting, say
+from refvae_jax.training.hosts.roster import Member, Patience
 from refvae_jax.training.hosts.stopping import StoppingPoint
 
 _GRACE_SECONDS = 10.0  # For a process to end by itself before it is ended.
@@ -46,6 +47,7 @@ class Lifeline:
         self._gathered: asyncio.Future[list[Any]]
         self._stop_asked = False
         self.stopping = StoppingPoint()
+        self.saving = threading.Lock()  # Held while a thread writes what must be whole.
 
     def join(self) -> None:
         """Returns when all processes have come.
@@ -120,18 +122,10 @@ class Lifeline:
 
     def _judge(self, member: Member) -> None:
         """Names a member that is silent, and one that is heard again; ends if it is too long."""
-        name, silence = member.hello.name, member.silence
-        if silence > self._patience.silence:
-            self._lost(f"{name} has not answered for {silence:.0f} s")
-        elif silence > self._patience.named_after and not member.named:
-            member.named = True
-            say(
-                f"warning: {name} has not answered for {silence:.0f} s: stopped, or overloaded? "
-                f"Unless it answers, the run ends at {self._patience.silence:.0f} s."
-            )
-        elif member.named and silence < 2 * self._patience.beat:
-            member.named = False
-            say(f"{name} answers again")
+        if member.silence > self._patience.silence:
+            self._lost(f"{member.hello.name} has not answered for {member.silence:.0f} s")
+        elif remark := member.remark(self._patience):
+            say(remark)
 
     def _gone(self, member: Member) -> None:
         """The connection has ended."""
@@ -153,9 +147,13 @@ class Lifeline:
 
     def _end(self, status: int, sentence: str) -> None:
         """Ends this process, whose main thread may wait for another one for ever."""
-        if not self._ending:  # With an error of its own.
-            say(f"\nerror: {sentence}" if status else f"\n{sentence}")
-            os._exit(status)
+        if self._ending:  # With an error of its own.
+            return
+        if self.saving.locked():
+            self._loop.call_later(self._patience.beat, self._end, status, sentence)
+            return
+        say(f"\nerror: {sentence}" if status else f"\n{sentence}")
+        os._exit(status)
 
     def _heed(self, member: Member, words: list[Any]) -> None:
         """What another process says."""

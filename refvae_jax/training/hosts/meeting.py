@@ -12,31 +12,22 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from refvae_jax.errors import OthersMissing, UserError
 from refvae_jax.training.hosts import relay
-from refvae_jax.training.hosts.roster import Hello, Member, Place, clash, difference, missing
+from refvae_jax.training.hosts.roster import (
+    Hello,
+    Member,
+    Patience,
+    Place,
+    clash,
+    difference,
+    missing,
+)
 
 _LINE = 1 << 22  # Bytes: a hello holds a whole config.
 _RETRY_SECONDS = 0.5
-
-
-class Patience(NamedTuple):
-    """How long to wait for others, in seconds."""
-
-    start: float  # Until all have come.
-    silence: float  # Since the last word of one of them.
-
-    @property
-    def named_after(self) -> float:
-        """When a process that is missing or silent is named."""
-        return self.silence / 4
-
-    @property
-    def beat(self) -> float:
-        """Between two words of a process."""
-        return self.silence / 40
 
 
 def say(line: str) -> None:
@@ -151,7 +142,9 @@ class Meeting:
         since, named = time.monotonic(), False
         while True:
             try:
-                reader, writer = await asyncio.open_connection(host, port, limit=_LINE)
+                opening = asyncio.open_connection(host, port, limit=_LINE)
+                # Linux would try for two minutes where packets are dropped.
+                reader, writer = await asyncio.wait_for(opening, self._patience.named_after / 4)
                 break
             except OSError as error:
                 advice = f"{host}:{port} ({_reason(error)}): {self._how_to_start(0)}"
@@ -195,5 +188,7 @@ def _ignore(member: Member, words: list[Any]) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """The system's words, where asyncio tried several addresses too."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    """The system's words, where asyncio tried several addresses, or has given up, too."""
+    if error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or "no answer"

@@ -20,6 +20,23 @@ class Place(NamedTuple):
     devices: Sequence[int] | None = None  # That it may use; None for all that it sees.
 
 
+class Patience(NamedTuple):
+    """How long to wait for others, in seconds."""
+
+    start: float  # Until all have come.
+    silence: float  # Since the last word of one of them.
+
+    @property
+    def named_after(self) -> float:
+        """When a process that is missing or silent is named."""
+        return self.silence / 4
+
+    @property
+    def beat(self) -> float:
+        """Between two words of a process."""
+        return self.silence / 40
+
+
 class Hello(NamedTuple):
     """What a process says of itself when it comes."""
 
@@ -56,6 +73,19 @@ class Member:
     def silence(self) -> float:
         """Seconds since its last word."""
         return time.monotonic() - self.heard
+
+    def remark(self, patience: Patience) -> str:
+        """What there is to say of its silence, each once: that it is long, or over; else ""."""
+        if self.silence > patience.named_after and not self.named:
+            self.named = True
+            return (
+                f"warning: {self.hello.name} has not answered for {self.silence:.0f} s: stopped, "
+                f"or overloaded? Unless it answers, the run ends at {patience.silence:.0f} s."
+            )
+        if self.silence < 2 * patience.beat and self.named:
+            self.named = False
+            return f"{self.hello.name} answers again"
+        return ""
 
     def tell(self, *words: Any) -> None:
         """Sends a line; nothing if the connection is broken."""

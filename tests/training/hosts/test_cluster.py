@@ -147,7 +147,8 @@ def test_tpu_pods(metadata):
         "MEGASCALE_SLICE_ID": "1",
         "MEGASCALE_COORDINATOR_ADDRESS": "localhost:8081",
     }
-    command = [sys.executable, "-c", ON_TPU, json.dumps([vm, gke, slices])]
+    not_yet_known = {"MEGASCALE_COORDINATOR_ADDRESS": "first.invalid:8081"}
+    command = [sys.executable, "-c", ON_TPU, json.dumps([vm, gke, slices, not_yet_known])]
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | metadata, capture_output=True, text=True
     )
@@ -156,4 +157,5 @@ def test_tpu_pods(metadata):
         "localhost 8482 3 2 None",
         "localhost 8482 4 1 None",
         "localhost 8482 8 5 None",
+        "first.invalid 8482 8 5 None",
     ]

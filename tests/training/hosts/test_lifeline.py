@@ -20,11 +20,13 @@ LOST = OthersMissing.status
 
 @pytest.fixture
 def member():
-    """member(index, seconds, status, about, start) -> Popen; its output is one stream."""
+    """member(index, **how) -> Popen of `lifeline_member`; its output is one stream."""
     port, started = relay.free_port(), []
 
-    def start(index, seconds=0.0, status=0, about="0", start=60.0):
-        words = [str(word) for word in (index, port, seconds, status, about, start)]
+    def start(
+        index, port=port, seconds=0.0, status=0, about="0", start=60.0, saving=0.0, host="127.0.0.1"
+    ):
+        words = map(str, (index, port, seconds, status, about, start, saving, host))
         command = [sys.executable, "-m", "tests.training.hosts.lifeline_member", *words]
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -80,6 +82,13 @@ def test_a_process_that_dies_ends_the_other_with_a_sentence(member, killed):
     assert re.search(died, output) and "start the same command again" in output
 
 
+def test_what_is_being_saved_is_saved_when_another_process_dies(member):
+    first, second = pair(member, seconds=100, saving=3)
+    second.kill()
+    status, output = end(first)
+    assert status == LOST and output.startswith("saved\n\nerror: process 1")
+
+
 @pytest.mark.parametrize("stopped", [0, 1])
 def test_a_process_that_is_stopped_is_named_and_may_go_on(member, stopped):
     both = pair(member, seconds=4)
@@ -105,6 +114,31 @@ def test_a_process_that_never_starts_is_named(member, absent):
     assert re.match(f"waiting for process {absent} .*: type `start {absent}`.", named)
     status, output = end(process)
     assert status == LOST and re.match(f"error: After . s .*process {absent} .*`start", output)
+
+
+@pytest.fixture
+def silent_port():
+    """A port whose machine answers no packet that opens a connection: its queue of them is full."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(2):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
+def test_a_process_0_that_answers_no_packet_is_named(member, silent_port):
+    status, output = end(member(1, port=silent_port, start=2.5))
+    assert status == LOST
+    assert f"waiting for process 0 at 127.0.0.1:{silent_port} (no answer): type" in output
+
+
+def test_a_process_0_whose_name_nobody_knows_yet_is_named(member):
+    status, output = end(member(1, host="first.invalid", start=2.5))
+    assert status == LOST and output.count("process 0") == 2 and "at first.invalid:" in output
 
 
 def test_processes_that_are_about_different_things_are_refused(member):
@@ -148,7 +182,7 @@ def test_a_stranger_at_the_port_is_ignored(member):
 
 
 def test_a_process_that_comes_late_is_told_to_start_all_again(member):
-    pair(member, seconds=3)
+    pair(member, seconds=100)
     status, output = end(member(1))
     assert status == LOST and "has set off without it: start all again" in output
 
