@@ -33,6 +33,7 @@ VERBS = {
     "resample": Verb("refvae_jax.apply.resample", "draws a latent of image files anew"),
     "interpolate": Verb("refvae_jax.apply.interpolate", "goes from image files to others"),
     "sample": Verb("refvae_jax.apply.sample", "draws images from the prior"),
+    "export": Verb("refvae_jax.export.folder", "writes a model that needs jax and numpy alone"),
 }
 
 

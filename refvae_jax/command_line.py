@@ -1,9 +1,12 @@
 """Reads the config and the workdir from the command line; one sentence for each error there."""
 
+import functools
 import re
 import runpy
+import shlex
 import traceback
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -135,3 +138,21 @@ def default_workdir(flag: str, config: ConfigDict) -> Path:
     own = pictures if config.data.name in OWN_DATASETS else ""
     parts = (Path(path).stem, arg.replace("/", "-"), own, f"s{config.seed}")
     return Path("runs") / "-".join(filter(None, parts))
+
+
+def training_command(config: ConfigDict) -> str:
+    """The command that trains by this config: the defaults, and a flag per field that differs."""
+    default, wanted = config_rules.defaults(), config_rules.with_defaults(config)
+    values = {field.name: _field_of(wanted, field.name) for field in config_rules.FIELDS}
+    flags = {name: v for name, v in values.items() if v != _field_of(default, name)}
+    default.update_from_flattened_dict(flags)
+    followed = config_rules.follow_resolution(default, flags)  # Unless a flag sets them.
+    flags |= {name: values[name] for name in followed}
+    words = [f"--config.{name}={value}" for name, value in flags.items()]
+    return shlex.join(["python", "launch.py", "--config=configs/default.py", *words])
+
+
+def _field_of(config: ConfigDict, name: str) -> Any:
+    """The value of a dotted name; a tuple where JSON has made a list of it."""
+    value = functools.reduce(lambda place, key: place[key], name.split("."), config)
+    return tuple(value) if isinstance(value, list) else value

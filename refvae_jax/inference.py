@@ -1,6 +1,6 @@
-"""Reads the checkpoint of a run as a Model.
+"""Reads the checkpoint of a run, an example or an exported model as a Model.
 
-model = load("runs/quickstart-s0")
+model = load("runs/quickstart-s0")     # or "example:digits"
 """
 
 from pathlib import Path
@@ -10,13 +10,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from refvae_jax import packed
 from refvae_jax.data.image_identity import check_same_images, image_record
 from refvae_jax.data.readers.image_files import ImageForm
 from refvae_jax.data.splits import Splits, open_splits
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS
-from refvae_jax.methods.base import DataInfo
+from refvae_jax.methods.base import DataInfo, Method
 from refvae_jax.model import Model
 from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import checkpoint
@@ -36,34 +37,82 @@ class Trained(NamedTuple):
     splits: Splits
 
 
+class Stored(NamedTuple):
+    """What inference needs of a checkpoint."""
+
+    variables: dict[str, Any]
+    record: dict[str, Any]  # See `training/checkpoint.py`.
+    step: int
+
+
+def form_of(record: dict[str, Any]) -> ImageForm:
+    """How the images of the training were brought to size."""
+    crop = record["config"]["data"]["crop"]
+    return ImageForm(tuple(record["image_shape"]), crop, tuple(record.get("value_range", ())))
+
+
+def method_of(record: dict[str, Any], platform: str | None = None) -> Method:
+    """The Method of a checkpoint for one device, by default of the kind that is here.
+
+    Args:
+      record: of the checkpoint.
+      platform: "cpu", "gpu" or "tpu".
+    """
+    config = ConfigDict(record["config"])
+    hardware = Hardware(platform or jax.default_backend(), num_devices=1)
+    info = DataInfo(form_of(record).shape, record["num_train_images"], hardware)
+    return METHODS[config.method.name](config, info)
+
+
 def model_of(variables: dict[str, Any], record: dict[str, Any]) -> Model:
-    """The Model of what `checkpoint.load` reads.
+    """The Model of what `read` reads.
 
     Raises:
       UserError: the checkpoint is of a version whose discriminators had another form.
     """
-    config = ConfigDict(record["config"])
     if "critic" in variables["params"]:
         raise UserError(
-            f"This {config.method.name} checkpoint was written by version 0.1, whose "
-            f"discriminators this version cannot read: train again."
+            f"This {record['config']['method']['name']} checkpoint was written by version 0.1, "
+            f"whose discriminators this version cannot read: train again."
         )
-    hardware = Hardware(jax.default_backend(), num_devices=1)
-    form = ImageForm(
-        tuple(record["image_shape"]), config.data.crop, tuple(record.get("value_range", ()))
-    )
-    info = DataInfo(form.shape, record["num_train_images"], hardware)
-    return Model(METHODS[config.method.name](config, info), variables, form)
+    return Model(method_of(record), variables, form_of(record))
 
 
-def load(workdir: str | Path, step: str | int = "best") -> Model:
-    """The Model of a run, on any devices; `step` is "best", "last" or a number.
+def read(run: str | Path, step: str | int = "best") -> Stored:
+    """The checkpoint of a run, `example:NAME` or a folder that `export` wrote.
+
+    Args:
+      run: which one.
+      step: "best", "last" or a number.
 
     Raises:
-      UserError: there is no such run or checkpoint, or version 0.1 wrote it with a discriminator.
+      UserError: there is no such run, example or checkpoint.
     """
-    variables, record, _ = checkpoint.load(workdir, step)
-    return model_of(variables, record)
+    folder = packed.packed_folder(run)
+    if folder is None:
+        return Stored(*checkpoint.load(run, step))
+    description, arrays = packed.read(folder)
+    only = description["step"]
+    if str(step) not in ("best", "last", str(only)):
+        raise UserError(f"{run} has one checkpoint, {only}: leave out the step {step!r}.")
+    record = description["record"]
+    template = jax.eval_shape(method_of(record).init, jax.random.key(0))
+    return Stored(packed.unflattened(arrays, template), record, only)
+
+
+def load(run: str | Path, step: str | int = "best") -> Model:
+    """The Model of a run, of `example:NAME` or of an exported folder, on any devices.
+
+    Args:
+      run: which one.
+      step: "best", "last" or a number.
+
+    Raises:
+      UserError: there is no such run, example or checkpoint, or version 0.1 wrote it with a
+        discriminator.
+    """
+    stored = read(run, step)
+    return model_of(stored.variables, stored.record)
 
 
 def open_trained(

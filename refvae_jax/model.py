@@ -17,7 +17,7 @@ import numpy as np
 from refvae_jax.data.readers.image_files import ImageForm, find_images, read_all
 from refvae_jax.distributions import Gaussian
 from refvae_jax.errors import UserError, check_whole
-from refvae_jax.methods.base import Method
+from refvae_jax.methods.base import Method, Variables
 from refvae_jax.networks.batched import apply_batched
 from refvae_jax.training.step import to_unit_range
 
@@ -26,12 +26,27 @@ CHUNK = 256  # Images or codes per compiled call; the last is padded, so one pro
 Codes = dict[str, np.ndarray]  # {latent: [N, D]}
 
 
+def encoder(method: Method) -> Callable[[Variables, jax.Array], dict[str, Gaussian]]:
+    """(variables, images uint8 [B, H, W, C]) -> {latent: Gaussian of [B, D]}."""
+    return lambda variables, image: method.encode(variables, to_unit_range(image))
+
+
+def decoder(method: Method) -> Callable[[Variables, dict], jax.Array]:
+    """(variables, {latent: [B, D]}) -> images uint8 [B, H, W, C]."""
+    return lambda variables, codes: _to_bytes(method.decode(variables, codes))
+
+
+def _to_bytes(image: jax.Array) -> jax.Array:
+    return (jnp.clip(image, 0, 1) * 255 + 0.5).astype(jnp.uint8)
+
+
 class Model:
     """Encodes and decodes; images are uint8 [N, H, W, C] of any count N, in and out.
 
     Attributes:
       image_shape: (H, W, C).
       latent_names: for example ("content", "style").
+      latent_sizes: {latent: D}.
       method: the Method, as pure functions of its variables.
       form: how image files are brought to that shape, as those of the training were.
     """
@@ -42,23 +57,18 @@ class Model:
         self.form = form
         self.image_shape = form.shape
 
-        def encode(variables: dict, image: jax.Array) -> dict[str, Gaussian]:
-            return method.encode(variables, to_unit_range(image))
-
-        def to_bytes(image: jax.Array) -> jax.Array:
-            return (jnp.clip(image, 0, 1) * 255 + 0.5).astype(jnp.uint8)
-
+        encode, decode = encoder(method), decoder(method)
         self._encode: Callable = jax.jit(encode)
-        self._decode: Callable = jax.jit(lambda v, codes: to_bytes(method.decode(v, codes)))
+        self._decode: Callable = jax.jit(decode)
         self._sample = jax.jit(
-            lambda v, rng, n: to_bytes(method.sample(v, rng, n)), static_argnums=2
+            lambda v, rng, n: _to_bytes(method.sample(v, rng, n)), static_argnums=2
         )
         self._prior = jax.jit(method.prior, static_argnums=2)
         one = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.uint8)
-        self._sizes = {
+        self.latent_sizes = {
             name: q.mean.shape[-1] for name, q in jax.eval_shape(encode, variables, one).items()
         }
-        self.latent_names = tuple(self._sizes)
+        self.latent_names = tuple(self.latent_sizes)
 
     def with_variables(self, variables: dict[str, Any]) -> "Model":
         """The same model with other parameters; shares the compiled functions."""
@@ -92,12 +102,14 @@ class Model:
 
     def _check_codes(self, codes: Mapping[str, Any]) -> Codes:
         found = {
-            name: np.asarray(z, np.float32) for name, z in codes.items() if name in self._sizes
+            name: np.asarray(z, np.float32)
+            for name, z in codes.items()
+            if name in self.latent_sizes
         }
         shapes = {name: z.shape for name, z in found.items()}
         count = max((shape[0] for shape in shapes.values() if shape), default=0)
-        if not count or shapes != {name: (count, size) for name, size in self._sizes.items()}:
-            wanted = ", ".join(f"{name} [N, {size}]" for name, size in self._sizes.items())
+        if not count or shapes != {name: (count, size) for name, size in self.latent_sizes.items()}:
+            wanted = ", ".join(f"{name} [N, {size}]" for name, size in self.latent_sizes.items())
             given = ", ".join(f"{name} {list(np.shape(z))}" for name, z in codes.items())
             raise UserError(
                 f"The model decodes {wanted} with N of at least 1, not {given or 'nothing'}."
@@ -171,7 +183,7 @@ class Model:
         for name in self.latent_names:
             target = end[name] if name in moving else start[name]
             path = (1 - t) * start[name][:, None] + t * target[:, None]
-            codes[name] = path.reshape(-1, self._sizes[name])
+            codes[name] = path.reshape(-1, self.latent_sizes[name])
         return self.decode(codes).reshape(len(a), n, *self.image_shape)
 
     def prior_codes(self, n: int, seed: int) -> Codes:

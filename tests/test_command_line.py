@@ -1,10 +1,13 @@
 """What launch.py advises is typed as it stands."""
 
+import json
 import re
 import shlex
 
 import pytest
+from ml_collections import ConfigDict
 
+from refvae_jax import command_line
 from refvae_jax.data.splits import open_splits
 from refvae_jax.errors import UserError
 from refvae_jax.run import run
@@ -35,3 +38,25 @@ def test_widths_that_follow_are_told_before_the_data_are_read(parse, tmp_path, c
         run(config, tmp_path, "train", lines)
     told = "images of 64 pixels config.network.decoder_widths is now (8, 4, 2)"
     assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("default", ""),
+        ("quickstart", "smoke"),
+        ("mnist_gmvae_independent", "cpu"),
+        ("reference_mnist_srbvae", "cpu16"),
+        ("affectnet_rbvae", ""),
+        ("folder_gmvae", ""),
+    ],
+)
+def test_the_command_of_a_config_gives_that_config(name, form, parse):
+    config = command_line.config_from_file(f"configs/{name}.py", form)
+    if name.startswith("folder"):
+        config.data.dir, config.data.value_range = "my pictures", ("0.1%", "99.9%")
+    kept = ConfigDict(json.loads(json.dumps(config.to_dict())))  # As a record keeps it.
+    python, launch, *flags = shlex.split(command_line.training_command(kept))
+    assert (python, launch) == ("python", "launch.py")
+    made, lines = parse(*flags)
+    assert made.to_dict() == config.to_dict() and not lines

@@ -59,7 +59,7 @@ def parse(
       add: further arguments, in their order.
     """
     parser = argparse.ArgumentParser(f"refvae {verb}", description=meaning)
-    parser.add_argument("run", metavar="RUN", help="a run's folder")
+    parser.add_argument("run", metavar="RUN", help="a run's folder, or example:NAME")
     for argument in add:
         argument(parser)
     parser.add_argument("--step", default="best", help="best (default), last or a number")

@@ -1,0 +1,200 @@
+"""An exported model, read where there is no refvae_jax, and what its folder says."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from jax import export, lax
+
+import refvae_jax
+from configs import quickstart
+from refvae_jax import __main__, packed
+from refvae_jax.errors import UserError
+from refvae_jax.evaluation.score import Score
+from refvae_jax.export import programs
+from refvae_jax.export.card import MEANINGS, card
+from refvae_jax.export.folder import check_new, describe, results_of
+from refvae_jax.inference import Stored, method_of, read
+from refvae_jax.model import decoder
+from tests.small_methods import variables_of
+
+# What `pip install jax` installs, and its shared libraries.
+JAX = ("jax", "jaxlib", "ml_dtypes", "numpy", "numpy.libs", "opt_einsum", "scipy", "scipy.libs")
+
+READ = """
+import sys
+site, folder, images, out = sys.argv[1:]
+sys.path[:0] = [site, folder]
+import numpy as np
+import read
+
+latents = read.encode(np.load(images))
+decoded = read.decode({name: q["mean"] for name, q in latents.items()})
+codes = {f"{name}_{part}": x for name, q in latents.items() for part, x in q.items()}
+np.savez(out, decoded=decoded, **codes)
+assert "refvae_jax" not in sys.modules
+print(sys.modules["flatbuffers"].__file__)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A small untrained model with random parameters, in a folder that takes a run's place."""
+    config = quickstart.get_config("smoke")
+    config.network.decoder_start_width = 2
+    record = {"config": config.to_dict(), "image_shape": [32, 32, 1], "num_train_images": 100}
+    variables = variables_of(method_of(record))
+    score = Score(0.9, "strong_accuracy", "mean", "higher", 0.1, "content", "label")
+    results = {"steps": 7, "config": config.to_dict(), "scores": {score.name: score.to_json()}}
+    stored = Stored(variables, record, 7)
+    folder = tmp_path_factory.mktemp("run")
+    packed.write(folder, variables, describe(stored, {"content": 8, "style": 8}, results))
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def folder(run, tmp_path_factory):
+    """The same, exported."""
+    out = tmp_path_factory.mktemp("export") / "model"
+    assert __main__.main(["export", run, f"--out={out}", "--licence=Apache-2.0"]) == 0
+    return out
+
+
+def site_with_jax_alone(tmp_path):
+    """A folder in which Python finds jax and what it needs, and nothing else."""
+    installed = Path(importlib.util.find_spec("jax").origin).parent.parent
+    (tmp_path / "site").mkdir()
+    for name in JAX:
+        if (installed / name).exists():
+            (tmp_path / "site" / name).symlink_to(installed / name)
+    return tmp_path / "site"
+
+
+def test_where_only_jax_is_installed_each_value_is_that_of_load(run, folder, tmp_path, optimised):
+    images = np.random.default_rng(0).integers(0, 256, (257, 32, 32, 1), np.uint8)  # Two batches.
+    np.save(tmp_path / "images.npy", images)
+    paths = [site_with_jax_alone(tmp_path), folder, tmp_path / "images.npy", tmp_path / "out.npz"]
+    # -I and -S: no working folder, no PYTHONPATH, no site-packages.
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", READ, *map(str, paths)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(folder / "flatbuffers" / "__init__.py")
+    found = np.load(tmp_path / "out.npz")
+    model = refvae_jax.load(run)
+    latents = model.encode(images)
+    for name, q in latents.items():
+        np.testing.assert_array_equal(found[f"{name}_mean"], q.mean)
+        np.testing.assert_array_equal(found[f"{name}_logvar"], q.logvar)
+    np.testing.assert_array_equal(found["decoded"], model.reconstruct(images))
+    assert len(found.files) == 1 + 2 * len(latents)
+
+
+def test_the_folder_takes_the_place_of_a_run(run, folder):
+    ours, theirs = read(run), read(folder)
+    jax.tree.map(np.testing.assert_array_equal, ours.variables, theirs.variables)
+    assert ours.record == theirs.record and ours.step == theirs.step == 7
+
+
+def test_what_the_folder_holds(folder):
+    names = {path.name for path in folder.iterdir()} - {"__pycache__"}  # Of the test above.
+    programs_and_reader = {"encode.jax", "decode.jax", "read.py", "flatbuffers"}
+    assert names == {"README.md", packed.DESCRIPTION, packed.ARRAYS} | programs_and_reader
+    assert len((folder / "read.py").read_text().splitlines()) <= 20
+    for name in ("encode", "decode"):
+        program = export.deserialize(bytearray((folder / f"{name}.jax").read_bytes()))
+        assert program.platforms == ("cpu", "cuda", "tpu")
+        assert str(program.in_avals[-1].shape[0]) == "b"
+
+
+def operations(program):
+    return Counter(re.findall(r"stablehlo\.\w+", program.mlir_module()))
+
+
+def test_each_platform_has_a_branch_in_its_own_form(run, monkeypatch):
+    variables, record, _ = read(run)
+    arrays = packed.flattened(variables)
+    codes = {
+        name: np.zeros((1, size), np.float32)
+        for name, size in refvae_jax.load(run).latent_sizes.items()
+    }
+    found = {}
+    for name in ("cpu", "tpu"):
+        with monkeypatch.context() as patch:
+            patch.setattr(lax, "platform_dependent", lambda *x, n=name, **of: of[n](*x))
+            found[name] = operations(programs.make_programs(variables, record)["decode"])
+        decode = decoder(method_of(record, programs.PLATFORMS[name]))
+        plain = jax.jit(lambda a, c, f=decode: f(packed.unflattened(a, variables), c))
+        lowered = export.export(plain, platforms=tuple(programs.PLATFORMS))
+        shapes = export.symbolic_args_specs((arrays, codes), (None, "b, ..."))
+        assert found[name] == operations(lowered(*shapes))
+    assert found["cpu"] != found["tpu"]
+
+
+def test_the_card_says_what_the_model_is(folder):
+    text = (folder / "README.md").read_text()
+    assert text.startswith('---\nlicense: "Apache-2.0"\n')
+    description = packed.read_description(folder)
+    for latent, size in description["latents"].items():
+        assert f"| `{latent}` | {size} | {MEANINGS[latent]} |" in text
+    assert "| `content/label/strong_accuracy` | 0.900 | 0.100 |  | higher |" in text
+    for heading in ("Data and licence", "Limits", "Training", "Use"):
+        assert f"\n## {heading}\n" in text
+    assert "python launch.py --config=configs/default.py" in text
+    assert f"jax {jax.__version__}" in text
+
+
+def test_a_card_without_licence_and_scores_says_so(run):
+    stored = read(run)
+    text = card(describe(stored, {"content": 3, "style": 2}, None), "")
+    assert text.startswith('---\nlicense: "unknown"\n') and "not stated" in text
+    assert "This model was not scored." in text
+
+
+def test_scores_of_another_step_are_marked(run):
+    stored = read(run)
+    results = results_of(run)
+    here = f"The parameters here are those after {stored.step:,} steps."
+    assert here not in card(describe(stored, {}, results), "")
+    assert here in card(describe(stored, {}, results | {"steps": stored.step + 1}), "")
+
+
+def test_every_latent_of_every_method_has_a_meaning():
+    assert MEANINGS.keys() == {"content", "style", "common", "target", "z"}
+
+
+def test_no_folder_of_this_machine_is_passed_on(run):
+    stored = read(run)
+    data = {"name": "folder", "dir": "/home/anna/faces", "cache_dir": "/home/anna/.cache"}
+    config = stored.record["config"]
+    config = config | {"data": config["data"] | data}
+    stored = stored._replace(record=stored.record | {"config": config})
+    description = describe(stored, {"content": 3, "style": 2}, results_of(run) | {"config": config})
+    text = json.dumps(description) + card(description, "")
+    assert "anna" not in text and "--config.data.dir=faces" in text
+
+
+def test_bad_input_is_one_sentence(run, folder, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    for arguments, words in [
+        ([run, f"--out={folder}"], f"--out={folder} is not empty: name a new folder."),
+        ([run, f"--out={tmp_path}/file"], f"--out={tmp_path}/file is a file: name a new folder."),
+        ([run, "--out=/proc/none/model"], "Choose another place with --out."),
+        ([run, f"--out={tmp_path}/model", "--step=1"], "has one checkpoint"),
+        (["example:faces", f"--out={tmp_path}/model"], "There is no example 'faces'."),
+        ([str(tmp_path / "none"), f"--out={tmp_path}/model"], "There is no run in"),
+    ]:
+        assert __main__.main(["export", *arguments]) == 2, arguments
+        message = capsys.readouterr().err
+        assert words in message and message.count("\n") == 1 and message.startswith("error: ")
+    assert os.listdir(tmp_path) == ["file"]
+    with pytest.raises(UserError, match="is in a bucket: name a local folder"):
+        check_new("gs://bucket/model")
