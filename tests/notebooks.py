@@ -1,4 +1,4 @@
-"""The notebook that reads a checkpoint, executed from a clean kernel."""
+"""The notebooks, executed from a clean kernel."""
 
 from pathlib import Path
 
@@ -6,16 +6,16 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parent.parent
-READ_CHECKPOINT = ROOT / "notebooks" / "read_checkpoint.ipynb"
+FOLDER = ROOT / "notebooks"
 
 
-def execute(monkeypatch, workdir):
-    """Runs the notebook on a run's folder; returns (its pictures, its text).
+def execute(monkeypatch, run, name="try_a_model"):
+    """Runs a notebook on a run's folder, or an example; returns (its pictures, its text).
 
     The kernel fails if the notebook has imported TensorFlow.
     """
-    notebook = nbformat.read(READ_CHECKPOINT, as_version=4)
-    monkeypatch.setenv("REFVAE_RUN", str(workdir))
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    monkeypatch.setenv("REFVAE_RUN", str(run))
     check = "import sys\nassert 'tensorflow' not in sys.modules"
     notebook.cells.append(nbformat.v4.new_code_cell(check))
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()

@@ -37,9 +37,9 @@ LIMITS = """\
 USE = """\
 ## Use
 
-`images` are uint8 {shape}, any N. An image is encoded by itself: groups and references only guided
-the training. With the package `refvae_jax`, its `load` and its commands take this folder in the
-place of a run:
+`images` are uint8 {shape}, any N. An image is encoded by itself: groups and references only
+guided the training. With the package `refvae_jax`, its `load` and its commands take this folder in
+the place of a run:
 
 ```python
 model = refvae_jax.load("this folder")
@@ -79,7 +79,7 @@ def card(description: dict[str, Any], licence: str) -> str:
     parts = [
         header,
         _latents(description["latents"]),
-        _data(description["record"], config, licence),
+        _data(description, config, licence),
         _scores(description["results"], description["step"]),
         LIMITS.format(size=height),
         _training(description, config),
@@ -99,18 +99,18 @@ def _latents(sizes: dict[str, int]) -> str:
     return "## Latents\n\n" + _table(("latent", "numbers", "meaning"), rows)
 
 
-def _data(record: dict[str, Any], config: ConfigDict, licence: str) -> str:
+def _data(description: dict[str, Any], config: ConfigDict, licence: str) -> str:
+    record, results = description["record"], description["results"]
     height, width, channels = record["image_shape"]
-    splits = {
-        kind: config.data[f"{kind}_split"]
-        for kind in ("train", "reference", "validation", "test")
-        if config.data[f"{kind}_split"]
-    }
+    kinds = ("train", "reference", "validation", "test")
+    splits = {kind: config.data[f"{kind}_split"] for kind in kinds}
+    if results is not None:  # Other images may have been scored than the run had meant to.
+        splits["test"] = results["config"]["data"]["test_split"]
     rows = [
         ("data set", f"{config.data.name} {config.data.dir}".strip()),
         ("images of the training", f"{record['num_train_images']:,}"),
         ("form", f"{height} x {width} pixels, {counted(channels, 'channel')}"),
-        *((f"{kind} split", f"`{split}`") for kind, split in splits.items()),
+        *((f"{kind} split", f"`{split}`") for kind, split in splits.items() if split),
         ("licence of the model", licence or "not stated: ask whoever passes it on"),
         ("licence of the data", "not known to this program: see the data set"),
     ]

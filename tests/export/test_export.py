@@ -24,7 +24,8 @@ from refvae_jax.export.card import MEANINGS, card
 from refvae_jax.export.folder import check_new, describe, results_of
 from refvae_jax.inference import Stored, method_of, read
 from refvae_jax.model import decoder
-from tests.small_methods import variables_of
+
+SIDE = 16
 
 # What `pip install jax` installs, and its shared libraries.
 JAX = ("jax", "jaxlib", "ml_dtypes", "numpy", "numpy.libs", "opt_einsum", "scipy", "scipy.libs")
@@ -45,18 +46,30 @@ print(sys.modules["flatbuffers"].__file__)
 """
 
 
+def random_variables(method):
+    """Variables of a Method, all of them random; variances are positive."""
+    rng = np.random.default_rng(0)
+
+    def draw(path, shape):
+        drawn = rng.normal(0, 0.3, shape.shape).astype(np.float32)
+        return np.abs(drawn) + 0.5 if "var" in jax.tree_util.keystr(path) else drawn
+
+    shapes = jax.eval_shape(method.init, jax.random.key(0))
+    return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A small untrained model with random parameters, in a folder that takes a run's place."""
+    """A small model in a folder that takes a run's place."""
     config = quickstart.get_config("smoke")
-    config.network.decoder_start_width = 2
-    record = {"config": config.to_dict(), "image_shape": [32, 32, 1], "num_train_images": 100}
-    variables = variables_of(method_of(record))
+    config.data.resolution = SIDE
+    config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
+    record = {"config": config.to_dict(), "image_shape": [SIDE, SIDE, 1], "num_train_images": 100}
     score = Score(0.9, "strong_accuracy", "mean", "higher", 0.1, "content", "label")
     results = {"steps": 7, "config": config.to_dict(), "scores": {score.name: score.to_json()}}
-    stored = Stored(variables, record, 7)
+    stored = Stored(random_variables(method_of(record)), record, 7)
     folder = tmp_path_factory.mktemp("run")
-    packed.write(folder, variables, describe(stored, {"content": 8, "style": 8}, results))
+    packed.write(folder, stored.variables, describe(stored, {"content": 8, "style": 8}, results))
     return str(folder)
 
 
@@ -79,7 +92,8 @@ def site_with_jax_alone(tmp_path):
 
 
 def test_where_only_jax_is_installed_each_value_is_that_of_load(run, folder, tmp_path, optimised):
-    images = np.random.default_rng(0).integers(0, 256, (257, 32, 32, 1), np.uint8)  # Two batches.
+    shape = (257, SIDE, SIDE, 1)  # More than a batch of the reader.
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     np.save(tmp_path / "images.npy", images)
     paths = [site_with_jax_alone(tmp_path), folder, tmp_path / "images.npy", tmp_path / "out.npz"]
     # -I and -S: no working folder, no PYTHONPATH, no site-packages.
@@ -121,22 +135,19 @@ def operations(program):
 
 def test_each_platform_has_a_branch_in_its_own_form(run, monkeypatch):
     variables, record, _ = read(run)
+    codes = {name: np.zeros((1, 8), np.float32) for name in ("content", "style")}
     arrays = packed.flattened(variables)
-    codes = {
-        name: np.zeros((1, size), np.float32)
-        for name, size in refvae_jax.load(run).latent_sizes.items()
-    }
-    found = {}
-    for name in ("cpu", "tpu"):
-        with monkeypatch.context() as patch:
-            patch.setattr(lax, "platform_dependent", lambda *x, n=name, **of: of[n](*x))
-            found[name] = operations(programs.make_programs(variables, record)["decode"])
-        decode = decoder(method_of(record, programs.PLATFORMS[name]))
-        plain = jax.jit(lambda a, c, f=decode: f(packed.unflattened(a, variables), c))
-        lowered = export.export(plain, platforms=tuple(programs.PLATFORMS))
-        shapes = export.symbolic_args_specs((arrays, codes), (None, "b, ..."))
-        assert found[name] == operations(lowered(*shapes))
-    assert found["cpu"] != found["tpu"]
+    shapes = export.symbolic_args_specs((arrays, codes), (None, "b, ..."))
+
+    def lowered(platform):
+        decode = decoder(method_of(record, platform))
+        plain = jax.jit(lambda a, c: decode(packed.unflattened(a, variables), c))
+        return operations(export.export(plain, platforms=tuple(programs.PLATFORMS))(*shapes))
+
+    choose = lambda *inputs, **branches: branches["tpu"](*inputs)  # noqa: E731
+    monkeypatch.setattr(lax, "platform_dependent", choose)
+    chosen = operations(programs.make_programs(variables, record)["decode"])
+    assert chosen == lowered("tpu") != lowered("cpu")
 
 
 def test_the_card_says_what_the_model_is(folder):
@@ -159,12 +170,14 @@ def test_a_card_without_licence_and_scores_says_so(run):
     assert "This model was not scored." in text
 
 
-def test_scores_of_another_step_are_marked(run):
+def test_scores_of_another_step_and_of_other_images_are_marked(run):
     stored = read(run)
     results = results_of(run)
     here = f"The parameters here are those after {stored.step:,} steps."
     assert here not in card(describe(stored, {}, results), "")
     assert here in card(describe(stored, {}, results | {"steps": stored.step + 1}), "")
+    results["config"]["data"]["test_split"] = "test[:5]"
+    assert "| test split | `test[:5]` |" in card(describe(stored, {}, results), "")
 
 
 def test_every_latent_of_every_method_has_a_meaning():

@@ -270,7 +270,7 @@ def test_a_run_in_a_bucket_is_read_where_it_is(trained, copied, capsys):
 
 def test_the_notebook_reads_a_run_in_a_bucket(copied, monkeypatch):
     pictures, text = notebooks.execute(monkeypatch, copied)
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     assert "latents ('content', 'style')" in text
 
 
