@@ -110,7 +110,7 @@ def write(folder: Path, variables: dict[str, Any], description: dict[str, Any]) 
       variables: of a Method.
       description: the content of model.json.
     """
-    np.savez(folder / ARRAYS, **flattened(variables))
+    np.savez(folder / ARRAYS, **flattened(variables))  # type: ignore[arg-type]
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
 
 
