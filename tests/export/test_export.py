@@ -16,7 +16,7 @@ from jax import export, lax
 
 import refvae_jax
 from configs import quickstart
-from refvae_jax import __main__, packed
+from refvae_jax import __main__, config_rules, packed
 from refvae_jax.errors import UserError
 from refvae_jax.evaluation.score import Score
 from refvae_jax.export import programs
@@ -180,8 +180,19 @@ def test_scores_of_another_step_and_of_other_images_are_marked(run):
     assert "| test split | `test[:5]` |" in card(describe(stored, {}, results), "")
 
 
-def test_every_latent_of_every_method_has_a_meaning():
-    assert MEANINGS.keys() == {"content", "style", "common", "target", "z"}
+def test_results_of_a_run_are_read_or_reported(tmp_path):
+    (tmp_path / "config.json").write_text('{"method": {}, "data": {}}')
+    assert results_of(str(tmp_path)) is None
+    for text in ("{", "{}", '{"scores": {"a": {"value": 1.0}}}'):  # Cut, of no run, of version 0.1.
+        (tmp_path / "results.json").write_text(text)
+        with pytest.raises(UserError, match=r"results\.json cannot be read .*--mode=eval"):
+            results_of(str(tmp_path))
+
+
+def test_every_latent_that_can_be_configured_has_a_meaning():
+    names = [field.name for field in config_rules.FIELDS]
+    latents = {name.removeprefix("latents.") for name in names if name.startswith("latents.")}
+    assert MEANINGS.keys() == latents
 
 
 def test_no_folder_of_this_machine_is_passed_on(run):
