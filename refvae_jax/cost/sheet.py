@@ -48,7 +48,7 @@ def sheet(config: ConfigDict, topology: str) -> list[str]:
     return [
         *head(config, topology, f"{found.num_chips} x {found.chip.title}, {how}"),
         *cost_lines(compiled),
-        *memory_lines(compiled, found.chip),
+        *memory_lines(compiled, found),
         *roofline_lines(compiled, found, config.dtype),
         *prediction_lines(compiled, found, config),
         *more_lines(topology, config.batch_size),
@@ -103,10 +103,11 @@ def cost_lines(compiled: Program) -> list[str]:
     return lines if counts else [*lines, "  no collectives"]
 
 
-def memory_lines(compiled: Program, chip: chips.Chip) -> list[str]:
-    """A line about whether the program fits on the chip."""
-    needed, there = (compiled.arguments + compiled.temporaries) / 1e9, chip.memory / 1e9
-    verdict = "" if needed <= there else f", so it does not fit: {program.ADVICE}"
+def memory_lines(compiled: Program, topology: chips.Topology) -> list[str]:
+    """A line about whether the program fits on the chip; an estimate has more temporaries."""
+    needed, there = (compiled.arguments + compiled.temporaries) / 1e9, topology.chip.memory / 1e9
+    fits = "does not fit" if topology.shape else "may not fit"
+    verdict = "" if needed <= there else f", so it {fits}: {program.ADVICE}"
     return [f"memory: {needed:,.2f} GB of the chip's {there:,.0f} GB{verdict}"]
 
 

@@ -51,10 +51,12 @@ def test_without_libtpu_an_estimate_is_offered(monkeypatch):
 
 def test_a_program_larger_than_the_chip_does_not_fit():
     fits = program.Program(1e9, 1e9, 2 * 10**9, 13 * 10**9, (), (), None)
-    v5e = chips.CHIPS["v5e"]
-    assert sheet.memory_lines(fits, v5e) == ["memory: 15.00 GB of the chip's 16 GB"]
-    (line,) = sheet.memory_lines(fits._replace(temporaries=15 * 10**9), v5e)
-    assert line.startswith("memory: 17.00 GB of the chip's 16 GB, so it does not fit")
+    large = fits._replace(temporaries=15 * 10**9)
+    for topology, verdict in ("v5e:2x2", "does not fit"), ("v5e:4", "may not fit"):
+        v5e = chips.parse(topology)
+        assert sheet.memory_lines(fits, v5e) == ["memory: 15.00 GB of the chip's 16 GB"]
+        (line,) = sheet.memory_lines(large, v5e)
+        assert line.startswith(f"memory: 17.00 GB of the chip's 16 GB, so it {verdict}: take ")
 
 
 def test_where_the_compiler_runs_out_of_memory_it_is_one_sentence(monkeypatch):
