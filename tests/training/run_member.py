@@ -1,81 +1,73 @@
-"""A process of a run of a tiny model, started by test_processes.py: it trains, saves, resumes.
+"""launch.py as a process of a run, in a copy of a process that has loaded its libraries before.
 
-python -m tests.training.run_member WORKDIR NUM_STEPS
+Scores and figures are tested elsewhere; here they are a line of output.
 """
 
+import multiprocessing
 import os
+import runpy
 import sys
 import time
+import types
 
-import jax
-import jax.numpy as jnp
-import numpy as np
+from tests.conftest import ROOT
 
-from configs import quickstart
-from refvae_jax.errors import UserError
-from refvae_jax.training import devices, processes
-from refvae_jax.training.checkpoint import Checkpoints
-from refvae_jax.training.state import TrainState
-
-BATCH, WIDTH = 8, 64
+# Loading them takes several times as long as all that the processes of these tests do.
+LIBRARIES = ("clu.metric_writers", "clu.parameter_overview", "gcsfs", "refvae_jax.training.loop")
 
 
-def initial():
-    zero = jnp.zeros((), jnp.int32)
-    params = {"w": jax.random.normal(jax.random.key(0), (WIDTH, WIDTH))}
-    return TrainState(zero, params, {}, {}, zero - 1)
+def prepare():
+    """Starts the process to be copied: a context of multiprocessing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*LIBRARIES, "tests.training.run_member"])
+    return context
 
 
-def update(state, batch):
-    def loss(params):
-        return jnp.mean(jnp.tanh(batch @ params["w"]) ** 2)
+def launch(output, environ, flags, signals=(), code="", upload_seconds=0.0):
+    """Runs launch.py.
 
-    grads = jax.grad(loss)(state.params)
-    params = jax.tree.map(lambda p, g: p - g, state.params, grads)
-    return state._replace(step=state.step + 1, params=params)
+    Args:
+      output: the path of what it prints.
+      environ: of the process.
+      flags: of the command line.
+      signals: {step: signal that the process sends itself when it has made that many steps}.
+      code: what it takes for the version of its code; "" for that of the files.
+      upload_seconds: that an upload takes longer; told to end, it would have one second.
+    """
+    import jax
 
+    from refvae_jax.training import loop, processes
+    from refvae_jax.training.hosts import lifeline
 
-def train(workdir, num_steps):
-    config = quickstart.get_config("smoke")
-    config.parallel.silence_seconds = 40.0
-    processes.join(os.environ, config, {})
-    mesh = devices.make_mesh()
-    whole = devices.replicated(mesh)
-    checkpoints = Checkpoints(workdir, keep_last=2, keep_every_steps=0)
-    template = jax.tree.map(
-        lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=whole), jax.eval_shape(initial)
-    )
-    state = checkpoints.restore(template) or jax.jit(initial, out_shardings=whole)()
-    share = BATCH // jax.process_count()
-    mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
-    step_fn = jax.jit(update, out_shardings=whole)
-    with processes.stop_on_sigterm() as asked:
-        first = int(state.step)
-        for step in range(first + 1, num_steps + 1):
-            images = np.random.default_rng(step).normal(size=(BATCH, WIDTH)).astype(np.float32)
-            state = step_fn(state, devices.put_batch(images[mine], mesh))
-            jax.block_until_ready(state.step)
-            if step == first + 1:
-                print("from", first, flush=True)
-            if num_steps > 1000:
-                time.sleep(0.02)
-            if asked(step):
-                break
-    checkpoints.save(state, {})
-    checkpoints.close()
-    print("at", int(state.step), flush=True)
-    if processes.is_main():
-        np.save(f"{workdir}/{mesh.size}.npy", np.asarray(state.params["w"]))
-    return 0
+    file = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(file, stream.fileno())
+        stream.reconfigure(line_buffering=True)
+    os.environ.clear()
+    os.environ.update(environ)
+    os.chdir(ROOT)
+    jax.config.update("jax_disable_most_optimizations", True)  # As the tests here.
 
+    steps_of_call, upload = loop.steps_of_call, loop.Journal.upload
 
-def main():
-    try:
-        return train(sys.argv[1], int(sys.argv[2]))
-    except UserError as error:
-        print(f"error: {error}", flush=True)
-        return error.status
+    def interrupted(step, config):
+        if step in signals:
+            os.kill(os.getpid(), signals[step])
+        return steps_of_call(step, config)
 
+    def slow_upload(journal):
+        print("uploading")
+        time.sleep(upload_seconds)
+        upload(journal)
 
-if __name__ == "__main__":
-    sys.exit(processes.end_together(main))
+    loop.steps_of_call = interrupted
+    if upload_seconds:
+        loop.Journal.upload, lifeline._GRACE_SECONDS = slow_upload, 1.0
+    if code:
+        versions = processes.code() | {"the code of refvae_jax": code}
+        processes.code = lambda: versions
+    for room, what in (("evaluation", "evaluate"), ("figures", "draw")):
+        stub = {what: lambda *_, **__: print("it would score or draw")}
+        sys.modules[f"refvae_jax.{room}.{what}"] = types.SimpleNamespace(**stub)
+    sys.argv = ["launch.py", *flags]
+    runpy.run_path("launch.py", run_name="__main__")

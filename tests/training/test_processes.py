@@ -1,185 +1,162 @@
-"""Two processes on one machine train one run together."""
+"""Several processes on one machine train one run together, by launch.py."""
 
+import functools
 import json
+import multiprocessing
 import os
+import re
 import signal
-import subprocess
-import sys
 import time
 import types
+from pathlib import Path
+from typing import NamedTuple
 
+import jax
 import numpy as np
 import pytest
 
-import refvae_jax
 from refvae_jax import run
 from refvae_jax.errors import OthersMissing, UserError
-from refvae_jax.training import processes
+from refvae_jax.training import checkpoint, processes
 from refvae_jax.training.hosts.relay import free_port
 from refvae_jax.training.hosts.stopping import StoppingPoint
-from tests.conftest import ROOT
+from tests.training import run_member
 
-CONFIG = "--config=configs/quickstart.py:smoke"
-
-
-def start_process(command, address, index, number=2, devices=1, **environ):
-    """Starts a process of a run; its output is one stream."""
-    settings = {
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the tests here.
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_COORDINATOR_ADDRESS": address,
-        "JAX_NUM_PROCESSES": str(number),
-        "JAX_PROCESS_ID": str(index),
-    }
-    return subprocess.Popen(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env=os.environ | settings | environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+SECONDS = 900  # For anything, on a busy machine.
+SCORED = "it would score or draw"
 
 
-def run_two(workdir, *flags, second=(), devices=1, environs=({}, {})):
-    """Runs the quick start in two processes of one run: [(exit status, output)].
+class Member(NamedTuple):
+    """A process of a run."""
 
-    `second` are flags of the second process alone, `environs` settings of each.
+    process: multiprocessing.process.BaseProcess
+    output: Path
+
+    def wait_for(self, words):
+        """Until it prints a line that begins with this pattern."""
+        until = time.monotonic() + SECONDS
+        while not re.search(f"^{words}", self.output.read_text(), re.MULTILINE):
+            assert self.process.is_alive() and time.monotonic() < until, self.output.read_text()
+            time.sleep(0.1)
+
+    def end(self):
+        """(exit status, all that it has printed)."""
+        self.process.join(SECONDS)
+        said = self.output.read_text()
+        assert self.process.exitcode is not None, said
+        assert "Traceback" not in said and "stack trace" not in said, said
+        return self.process.exitcode, said
+
+
+@pytest.fixture(scope="module")
+def start(emulator, tmp_path_factory):
+    """start(workdir, *flags, devices, each) -> Members of a run of the quick start.
+
+    `each` has for each of them what `run_member.launch` takes; its flags come after the others.
     """
-    address = f"127.0.0.1:{free_port()}"
-    command = ["launch.py", CONFIG, f"--workdir={workdir}", *flags]
-    pair = [
-        start_process([*command, *more], address, index, devices=devices, **environs[index])
-        for index, more in enumerate([(), second])
-    ]
-    try:
-        outputs = [process.communicate(timeout=400)[0] for process in pair]
-    finally:
-        for process in pair:
-            process.kill()
-    return [(process.returncode, out) for process, out in zip(pair, outputs, strict=True)]
+    context, started = run_member.prepare(), []
 
-
-@pytest.mark.slow
-def test_two_hosts_without_a_common_disk_train_the_run_of_one(trained, bucket, tmp_path):
-    """Two devices each, the workdir in a bucket."""
-    own_cache = [f"--config.data.cache_dir={tmp_path / 'cache'}"]
-    temporary = [tmp_path / "a", tmp_path / "b"]
-    for folder in temporary:
-        folder.mkdir()
-    (first, first_output), (second, second_output) = run_two(
-        bucket, devices=2, second=own_cache, environs=[{"TMPDIR": str(t)} for t in temporary]
-    )
-    assert first == second == 0, first_output + second_output
-    assert "content/label" in first_output and "content/label" not in second_output
-    for alone, together in zip(
-        *((w / "metrics.jsonl").read_text().splitlines() for w in (trained, bucket)), strict=True
-    ):
-        assert json.loads(together) == pytest.approx(json.loads(alone), rel=1e-2)
-    one, two = (refvae_jax.load(workdir) for workdir in (trained, bucket))
-    images = one.sample(20, seed=0)
-    alone, together = one.encode(images), two.encode(images)
-    for name, latent in alone.items():
-        spread = np.ptp(latent.mean)
-        np.testing.assert_allclose(together[name].mean, latent.mean, atol=0.05 * spread)
-    assert (bucket / "results.json").exists() and (bucket / "figures" / "swaps.png").exists()
-
-
-@pytest.mark.slow
-def test_a_replica_per_process(tmp_path):
-    for status, said in run_two(tmp_path, "--config.parallel.map=pmap"):
-        assert status == 0, said
-    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) > 1
-
-
-@pytest.mark.slow
-def test_an_error_of_one_process_ends_both_with_a_sentence(tmp_path):
-    with run.only_run(tmp_path):
-        (first, first_output), (second, second_output) = run_two(
-            tmp_path, "--config.data.resolution=64"
-        )
-    assert first == second == 2, first_output + second_output
-    assert "decoder_widths is now" in first_output and "is now" not in second_output
-    assert "Another run is using" in first_output and "Another process failed" in second_output
-    assert "Traceback" not in first_output + second_output
-
-
-@pytest.mark.slow
-def test_processes_with_other_configs_end_with_a_sentence(tmp_path):
-    (status, said), other = run_two(tmp_path, second=["--config.data.train_split=train[512:1024]"])
-    assert status == other[0] == 2, said
-    words = "config.data.train_split is 'train[:512]' and 'train[512:1024]'"
-    for output in (said, other[1]):
-        assert words in output and "Traceback" not in output
-    assert not any(tmp_path.iterdir())
-
-
-@pytest.fixture
-def start_run():
-    """start_run(workdir, num_steps, number, devices) -> processes of a run of `run_member`."""
-    started = []
-
-    def start(workdir, num_steps, number=1, devices=1):
-        address = f"127.0.0.1:{free_port()}"
-        command = ["-m", "tests.training.run_member", str(workdir), str(num_steps)]
-        new = [start_process(command, address, index, number, devices) for index in range(number)]
-        started.extend(new)
-        return new
+    def start(workdir, *flags, devices=1, each=({}, {})):
+        address, members = f"127.0.0.1:{free_port()}", []
+        for index, how in enumerate(each):
+            folder = tmp_path_factory.mktemp("member")
+            environ = os.environ | {
+                "TMPDIR": str(folder),
+                "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+                "JAX_COORDINATOR_ADDRESS": address,
+                "JAX_NUM_PROCESSES": str(len(each)),
+                "JAX_PROCESS_ID": str(index),
+            }
+            output = folder / "output"
+            output.touch()
+            command = ["--config=configs/quickstart.py:smoke", f"--workdir={workdir}", *flags]
+            how = {**how, "flags": [*command, *how.get("flags", ())]}
+            process = context.Process(
+                target=run_member.launch, args=(output, dict(environ)), kwargs=how
+            )
+            process.start()
+            members.append(Member(process, output))
+        started.extend(members)
+        return members
 
     yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def wait_for(process, words):
-    """The first line of its output that begins with these words."""
-    line = next((line for line in process.stdout if line.startswith(words)), "")
-    assert line, f"it ended without saying {words}"
-    return line.strip()
-
-
-def end(process):
-    """(exit status, the rest of its output)."""
-    output = process.communicate(timeout=120)[0]
-    return process.returncode, output
+    for member in started:
+        member.process.kill()
+        member.process.join()
 
 
 @pytest.mark.slow
-def test_sigterm_to_one_of_two_saves_and_any_number_of_processes_resumes(start_run, tmp_path):
-    first, second = start_run(tmp_path / "run", 1_000_000, number=2, devices=2)
-    wait_for(first, "from 0"), wait_for(second, "from 0")
-    second.send_signal(signal.SIGTERM)
-    stopped = wait_for(first, "at "), wait_for(second, "at ")
-    assert stopped[0] == stopped[1]
-    assert end(first)[0] == end(second)[0] == 0
-    step = int(stopped[0].split()[1])
-    num_steps = step + 3
-    (alone,) = start_run(tmp_path / "run", num_steps, devices=4)
-    wait_for(alone, f"from {step}")
-    (whole,) = start_run(tmp_path / "whole", num_steps, devices=1)
-    assert end(alone)[0] == end(whole)[0] == 0
-    expected = np.load(tmp_path / "whole" / "1.npy")
-    np.testing.assert_allclose(np.load(tmp_path / "run" / "4.npy"), expected, rtol=1e-4, atol=1e-5)
+def test_a_run_in_a_bucket_that_was_stopped_and_killed_ends_as_one_that_was_not(
+    start, bucket, tmp_path
+):
+    """By two processes with two devices each, twice, and by one; they have no disk in common."""
+    first, second = start(
+        bucket, devices=2, each=({"upload_seconds": 4}, {"signals": {5: signal.SIGTERM}})
+    )
+    first.wait_for("uploading")
+    second.process.terminate()  # It has nothing to save, but stays.
+    (status, said), (other, _) = first.end(), second.end()
+    assert status == other == 0, said
+    stopped = int(re.search("stopped by SIGTERM at step ([0-9]+)", said)[1])
+    assert 5 < stopped < 10 and checkpoint.steps(bucket) == [stopped]
 
-
-@pytest.mark.slow
-def test_the_death_of_process_0_ends_the_other_without_a_stack_dump(start_run, tmp_path):
-    first, second = start_run(tmp_path, 1_000_000, number=2)
-    wait_for(first, "from 0"), wait_for(second, "from 0")
-    first.kill()
+    first, second = start(
+        bucket,
+        "--config.parallel.silence_seconds=40",
+        devices=2,
+        each=({}, {"signals": {12: signal.SIGSTOP, 14: signal.SIGKILL}}),
+    )
+    first.wait_for("warning: process 1 .* has not answered")
+    os.kill(second.process.pid, signal.SIGCONT)
+    assert second.end()[0] == -signal.SIGKILL
     since = time.monotonic()
-    status, output = end(second)
-    assert status == OthersMissing.status and time.monotonic() - since < 30
-    assert "process 0" in output and "died without a word" in output
-    assert "Traceback" not in output and "stack trace" not in output, output
+    status, said = first.end()
+    assert status == OthersMissing.status and time.monotonic() - since < 120, said
+    assert f"resuming at step {stopped}" in said and "died without a word" in said
+    assert checkpoint.steps(bucket) == [stopped, 10]
+
+    (alone,) = start(bucket, each=({},))
+    status, said = alone.end()
+    assert status == 0 and "resuming at step 10" in said and SCORED in said, said
+    (whole,) = start(tmp_path, each=({},))  # Afterwards: its programs are compiled now.
+    assert whole.end()[0] == 0
+    together, by_one = (checkpoint.load(workdir, "last")[0] for workdir in (bucket, tmp_path))
+    close = functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-5)
+    jax.tree.map(close, together, by_one)
+    for row, expected in zip(
+        *((w / "metrics.jsonl").read_text().splitlines() for w in (bucket, tmp_path)), strict=True
+    ):
+        assert json.loads(row) == pytest.approx(json.loads(expected), rel=1e-3)
 
 
 @pytest.mark.slow
-def test_a_slurm_job_without_srun(launch, tmp_path):
-    result = launch(CONFIG, f"--workdir={tmp_path}", env={"SLURM_NTASKS": "4", "SLURM_JOB_ID": "5"})
-    assert result.returncode == 2, result.stderr
-    assert "start python with srun" in result.stderr and "Traceback" not in result.stderr
+def test_a_replica_per_process(start, tmp_path):
+    first, second = start(tmp_path, "--config.parallel.map=pmap", "--config.num_train_steps=2")
+    (status, said), (other, said_by_other) = first.end(), second.end()
+    assert status == other == 0, said + said_by_other
+    assert SCORED in said and SCORED not in said_by_other
+    assert checkpoint.steps(tmp_path) == [2] and (tmp_path / "metrics.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_an_error_of_one_process_ends_both_with_a_sentence(start, tmp_path):
+    with run.only_run(tmp_path):
+        first, second = start(tmp_path, "--config.data.resolution=64")
+        (status, said), (other, said_by_other) = first.end(), second.end()
+    assert status == other == 2, said + said_by_other
+    assert "decoder_widths is now" in said and "is now" not in said_by_other
+    assert "Another run is using" in said and "Another process failed" in said_by_other
+
+
+@pytest.mark.slow
+def test_processes_with_another_config_or_code_end_with_a_sentence(start, tmp_path):
+    unlike = {"flags": ["--config.data.train_split=train[512:1024]"], "code": "x"}
+    for member in start(tmp_path, each=({}, unlike)):
+        status, said = member.end()
+        assert status == 2, said
+        assert "config.data.train_split is 'train[:512]' and 'train[512:1024]'" in said
+        assert re.search("the code of refvae_jax is '[0-9a-f]{12}' and 'x'", said)
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.fixture
