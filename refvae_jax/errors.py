@@ -10,6 +10,7 @@ import logging
 import numbers
 import os
 import re
+import signal
 import sys
 import threading
 import traceback
@@ -197,6 +198,26 @@ def report_disk_errors_once() -> None:
     threading.excepthook, sys.unraisablehook = in_thread, unraisable
     for name in ("absl", "asyncio"):
         logging.getLogger(name).addFilter(_is_of_no_disk_problem)
+
+
+def repeat_lost_interrupts() -> None:
+    """Sends ctrl-C or SIGTERM again where what their handlers raised was lost.
+
+    A signal is handled between any two steps of the program, also in a function that Python calls
+    by itself and whose errors it only prints: JAX has one that runs at every garbage collection. So
+    this lasts as long as the process: only commands may call it.
+    """
+    print_unraisable = sys.unraisablehook
+    lost = {KeyboardInterrupt: signal.SIGINT, SystemExit: signal.SIGTERM}
+
+    def unraisable(ignored: "sys.UnraisableHookArgs") -> None:
+        if number := lost.get(ignored.exc_type):
+            # Later, or it would be handled, and lost, in here.
+            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+        else:
+            print_unraisable(ignored)
+
+    sys.unraisablehook = unraisable
 
 
 def _passes_through(trace: TracebackType | None, *libraries: str) -> bool:

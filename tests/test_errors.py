@@ -1,13 +1,16 @@
 """Failed file operations: one sentence that names the path and what works, and nothing else."""
 
 import errno
+import gc
 import logging
 import os
+import signal
 import socket
 import ssl
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +22,7 @@ from refvae_jax.errors import (
     disk_problem,
     exit_status,
     explain_disk_errors,
+    repeat_lost_interrupts,
     report_disk_errors_once,
 )
 
@@ -174,6 +178,29 @@ def test_threads_of_others_print_their_errors(printed):
 def test_so_do_objects_that_are_closed_late(printed, error, prints):
     sys.unraisablehook(SimpleNamespace(exc_value=error))
     assert len(printed) == prints
+
+
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_signal_that_is_lost_in_a_garbage_collection_comes_again(monkeypatch, number, raised):
+    def handle(*_):
+        raise raised
+
+    def raise_once(*_):
+        gc.callbacks.remove(raise_once)
+        raise raised
+
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    repeat_lost_interrupts()
+    before = signal.signal(number, handle)
+    try:
+        gc.callbacks.append(raise_once)
+        gc.collect()  # Python drops what a callback raises.
+        with pytest.raises(raised):
+            time.sleep(10)
+    finally:
+        signal.signal(number, before)
 
 
 DISK_FULL = """
