@@ -40,6 +40,7 @@ NAMED = 4  # Differing fields that a message lists.
 
 # What may change too, with a warning.
 WARN_FIELDS = {
+    "data.dir": "its images for training must be those that the run was trained on",
     "num_train_steps": "the schedules of the learning rate and the independence term follow it",
     "remat": "gradients are the same to rounding",
     "steps_per_call": "on a CPU the steps are the same to the bit, elsewhere perhaps to rounding",
