@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,7 +34,7 @@ def prepared_builder(tfds: ModuleType, source: Source, spare_dir: Path) -> Any:
         builder = _find_builder(tfds, source)
     if not builder.is_prepared():
         try:
-            _prepare(builder, source)
+            _prepare(tfds, builder, source)
         except UserError:
             builder = _find_builder(tfds, source)
             if not builder.is_prepared():  # Nor by another process at the same time.
@@ -67,7 +68,7 @@ def _writable(directory: str) -> bool:
     return os.access(existing, os.W_OK) and bool(existing.stat().st_mode & 0o222)
 
 
-def _prepare(builder: Any, source: Source) -> None:
+def _prepare(tfds: ModuleType, builder: Any, source: Source) -> None:
     if not _writable(builder.data_dir):
         raise UserError(
             f"Data set '{source.name}' is not prepared in {source.data_dir}, which is read-only: "
@@ -76,6 +77,7 @@ def _prepare(builder: Any, source: Source) -> None:
         )
     try:
         check_reachable(builder)
+        tfds.display_progress_bar(sys.stderr.isatty())
         builder.download_and_prepare()
     except Exception as error:
         _close_progress_bars()

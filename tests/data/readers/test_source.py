@@ -176,6 +176,14 @@ def test_no_network_fails_at_once(made, monkeypatch):
     assert "nowhere.invalid" in fails(made)
 
 
+def test_bars_are_for_terminals(made, monkeypatch):
+    shown = []
+    monkeypatch.setattr(tfds, "display_progress_bar", shown.append)
+    made.name = "refvae_no_label"
+    fails(made)  # It is prepared before its label is missed.
+    assert shown == [False]
+
+
 @pytest.mark.slow
 def test_read_only_data_directory(made, tmp_path):
     (tmp_path / "made").mkdir(mode=0o555)
