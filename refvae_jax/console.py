@@ -4,14 +4,16 @@ console.install()                                  # in a command, once
 logging.getLogger("refvae_jax").info("a line")     # anywhere in the package
 """
 
+import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 LOGGER = logging.getLogger("refvae_jax")
 _MANY = 20_000  # Images from which on reading them shows a progress bar.
+_PAUSE = 20.0  # Seconds between the lines that tell of parts, where there is no bar.
 
 
 class _Lines(logging.Handler):
@@ -20,7 +22,14 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Prints the record."""
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        print(prefix + record.getMessage(), flush=True)
+        with _without_bars():
+            print(prefix + record.getMessage(), flush=True)
+
+
+def _without_bars() -> contextlib.AbstractContextManager[None]:
+    """Takes the bars off the terminal meanwhile, so that no line begins behind one."""
+    tqdm = sys.modules.get("tqdm")  # None shows none.
+    return tqdm.tqdm.external_write_mode(file=sys.stdout) if tqdm else contextlib.nullcontext()
 
 
 def install(visible: bool = True) -> None:
@@ -47,6 +56,41 @@ def progress_bar(count: int, text: str) -> Any:
 
     hidden = None if count >= _MANY else True  # None: shown on a terminal.
     return tqdm(total=count, desc=text, unit="image", disable=hidden, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def parts(
+    total: int, text: str, clock: Callable[[], float] = time.perf_counter
+) -> Iterator[Callable[[], None]]:
+    """Gives a function to be called after each part of a long piece of work.
+
+    It shows how far the work is and the time left: a bar on a terminal, elsewhere a line now and
+    then.
+
+    Args:
+      total: number of parts.
+      text: what is being done.
+      clock: () -> seconds; injected by tests.
+    """
+    from tqdm import tqdm
+
+    count, first = 0, clock()  # When the first part was done, which compiles for the others.
+    told = first
+    with tqdm(total=total, desc=text, leave=False, disable=None, file=sys.stderr) as bar:
+
+        def done() -> None:
+            nonlocal count, first, told
+            count += 1
+            bar.update()
+            now = clock()
+            if count == 1:
+                first = now
+            elif bar.disable and now - told >= _PAUSE and count < total:
+                left = (now - first) / (count - 1) * (total - count)
+                LOGGER.info(f"{text}: {count} of {total} parts, {duration(left)} left")
+                told = now
+
+        yield done
 
 
 class Progress:

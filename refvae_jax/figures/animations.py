@@ -6,6 +6,8 @@ Models, images and codes are as in `codes.py`.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -18,18 +20,22 @@ from refvae_jax.figures.codes import (
 from refvae_jax.figures.layout import grid
 
 
-def animations(model: Drawable, images: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
-    """Every animation that the model's latents allow, {name: frames uint8 [T, H', W', 3]}.
+def animation_makers(
+    model: Drawable, images: np.ndarray, *, seed: int
+) -> dict[str, Callable[[], np.ndarray]]:
+    """Every animation that the model's latents allow, {name: makes frames uint8 [T, H', W', 3]}.
 
-    images: as for `still_pictures`; up to 36 are walked through, the first 9 walk themselves.
+    images: as for `still_makers`; up to 36 are walked through, the first 9 walk themselves.
     """
     walks = min(9, max(1, len(images) // 4))
-    loops = {
-        "interpolation": interpolation_frames(model, images[: 4 * walks], steps=12, walks=walks)
+    makers: dict[str, Callable[[], np.ndarray]] = {
+        "interpolation": partial(
+            interpolation_frames, model, images[: 4 * walks], steps=12, walks=walks
+        )
     }
     for _, moved in kept_and_moved(model):
-        loops[moved] = walk_frames(model, images[:9], moved=moved, steps=12, seed=seed)
-    return loops
+        makers[moved] = partial(walk_frames, model, images[:9], moved=moved, steps=12, seed=seed)
+    return makers
 
 
 def interpolation_frames(

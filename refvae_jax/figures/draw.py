@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from refvae_jax.console import LOGGER
+from refvae_jax.console import LOGGER, parts
 from refvae_jax.data.order import make_rng, place_in_group
 from refvae_jax.data.splits import Splits
-from refvae_jax.figures.animations import animations
+from refvae_jax.figures.animations import animation_makers
 from refvae_jax.figures.codes import Codes, Drawable
 from refvae_jax.figures.files import save_gif, save_png
-from refvae_jax.figures.grids import still_pictures
+from refvae_jax.figures.grids import still_makers
 from refvae_jax.files import as_path, never_lost
 from refvae_jax.inference import Model, open_trained, posterior_sample
 from refvae_jax.training.run_folder import find_run
@@ -38,19 +38,24 @@ def draw_figures(
     seed: int,
     check_ours: Callable[[], None] = never_lost,
 ) -> list[Path]:
-    """Writes the `still_pictures` and the `animations` into a folder; returns their paths.
+    """Writes every figure and animation into a folder, one after another; returns their paths.
 
     `check_ours`, see `draw`, is called before each.
     """
-    stills = still_pictures(model, images, train_codes, seed=seed)
-    loops = animations(model, images, seed=seed)
+    stills = still_makers(model, images, train_codes, seed=seed)
+    loops = animation_makers(model, images, seed=seed)
     folder = as_path(folder)
-    for name, picture in stills.items():
-        check_ours()
-        save_png(picture, folder / f"{name}.png")
-    for name, frames in loops.items():
-        check_ours()
-        save_gif(frames, folder / f"{name}.gif", fps=12)
+    with parts(len(stills) + len(loops), "drawing") as part_done:
+        for name, make in stills.items():
+            picture = make()
+            check_ours()
+            save_png(picture, folder / f"{name}.png")
+            part_done()
+        for name, make in loops.items():
+            frames = make()
+            check_ours()
+            save_gif(frames, folder / f"{name}.gif", fps=12)
+            part_done()
     names = [f"{name}.png" for name in stills] + [f"{name}.gif" for name in loops]
     return [folder / name for name in names]
 

@@ -8,6 +8,9 @@ mixture paper (GM-VAE), whose latents are content and style, and the reference p
 latents are common and target.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from refvae_jax.errors import UserError
@@ -107,7 +110,15 @@ def crossed_sample_grid(
 def still_pictures(
     model: Drawable, images: np.ndarray, train_codes: Codes, *, seed: int
 ) -> dict[str, np.ndarray]:
-    """Every still figure that the model's latents allow, {name: picture uint8 [H', W', 3]}.
+    """What `still_makers` make, {name: picture uint8 [H', W', 3]}."""
+    makers = still_makers(model, images, train_codes, seed=seed)
+    return {name: make() for name, make in makers.items()}
+
+
+def still_makers(
+    model: Drawable, images: np.ndarray, train_codes: Codes, *, seed: int
+) -> dict[str, Callable[[], np.ndarray]]:
+    """Every still figure that the model's latents allow, {name: makes it, uint8 [H', W', 3]}.
 
     images: uint8 [N, H, W, C], test images; the first 10 are swapped, and the first of them and
     the one least like it interpolated. N at least 2; neighbours should differ in content.
@@ -116,21 +127,23 @@ def still_pictures(
     """
     if len(images) < 2:
         raise UserError(f"The figures need at least 2 test images, but there is {len(images)}.")
-    pictures = {
-        "samples_prior": sample_grid(model, model.prior_codes(100, seed), rows=10),
-        "samples_aggregate": sample_grid(model, aggregate_codes(train_codes, 100, seed), rows=10),
+    first, ends = images[:10], (images[0], least_like(images[0], images[1:10]))
+    makers: dict[str, Callable[[], np.ndarray]] = {
+        "samples_prior": lambda: sample_grid(model, model.prior_codes(100, seed), rows=10),
+        "samples_aggregate": lambda: sample_grid(
+            model, aggregate_codes(train_codes, 100, seed), rows=10
+        ),
     }
-    ends = images[0], least_like(images[0], images[1:10])
     for kept, moved in kept_and_moved(model):
-        pictures |= {
-            "swaps": swap_grid(model, images[:10], kept=kept),
-            "interpolation": interpolation_grid(model, *ends, n=10, kept=kept),
-            "synthesis": synthesis_grid(model, images[:10], moved=moved, n=8, seed=seed),
-            "samples_crossed": crossed_sample_grid(
-                model, kept=kept, rows=10, columns=10, seed=seed
+        makers |= {
+            "swaps": partial(swap_grid, model, first, kept=kept),
+            "interpolation": partial(interpolation_grid, model, *ends, n=10, kept=kept),
+            "synthesis": partial(synthesis_grid, model, first, moved=moved, n=8, seed=seed),
+            "samples_crossed": partial(
+                crossed_sample_grid, model, kept=kept, rows=10, columns=10, seed=seed
             ),
         }
-    return pictures
+    return makers
 
 
 def least_like(image: np.ndarray, others: np.ndarray) -> np.ndarray:

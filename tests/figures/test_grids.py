@@ -206,4 +206,4 @@ def test_every_figure_is_of_the_latents_that_it_should_be_of(names):
     for name, picture in expected.items():
         np.testing.assert_array_equal(found[name], picture)
     walk = animations.walk_frames(model, images[:9], moved=moved, steps=12, seed=3)
-    np.testing.assert_array_equal(animations.animations(model, images, seed=3)[moved], walk)
+    np.testing.assert_array_equal(animations.animation_makers(model, images, seed=3)[moved](), walk)

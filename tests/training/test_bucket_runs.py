@@ -285,8 +285,9 @@ def test_a_run_in_a_bucket_is_scored_and_drawn_there(copied, config, monkeypatch
     monkeypatch.setattr("refvae_jax.evaluation.evaluate.score_model", lambda *_: [score])
     monkeypatch.setattr("refvae_jax.evaluation.evaluate.Scorer.__init__", lambda *_: None)
     monkeypatch.setattr("refvae_jax.evaluation.evaluate.Scorer.scores", lambda *_: [score])
-    monkeypatch.setattr("refvae_jax.figures.draw.still_pictures", lambda *_, **__: drawn)
-    monkeypatch.setattr("refvae_jax.figures.draw.animations", lambda *_, **__: {})
+    makers = {"swaps": lambda: drawn["swaps"]}
+    monkeypatch.setattr("refvae_jax.figures.draw.still_makers", lambda *_, **__: makers)
+    monkeypatch.setattr("refvae_jax.figures.draw.animation_makers", lambda *_, **__: {})
     monkeypatch.setattr("refvae_jax.figures.grids.still_pictures", lambda *_, **__: drawn)
     for name in ("results.json", "figures/swaps.png"):
         (copied / name).unlink()
