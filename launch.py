@@ -5,8 +5,10 @@ another process of the run is missing or lost (the same command resumes), 130 af
 """
 
 import os
+import shlex
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads data here.
@@ -16,7 +18,12 @@ from ml_collections import config_flags
 
 from refvae_jax import command_line, console, run
 from refvae_jax.console import LOGGER
-from refvae_jax.errors import UserError, explain_disk_errors, report_disk_errors_once
+from refvae_jax.errors import (
+    UserError,
+    explain_disk_errors,
+    repeat_lost_interrupts,
+    report_disk_errors_once,
+)
 from refvae_jax.training import processes
 
 CONFIG = config_flags.DEFINE_config_file("config", help_string="A file of configs/, with :FORM.")
@@ -37,6 +44,7 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.ERROR)
     console.install()
     report_disk_errors_once()
+    repeat_lost_interrupts()
     app.define_help_flags()
     signal.signal(signal.SIGTERM, stop)
     try:
@@ -44,12 +52,13 @@ def main(argv: list[str]) -> int:
             config, lines = command_line.from_command_line(argv, CONFIG)
             flag = config_flags.get_config_filename(flags.FLAGS["config"])
             workdir = WORKDIR.value or command_line.default_workdir(flag, config)
-            run.run(config, workdir, MODE.value, lines)
+            typed = shlex.join(["python", Path(argv[0]).name, *argv[1:]])
+            run.run(config, workdir, MODE.value, lines, typed)
     except UserError as error:
         print(f"\nerror: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command resumes from the last checkpoint", file=sys.stderr)
+        print("\ninterrupted; the same command goes on from what was saved", file=sys.stderr)
         return 130
     return 0
 

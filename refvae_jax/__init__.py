@@ -5,11 +5,12 @@ model = refvae_jax.load("runs/quickstart-s0")
 
 from typing import TYPE_CHECKING, Any
 
+from refvae_jax.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from refvae_jax.inference import load
 
 __all__ = ["load"]
-__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,12 @@ import sys
 from typing import NamedTuple
 
 from refvae_jax import console
-from refvae_jax.errors import did_you_mean, exit_status, report_disk_errors_once
+from refvae_jax.errors import (
+    did_you_mean,
+    exit_status,
+    repeat_lost_interrupts,
+    report_disk_errors_once,
+)
 
 
 class Verb(NamedTuple):
@@ -27,6 +32,7 @@ VERBS = {
     "table": Verb("refvae_jax.reports.table", "makes one table of the scores of many runs"),
     "compare": Verb("refvae_jax.reports.compare", "draws the same test images by several runs"),
     "curve": Verb("refvae_jax.reports.curve", "scores and draws the checkpoints of one run"),
+    "report": Verb("refvae_jax.reports.report", "writes one HTML page about one run or several"),
     "encode": Verb("refvae_jax.apply.encode", "writes the codes of image files, .npz or .csv"),
     "reconstruct": Verb("refvae_jax.apply.reconstruct", "shows image files reconstructed"),
     "swap": Verb("refvae_jax.apply.swap", "exchanges a latent between image files"),
@@ -56,13 +62,18 @@ def main(argv: list[str]) -> int:
         return 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow only reads data here.
     console.install()
-    # Addresses are checked while the rest is parsed, before a verb reports errors of its own.
-    return exit_status(importlib.import_module(VERBS[name].module).main, rest)
+    try:
+        # Addresses are checked while the rest is parsed, before a verb reports errors of its own.
+        return exit_status(importlib.import_module(VERBS[name].module).main, rest)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; files that {name} has written are whole", file=sys.stderr)
+        return 130
 
 
 def run_command() -> int:
     """The console script `refvae`."""
     report_disk_errors_once()
+    repeat_lost_interrupts()
     return main(sys.argv[1:])
 
 

@@ -32,15 +32,20 @@ MODES = ("train", "eval", "figures")
 
 
 def run(
-    config: ConfigDict, workdir: str | Path, mode: str = "train", lines: Iterable[str] = ()
+    config: ConfigDict,
+    workdir: str | Path,
+    mode: str = "train",
+    lines: Iterable[str] = (),
+    command: str = "",
 ) -> None:
-    """Trains (then evaluates and draws), or evaluates, or draws.
+    """Trains (then evaluates and draws), or evaluates, or draws; then writes the report.
 
     Args:
       config: of the schema of `config_rules.py`.
       workdir: folder of the run; made if missing.
       mode: one of MODES.
       lines: to print first, by one of several processes.
+      command: as typed, which the report shows; "" if called from Python.
 
     Raises:
       UserError: for every error that users can fix.
@@ -69,7 +74,7 @@ def run(
             from refvae_jax.training.loop import train
 
             LOGGER.info(f"{config.method.name} on {config.data.name} in {workdir}")
-            if not train(config, workdir, splits, check_ours):
+            if not train(config, workdir, splits, check_ours, command):
                 return
         if not processes.is_main():
             return
@@ -81,6 +86,9 @@ def run(
             from refvae_jax.figures.draw import draw
 
             draw(config, workdir, splits=splits, check_ours=check_ours)
+        from refvae_jax.reports import report
+
+        report.write_report([workdir], workdir / report.FILE, check_ours)
 
 
 def common_to_processes(config: ConfigDict, workdir: str | Path, mode: str) -> dict[str, Any]:

@@ -23,6 +23,15 @@ def test_a_misspelt_verb_is_answered_with_the_nearest(capsys):
     assert "no verb 'tabel'. Did you mean 'table'?" in capsys.readouterr().err
 
 
+def test_ctrl_c_is_one_sentence_and_status_130(capsys, monkeypatch):
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(importlib.import_module("refvae_jax.fields"), "main", interrupted)
+    assert __main__.main(["fields"]) == 130
+    assert capsys.readouterr().err == "\ninterrupted; files that fields has written are whole\n"
+
+
 @pytest.mark.parametrize("name", __main__.VERBS)
 def test_every_verb_has_a_help_that_names_it(name, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["refvae_jax/__main__.py"])

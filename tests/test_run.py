@@ -8,11 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import refvae_jax
+from refvae_jax import __main__, run
 from refvae_jax import config as configs
-from refvae_jax import run
 from refvae_jax.errors import UserError
+from refvae_jax.evaluation.score import Score
 from refvae_jax.files import user_path
 
 HOME = os.path.expanduser("~/x.py")
@@ -250,6 +253,44 @@ def test_a_lock_that_cannot_be_opened(config, tmp_path, mode, monkeypatch):
     with pytest.raises(UserError, match=r"Cannot use .*\.lock: Read-only") as caught:
         run.run(config, tmp_path, mode)
     assert f". C{copy_it(tmp_path)[1:]}" in str(caught.value)
+
+
+def files_of(folder):
+    """{path: (time of the last change, content)} of all files of a folder but the lock."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+SCORE = Score(0.5, "strong_accuracy", "mean", "higher", 0.1, "content", "label")
+
+
+def test_ctrl_c_while_scoring_loses_nothing_and_the_run_may_be_renamed(
+    workdir, config, monkeypatch
+):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    moved = workdir.rename(workdir.parent / "another name")
+    before = files_of(moved)
+    monkeypatch.setattr("refvae_jax.evaluation.evaluate.score_model", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.run(config, moved, "eval")
+    assert files_of(moved) == before
+    monkeypatch.setattr("refvae_jax.evaluation.evaluate.score_model", lambda *_: [SCORE])
+    run.run(config, moved, "eval")  # The lock is free again.
+    changed = {path.name for path, found in files_of(moved).items() if before[path] != found}
+    assert changed == {"results.json", "report.html"} and not workdir.exists()
+
+
+def test_reading_a_run_writes_nothing_into_it(trained, tmp_path):
+    """So a run in a folder that is read-only can be read."""
+    before = files_of(trained)
+    images = np.zeros((2, 32, 32, 1), np.uint8)
+    refvae_jax.load(trained).reconstruct(images)
+    assert __main__.main(["table", str(trained)]) == 0
+    assert __main__.main(["report", str(trained), f"--out={tmp_path}/report.html"]) == 0
+    assert __main__.main(["sample", str(trained), f"--out={tmp_path}/sample.png"]) == 0
+    assert files_of(trained) == before
 
 
 def test_a_compilation_cache_that_the_user_chose_stays(monkeypatch):

@@ -11,12 +11,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from refvae_jax.console import LOGGER
+from refvae_jax.console import LOGGER, parts
 from refvae_jax.data.splits import Splits, comparable
 from refvae_jax.evaluation import measures
 from refvae_jax.evaluation.ground_truth import ground_truth
 from refvae_jax.evaluation.measures import Evaluated
 from refvae_jax.evaluation.measures.decoder import seen, train_classifiers
+from refvae_jax.evaluation.overview import format_table
 from refvae_jax.evaluation.published import mixture_paper_accuracy
 from refvae_jax.evaluation.score import Score
 from refvae_jax.files import as_path, never_lost, read_json_lines, write_json
@@ -24,8 +25,6 @@ from refvae_jax.inference import Model, open_trained
 from refvae_jax.training import checkpoint
 from refvae_jax.training.run_folder import find_run
 from refvae_jax.training.setup import initial_variables
-
-COLUMNS = ("value", "chance", "untrained", "paper")
 
 
 class Scorer:
@@ -35,12 +34,21 @@ class Scorer:
       supervision: of the models' method.
       splits: "test" is scored.
       seed: of classifiers, probes and draws.
+      part_done: called after the classifiers and each of the `measures.count_parts` of a model.
     """
 
-    def __init__(self, supervision: str, splits: Splits, seed: int) -> None:
+    def __init__(
+        self,
+        supervision: str,
+        splits: Splits,
+        seed: int,
+        part_done: Callable[[], None] = lambda: None,
+    ) -> None:
         self._supervision, self._splits, self._seed = supervision, splits, seed
+        self._part_done = part_done
         self._truth = ground_truth(supervision, splits)
         self._classifiers = train_classifiers(splits.train, seed)
+        part_done()
 
     def scores(self, model: Model) -> list[Score]:
         """All Scores of a model."""
@@ -52,6 +60,7 @@ class Scorer:
             classifiers=self._classifiers,
             supervision=self._supervision,
             seed=self._seed,
+            part_done=self._part_done,
         )
         return measures.all_scores(evaluated)
 
@@ -63,11 +72,13 @@ class Scorer:
 
 def score_model(model: Model, splits: Splits, seed: int) -> list[Score]:
     """All Scores of a model and its untrained beginning on `comparable` Splits."""
-    scorer = Scorer(model.method.supervision, splits, seed)
-    beginning = model.with_variables(initial_variables(model.method, seed))
-    untrained = {score.name: score.value for score in scorer.scores(beginning)}
-    scores = [score._replace(untrained=untrained[score.name]) for score in scorer.scores(model)]
-    return scores + scorer.ceiling()
+    total = 1 + 2 * measures.count_parts(model.latent_names, splits)
+    with parts(total, "evaluating") as part_done:
+        scorer = Scorer(model.method.supervision, splits, seed, part_done)
+        beginning = model.with_variables(initial_variables(model.method, seed))
+        untrained = {score.name: score.value for score in scorer.scores(beginning)}
+        scores = [score._replace(untrained=untrained[score.name]) for score in scorer.scores(model)]
+        return scores + scorer.ceiling()
 
 
 def with_paper(scores: list[Score], config: ConfigDict) -> list[Score]:
@@ -79,31 +90,6 @@ def with_paper(scores: list[Score], config: ConfigDict) -> list[Score]:
         return known.get(score.latent) if by_paper else None
 
     return [score._replace(paper=reported(score)) for score in scores]
-
-
-def is_detail(score: Score) -> bool:
-    """Whether a Score is only counted on the terminal.
-
-    Single classes, explained shares and errors from a sample: most of a hundred lines where there
-    are continuous factors.
-    """
-    error_of_sample = score.source == "sample" and score.probe in ("mae", "strong_mae")
-    return bool(score.class_name) or score.probe == "r2" or error_of_sample
-
-
-def format_table(scores: list[Score]) -> str:
-    """The main Scores as lines of text, beside chance, an untrained model and the paper."""
-    shown = [score for score in scores if not is_detail(score)]
-    columns = [c for c in COLUMNS if any(getattr(score, c) is not None for score in shown)]
-    width = max(len(score.name) for score in shown)
-    lines = [f"{'score':<{width}}" + "".join(f"{c:>11}" for c in columns) + "  better"]
-    for score in shown:
-        values = [getattr(score, column) for column in columns]
-        cells = "".join(f"{'':>11}" if v is None else f"{v:>11.4f}" for v in values)
-        lines.append(f"{score.name:<{width}}{cells}  {score.better}")
-    if len(shown) < len(scores):
-        lines.append(f"and {len(scores) - len(shown)} more, in finer detail, in results.json")
-    return "\n".join(lines)
 
 
 def evaluate(

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from refvae_jax import config_rules
 from refvae_jax.command_line import training_command
 from refvae_jax.errors import counted
-from refvae_jax.evaluation.evaluate import is_detail
+from refvae_jax.evaluation.overview import is_detail
 from refvae_jax.evaluation.score import Score, from_json
 from refvae_jax.reports.layouts import TITLES
 

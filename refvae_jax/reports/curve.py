@@ -14,16 +14,17 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from refvae_jax.console import LOGGER
+from refvae_jax.console import LOGGER, parts
 from refvae_jax.data.splits import comparable
 from refvae_jax.errors import UserError, exit_status
+from refvae_jax.evaluation import measures
 from refvae_jax.evaluation.evaluate import Scorer
 from refvae_jax.evaluation.score import Score, from_json
 from refvae_jax.figures import files
 from refvae_jax.files import append_json_line, check_appendable, read_json_lines, user_path
 from refvae_jax.inference import open_trained
 from refvae_jax.training import checkpoint
-from refvae_jax.training.run_folder import copy_advice, find_run
+from refvae_jax.training.run_folder import copy_advice, find_run, read_record
 
 
 def is_shown(score: Score) -> bool:
@@ -42,19 +43,21 @@ def score_checkpoints(workdir: Path, path: Path) -> None:
     if not missing:
         return
     check_appendable(path)  # Scoring takes minutes: a read-only run should be noticed before.
-    config = ConfigDict(checkpoint.read_record(workdir, min(missing))["config"])
-    model, _, parts = open_trained(config, workdir, min(missing))
-    splits = comparable(parts)
+    config = ConfigDict(read_record(workdir, min(missing))["config"])
+    model, _, opened = open_trained(config, workdir, min(missing))
+    splits = comparable(opened)
     splits = splits._replace(test=splits.validation)
-    scorer = Scorer(model.method.supervision, splits, config.seed)
-    for step in sorted(missing):
-        there = model.with_variables(checkpoint.load(workdir, step)[0])
-        found = scorer.scores(there)
-        epoch = step * config.batch_size / len(parts.train.label)
-        rows = {score.name: score.to_json() for score in found}
-        append_json_line({"step": step, "epoch": epoch, "scores": rows}, path)
-        values = ", ".join(f"{score.value:.3f}" for score in found if is_shown(score))
-        LOGGER.info(f"step {step}, epoch {epoch:.1f}: {values}")
+    total = 1 + len(missing) * measures.count_parts(model.latent_names, splits)
+    with parts(total, "evaluating") as part_done:
+        scorer = Scorer(model.method.supervision, splits, config.seed, part_done)
+        for step in sorted(missing):
+            there = model.with_variables(checkpoint.load(workdir, step)[0])
+            found = scorer.scores(there)
+            epoch = step * config.batch_size / len(opened.train.label)
+            rows = {score.name: score.to_json() for score in found}
+            append_json_line({"step": step, "epoch": epoch, "scores": rows}, path)
+            values = ", ".join(f"{score.value:.3f}" for score in found if is_shown(score))
+            LOGGER.info(f"step {step}, epoch {epoch:.1f}: {values}")
 
 
 def plot(rows: list[dict[str, Any]], picture: Path) -> None:

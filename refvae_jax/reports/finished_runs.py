@@ -31,6 +31,8 @@ class FinishedRun(NamedTuple):
     steps: int  # It had trained for when it was scored; those of the best checkpoint may be fewer.
     config: dict[str, Any]  # {"data.name": value, ...} that it was scored with.
     scores: list[Score]
+    best_step: int  # Of the checkpoint that was scored.
+    images_per_second: float | None  # While it trained; None if nothing was logged.
 
     @property
     def data(self) -> str:
@@ -52,6 +54,8 @@ def read_run(folder: Path) -> FinishedRun:
             steps=results["trained_steps"],
             config=config,
             scores=from_json(results["scores"]),
+            best_step=results["steps"],
+            images_per_second=results["images_per_second"],
         )
     except TypeError as error:
         raise UserError(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from refvae_jax.errors import UserError
+from refvae_jax.evaluation.published import published_scores
 from refvae_jax.evaluation.score import Score
 from refvae_jax.reports.finished_runs import FinishedRun
 from refvae_jax.training.run_folder import score_advice
@@ -111,11 +112,15 @@ def shown_scores(run: FinishedRun, layout: Layout) -> list[Score]:
     ]
 
 
+def find_layout(run: FinishedRun) -> str | None:
+    """The name of the Layout that shows a run; None if it has none of the scores of a table."""
+    return next((name for name, layout in LAYOUTS.items() if shown_scores(run, layout)), None)
+
+
 def layout_of(run: FinishedRun) -> str:
-    """The name of the Layout that shows a run."""
-    for name, layout in LAYOUTS.items():
-        if shown_scores(run, layout):
-            return name
+    """The name of the Layout that shows a run; raises UserError if there is none."""
+    if name := find_layout(run):
+        return name
     raise UserError(
         f"{run.folder} has none of the scores of a table: leave it out if nothing is known of its "
         f"images, or else, to score it again, {score_advice(run.folder)}."
@@ -127,6 +132,16 @@ def find(run: FinishedRun, layout: Layout, latents: Sequence[str], column: str) 
     scores = [score for score in shown_scores(run, layout) if layout.column(score) == column]
     scores = [score for score in scores if score.latent in latents]
     return min(scores, key=lambda score: latents.index(score.latent), default=None)
+
+
+def published_value(
+    run: FinishedRun, heading: str, column: str, score: Score | None
+) -> float | None:
+    """What the paper of the run's method reports in a column below a heading; None if nothing."""
+    if score is not None and score.paper is not None:
+        return score.paper
+    known = published_scores(run.dataset, run.method, common=heading == FROM_COMMON)
+    return known.get(column)
 
 
 def columns_of(runs: Sequence[FinishedRun], layout: Layout) -> list[str]:

@@ -21,18 +21,17 @@ from scipy.special import stdtrit
 
 from refvae_jax import config as configs
 from refvae_jax.errors import exit_status
-from refvae_jax.evaluation.published import published_scores
 from refvae_jax.evaluation.score import Score
 from refvae_jax.files import atomic, user_path
 from refvae_jax.reports.finished_runs import FinishedRun, differing, read_runs, rows_of
 from refvae_jax.reports.layouts import (
-    FROM_COMMON,
     LAYOUTS,
     TITLES,
     Layout,
     columns_of,
     find,
     layout_of,
+    published_value,
 )
 from refvae_jax.reports.markdown import Cell, Row, Table, markdown, shown
 
@@ -61,14 +60,12 @@ def make_row(
 ) -> Row:
     """The Row of runs that differ in the seed alone; a cell needs the score of every seed."""
     method = runs[0].method
-    known = published_scores(runs[0].dataset, method, common=heading == FROM_COMMON)
     cells, paper = [], []
     for column in columns:
         scores = [find(run, layout, layout.blocks[heading], column) for run in runs]
         values = [score.value for score in scores if score]
         cells.append(mean_interval(values) if len(values) == len(runs) else None)
-        of_paper = scores[0].paper if scores[0] else None
-        paper.append(known.get(column) if of_paper is None else of_paper)
+        paper.append(published_value(runs[0], heading, column, scores[0]))
     return Row(TITLES.get(method, method) + label, runs[0].steps, len(runs), cells, paper)
 
 

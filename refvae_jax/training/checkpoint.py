@@ -38,7 +38,7 @@ from refvae_jax.training.checkpoint_folder import (
     remove,
     write_manifest,
 )
-from refvae_jax.training.run_folder import CHECKPOINT_DIR, MANIFEST, find_run, steps
+from refvae_jax.training.run_folder import CHECKPOINT_DIR, MANIFEST, find_run, record_in, steps
 from refvae_jax.training.state import TrainState, variables_of
 
 # Of a checkpoint that was not validated, or is damaged, as its digests say when it is read as a
@@ -194,15 +194,6 @@ def validation_errors(workdir: str | Path) -> dict[int, float]:
     return found
 
 
-def read_record(workdir: str | Path, step: int) -> dict[str, Any]:
-    """What was saved beside the parameters of a checkpoint: its config and the images' shape."""
-    return _record_in(as_path(workdir) / CHECKPOINT_DIR / str(step))
-
-
-def _record_in(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "record" / "metadata").read_text())
-
-
 def _variables_in(folder: Path) -> dict[str, Any]:
     """The variables of a local checkpoint folder, as numpy arrays."""
     # A Checkpointer would warn that a part of a checkpoint has no metadata of a whole one.
@@ -241,7 +232,7 @@ def load(
             if problem := damage(folder):
                 _warn(candidate, problem)
             else:
-                return _variables_in(folder), _record_in(folder), candidate
+                return _variables_in(folder), record_in(folder), candidate
     if present and not order:
         raise UserError(
             f"{workdir} has no checkpoint {step!r}: name one of {', '.join(map(str, present))}, or "

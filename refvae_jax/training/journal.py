@@ -1,7 +1,8 @@
-"""What training writes: metrics.jsonl, timing.jsonl and TensorBoard events.
+"""What training writes: metrics.jsonl, timing.jsonl, launches.jsonl and TensorBoard events.
 
 metrics.jsonl holds what the run computed, a line per log step, and no times: a run that was killed
-and resumed leaves the identical file. timing.jsonl holds the speed of the machine.
+and resumed leaves the identical file. timing.jsonl holds the speed of the machine, launches.jsonl a
+line per start of training.
 
 Objects in a bucket cannot be appended to: for a run there the files are kept on the local disk and
 uploaded whole before each checkpoint is committed. So the rows up to any checkpoint are there, and
@@ -18,10 +19,10 @@ from typing import Any
 from refvae_jax import buckets
 from refvae_jax.buckets import is_bucket
 from refvae_jax.files import append_json_line, as_path, atomic, never_lost
-from refvae_jax.training import processes
+from refvae_jax.training import launches, processes
 from refvae_jax.training.scratch import scratch_folder
 
-_TABLES = ("metrics.jsonl", "timing.jsonl")
+_TABLES = ("metrics.jsonl", "timing.jsonl", launches.FILE)
 
 
 def _step_of(line: str) -> float:
@@ -41,7 +42,7 @@ def cut_back(path: str | Path, step: int) -> None:
 
 
 class Journal:
-    """metrics.jsonl, timing.jsonl and TensorBoard events of a workdir, by the first process only.
+    """The files above of a workdir, written by the first process only.
 
     clu's writer is loaded at the first line: importing it loads TensorFlow, which takes seconds
     that the first step should not wait for.
@@ -50,11 +51,17 @@ class Journal:
       workdir: the run's folder.
       check_ours: raises if another run has taken over a folder in a bucket; called before each
         file is uploaded.
+      command: that trains, for launches.jsonl.
     """
 
-    def __init__(self, workdir: str | Path, check_ours: Callable[[], None] = never_lost) -> None:
+    def __init__(
+        self,
+        workdir: str | Path,
+        check_ours: Callable[[], None] = never_lost,
+        command: str = "",
+    ) -> None:
         self._workdir = as_path(workdir)
-        self._check_ours = check_ours
+        self._check_ours, self._command = check_ours, command
         self._main = processes.is_main()
         self._board: Any = None
         self._scratch = contextlib.ExitStack()
@@ -71,6 +78,11 @@ class Journal:
             buckets.download(there, self._workdir, self._folder)
         for name in _TABLES:
             cut_back(self._folder / name, step)
+
+    def launch(self, step: int) -> None:
+        """Notes that training goes on from this step."""
+        if self._main:
+            append_json_line(launches.describe(step, self._command), self._folder / launches.FILE)
 
     def write(
         self, step: int, scalars: Mapping[str, float], speed: Mapping[str, float] | None = None

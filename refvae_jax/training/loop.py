@@ -25,6 +25,7 @@ from refvae_jax.training.bucket_checkpoints import BucketCheckpoints
 from refvae_jax.training.checkpoint import Checkpoints
 from refvae_jax.training.journal import Journal
 from refvae_jax.training.profile import Profile
+from refvae_jax.training.run_folder import read_record
 from refvae_jax.training.setup import Prepared, compile_step, initial_state, prepare
 from refvae_jax.training.state import TrainState, variables_of
 from refvae_jax.training.validation import make_validate
@@ -38,6 +39,7 @@ def train(
     workdir: str | Path,
     splits: Splits,
     check_ours: Callable[[], None] = never_lost,
+    command: str = "",
 ) -> bool:
     """Trains to `config.num_train_steps`, from the newest checkpoint if there is one.
 
@@ -46,6 +48,7 @@ def train(
       workdir: the run's folder.
       splits: of the config's data, see `data.splits.open_splits`.
       check_ours: raises if another run has taken over the folder, which only happens in buckets.
+      command: as typed, to be noted; "" if called from Python.
 
     Returns:
       True when the run is complete, False when SIGTERM ended it early (its state is saved).
@@ -59,7 +62,7 @@ def train(
         if processes.is_main():
             checkpoint.move_damaged(workdir, check_ours)
     check_same_images_everywhere(prepared.record)
-    journal = Journal(workdir, check_ours)
+    journal = Journal(workdir, check_ours, command)
     checkpoints = open_checkpoints(config, workdir, journal, check_ours)
     # SIGTERM is held back until the last save is on disk, or in the bucket.
     with processes.stop_on_sigterm() as asked:
@@ -72,7 +75,7 @@ def train(
             saved = checkpoints.latest_step() or 0
             if saved:
                 with processes.all_or_none():
-                    check_same_images(checkpoint.read_record(workdir, saved), prepared.record)
+                    check_same_images(read_record(workdir, saved), prepared.record)
             if saved > config.num_train_steps:
                 raise UserError(
                     f"{workdir} is trained to step {saved} already: set --config.num_train_steps "
@@ -106,7 +109,7 @@ def start(
     Resuming, in this order:
       1. damaged and half-written checkpoints were moved away before (`move_damaged`);
       2. the newest whole checkpoint gives the state, or there is none and the seed gives it;
-      3. metrics.jsonl and timing.jsonl are cut back to its step;
+      3. metrics.jsonl, timing.jsonl and launches.jsonl are cut back to its step;
       4. the batches begin at its step: they are a function of it, nothing is replayed.
     """
     from clu import parameter_overview  # Imports TensorFlow, which takes seconds.
@@ -124,6 +127,7 @@ def start(
         current = jax.jit(fresh, out_shardings=sharding)()
     first = int(current.step)
     journal.cut_back(first)
+    journal.launch(first)
     num_others = independence.num_others(config)
     sizes = (count // jax.process_count() for count in (config.batch_size, num_others))
     example = example_batch(prepared.training_sets, *sizes)

@@ -10,8 +10,6 @@ with undisturbed(): ...          # no end of another process ends this one befor
 
 import contextlib
 import functools
-import hashlib
-import importlib.metadata
 import os
 import shlex
 import signal
@@ -28,12 +26,12 @@ import jax
 from ml_collections import ConfigDict
 
 from refvae_jax.errors import UserError
+from refvae_jax.training import launches
 from refvae_jax.training.hosts.cluster import VARIABLES, find_place, how_to_start
 from refvae_jax.training.hosts.lifeline import Lifeline
 from refvae_jax.training.hosts.meeting import Meeting
 from refvae_jax.training.hosts.roster import Patience
 
-_LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy")  # What the numbers depend on.
 _SEEN_SECONDS = 10.0  # After which a file of one host is seen on the others: NFS caches folders.
 
 _lifeline: Lifeline | None = None  # None of a single process.
@@ -89,12 +87,8 @@ def join(environ: Mapping[str, str], config: ConfigDict, about: Mapping[str, Any
 
 def code() -> dict[str, str]:
     """{what: version} of what the numbers of a run depend on, this package by its files."""
-    folder = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
-        digest.update(f"{file.relative_to(folder)}\n".encode() + file.read_bytes())
-    versions = {f"the version of {n}": importlib.metadata.version(n) for n in _LIBRARIES}
-    return versions | {"the code of refvae_jax": digest.hexdigest()[:12]}
+    versions = {f"the version of {name}": v for name, v in launches.library_versions().items()}
+    return versions | {"the code of refvae_jax": launches.code_digest()}
 
 
 def end_together(command: Callable[[], int]) -> int:

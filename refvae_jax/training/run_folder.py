@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 from pathlib import Path
+from typing import Any
 
 from refvae_jax.buckets import check_reachable, is_bucket
 from refvae_jax.errors import UserError
@@ -27,6 +28,16 @@ def steps(workdir: str | Path) -> list[int]:
         [p.parent for p in folder.glob(f"*/{MANIFEST}")] if is_bucket(folder) else folder.glob("*")
     )
     return sorted(int(p.name) for p in found if p.name.isdigit())
+
+
+def read_record(workdir: str | Path, step: int) -> dict[str, Any]:
+    """What was saved beside the parameters of a checkpoint: its config and the images' shape."""
+    return record_in(as_path(workdir) / CHECKPOINT_DIR / str(step))
+
+
+def record_in(folder: Path) -> dict[str, Any]:
+    """The same of the folder of a checkpoint."""
+    return json.loads((folder / "record" / "metadata").read_text())
 
 
 def has_checkpoints(folder: Path) -> bool:

@@ -105,6 +105,22 @@ def values(measure, *arguments, **options):
     return {score.name: score.value for score in measure(evaluated(*arguments, **options))}
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_every_part_of_the_work_is_counted(splits, monkeypatch, known):
+    """The bar ends where the work does, with factors and without."""
+    monkeypatch.setattr(codes, "class_accuracies", lambda *_: iter([]))
+    monkeypatch.setattr(codes, "factor_errors", lambda *_: iter([]))
+    classifiers, done = CLASSIFIERS, []
+    if not known:
+        none = Factors(np.zeros((600, 0)), (), np.zeros((600, 0), np.int32), {})
+        splits = Splits(*(part._replace(factors=none) for part in splits[:4]))
+        classifiers = CLASSIFIERS._replace(continuous=None)
+    found = evaluated(Exact(), splits, classifiers=classifiers)
+    measures.all_scores(found._replace(part_done=lambda: done.append(1)))
+    # Mean and sample of two latents, of the label and, where it is known, the style; the decoder.
+    assert len(done) == measures.count_parts(Exact.latent_names, splits) == (9 if known else 5)
+
+
 def test_perfect_separation_through_the_decoder(splits):
     found = values(decoder.measure, Exact(), splits)
     assert found["swap/content/label/accuracy"] == 1

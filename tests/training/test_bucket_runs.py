@@ -295,6 +295,8 @@ def test_a_run_in_a_bucket_is_scored_and_drawn_there(copied, config, monkeypatch
     assert json.loads((copied / "results.json").read_text())["scores"][score.name]["value"] == 0.5
     run.run(config, copied, "figures")
     assert (copied / "figures" / "swaps.png").exists()
+    page = (copied / "report.html").read_text(encoding="utf-8")
+    assert "content/label/strong_accuracy" in page and page.count("<img ") == 8
     for _ in range(2):  # The second time there is nothing left to score.
         assert __main__.main(["curve", str(copied)]) == 0
         rows = files.read_json_lines(copied / "curve.jsonl")

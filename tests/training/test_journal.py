@@ -1,10 +1,11 @@
 """Progress with an injected clock; the files that a kill must not spoil."""
 
+import importlib.metadata
 import json
 
 from refvae_jax import console
 from refvae_jax.files import append_json_line
-from refvae_jax.training import journal
+from refvae_jax.training import journal, launches
 
 
 def test_progress_reports_speed_and_time_left_since_the_last_report():
@@ -38,13 +39,54 @@ def test_cut_back_removes_later_and_broken_lines(tmp_path):
     assert not (tmp_path / "missing.jsonl").exists()
 
 
-def test_a_journal_cuts_back_both_of_its_files(tmp_path):
-    for name in ("metrics.jsonl", "timing.jsonl"):
+def test_parts_of_a_long_work_are_told_with_the_time_left(capsys):
+    now = [0.0]
+    with console.parts(5, "evaluating", clock=lambda: now[0]) as done:
+        for seconds in (100, 15, 15, 15, 15):  # The first one also compiles.
+            now[0] += seconds
+            done()
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [  # Not after each: the next one after 20 s or more.
+        "evaluating: 2 of 5 parts, 0:45 left",
+        "evaluating: 4 of 5 parts, 0:15 left",
+    ]
+    assert printed.err == ""  # A bar is for terminals.
+
+
+def test_on_a_terminal_parts_are_a_bar_and_lines_do_not_end_in_it(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    now = [0.0]
+    with console.parts(2, "drawing", clock=lambda: now[0]) as done:
+        now[0] += 100
+        done()
+        now[0] += 100
+        done()
+        console.LOGGER.info("a line")
+    printed = capsys.readouterr()
+    assert printed.out == "a line\n" and "drawing" in printed.err
+    assert printed.err.endswith("\r")  # Gone at the end.
+
+
+def test_a_journal_cuts_back_all_of_its_files(tmp_path):
+    names = ("metrics.jsonl", "timing.jsonl", "launches.jsonl")
+    for name in names:
         for step in (10, 20):
             append_json_line({"step": step}, tmp_path / name)
     journal.Journal(tmp_path).cut_back(10)
-    for name in ("metrics.jsonl", "timing.jsonl"):
+    for name in names:
         assert (tmp_path / name).read_text() == '{"step": 10}\n'
+
+
+def test_a_launch_is_noted_with_its_command_and_versions(tmp_path):
+    lines = journal.Journal(tmp_path, command="python launch.py")
+    for step in (0, 0, 20):  # The first one was lost before it was saved.
+        lines.launch(step)
+    first, second = launches.read(tmp_path)
+    assert (first["step"], second["step"]) == (0, 20)
+    assert first["command"] == "python launch.py" and first["devices"].startswith("1 x ")
+    assert first["versions"]["jax"] == importlib.metadata.version("jax")
+    assert launches.code_digest() in first["versions"]["refvae_jax"]
+    assert launches.read(tmp_path / "none") == []
 
 
 def test_line_and_duration():

@@ -1,11 +1,14 @@
 """What is measured: every module here has `measure(evaluated) -> iterable of Scores`.
 
-A new metric is one more module; `all_scores` finds it.
+A new metric is one more module; `all_scores` finds it. One that takes long may tell of its parts,
+for the progress that is shown: `count_parts(latent_names, splits)` says after how many it calls
+`evaluated.part_done`.
 """
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +39,7 @@ class Evaluated(NamedTuple):
       classifiers: of pixels.
       supervision: of the method.
       seed: of probes and draws.
+      part_done: to be called after each of the `count_parts` of a measure.
     """
 
     model: Model
@@ -45,6 +49,7 @@ class Evaluated(NamedTuple):
     classifiers: Classifiers
     supervision: str
     seed: int
+    part_done: Callable[[], None] = lambda: None
 
 
 PARTS = ("probe_train", "validation", "test")
@@ -55,8 +60,22 @@ def encode(model: Model, splits: Splits) -> dict[str, dict[str, Gaussian]]:
     return {name: model.encode(getattr(splits, name).image) for name in PARTS}
 
 
+def _modules() -> list[ModuleType]:
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return [importlib.import_module(f"{__name__}.{name}") for name in names]
+
+
+def count_parts(latent_names: Sequence[str], splits: Splits) -> int:
+    """How often `all_scores` calls `part_done`; a measure that does not say counts as one part."""
+    counts = (getattr(module, "count_parts", None) for module in _modules())
+    return sum(count(latent_names, splits) if count else 1 for count in counts)
+
+
 def all_scores(evaluated: Evaluated) -> list[Score]:
     """The Scores of every measure, in the order of their modules' names."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
-    return [score for module in modules for score in module.measure(evaluated)]
+    found: list[Score] = []
+    for module in _modules():
+        found += module.measure(evaluated)
+        if not hasattr(module, "count_parts"):
+            evaluated.part_done()
+    return found

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from refvae_jax.data.splits import categorical_factors
+from refvae_jax.data.splits import Splits, categorical_factors
 from refvae_jax.evaluation.ground_truth import GroundTruth
 from refvae_jax.evaluation.measures import PARTS, Evaluated
 from refvae_jax.evaluation.score import Score
@@ -19,6 +19,12 @@ from refvae_jax.metrics.linear import linear_accuracy
 from refvae_jax.metrics.probes import Codes, paper_accuracy, strong_accuracy
 
 LISTED_CLASSES = 20  # Of more classes than these, their accuracies one by one help nobody.
+
+
+def count_parts(latent_names: Sequence[str], splits: Splits) -> int:
+    """See `measures.count_parts`: of each latent its mean and a sample, by factors."""
+    continuous = bool(splits.probe_train.factors.continuous_names)
+    return 2 * len(latent_names) * (len(categorical_factors(splits.probe_train)) + continuous)
 
 
 def measure(evaluated: Evaluated) -> Iterator[Score]:
@@ -37,10 +43,12 @@ def measure(evaluated: Evaluated) -> Iterator[Score]:
                     yield evaluated.truth.score(
                         value, probe=probe, factor=factor, class_name=class_name, **of
                     )
+                evaluated.part_done()
             if parts[0].factors.continuous_names:
                 factors = [part.factors.continuous for part in parts]
                 names = parts[0].factors.continuous_names
                 yield from factor_errors(codes, factors, names, evaluated.truth, evaluated.seed, of)
+                evaluated.part_done()
 
 
 def _codes(evaluated: Evaluated, part: str, latent: str, source: str) -> np.ndarray:
