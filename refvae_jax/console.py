@@ -28,8 +28,9 @@ class _Lines(logging.Handler):
 
 def _without_bars() -> contextlib.AbstractContextManager[None]:
     """Takes the bars off the terminal meanwhile, so that no line begins behind one."""
-    tqdm = sys.modules.get("tqdm")  # None shows none.
-    return tqdm.tqdm.external_write_mode(file=sys.stdout) if tqdm else contextlib.nullcontext()
+    # None shows none. A signal's handler may print while the module is being imported.
+    bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    return bars.external_write_mode(file=sys.stdout) if bars else contextlib.nullcontext()
 
 
 def install(visible: bool = True) -> None:

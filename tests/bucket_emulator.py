@@ -7,6 +7,7 @@ python tests/bucket_emulator.py PORT starts it in the foreground.
 
 import contextlib
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -54,6 +55,8 @@ def serve(port):
         (path, {method: guarded(handler) for method, handler in handlers.items()})
         for path, handlers in server.HANDLERS
     )
+    # Of more than 5 connections at once the others would be tried again after a second.
+    socketserver.TCPServer.request_queue_size = 128
     made = server.create_server("127.0.0.1", port, in_memory=True, default_bucket=BUCKET)
     for name in (READ_ONLY, PRIVATE):
         server.buckets.create_bucket(name, made._storage)

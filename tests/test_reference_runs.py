@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from refvae_jax.metrics import image_network
 from refvae_jax.reports import table
 from refvae_jax.run import run
 from tests import notebooks
@@ -19,12 +20,18 @@ FACTORS = ("red", "green", "blue", "size", "width", "average")
 def runs(tmp_path_factory):
     """{method: folder of a whole run in the smoke form}."""
     folders = {}
-    for name in ("srbvae", "vae"):
-        folders[name] = tmp_path_factory.mktemp(name)
-        run(
-            importlib.import_module(f"configs.reference_mnist_{name}").get_config("smoke"),
-            folders[name],
-        )
+    with pytest.MonkeyPatch.context() as patch:
+        for bound in (
+            "MIN_STEPS",
+            "MAX_STEPS",
+        ):  # What the classifiers are worth is not asked here.
+            patch.setattr(image_network, bound, 20)
+        for name in ("srbvae", "vae"):
+            folders[name] = tmp_path_factory.mktemp(name)
+            run(
+                importlib.import_module(f"configs.reference_mnist_{name}").get_config("smoke"),
+                folders[name],
+            )
     return folders
 
 

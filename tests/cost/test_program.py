@@ -7,6 +7,7 @@ import pytest
 
 from configs import quickstart, reference_mnist_srbvae
 from refvae_jax.cost import program
+from refvae_jax.errors import UserError
 from refvae_jax.training import devices
 
 
@@ -26,3 +27,11 @@ def test_in_bfloat16_only_the_networks_compute_in_bfloat16(config_file):
     assert kinds == {"float32", "int32"}
     matmuls = re.findall(r"stablehlo\.dot_general.*", lowered.as_text())
     assert sum("bf16" in line for line in matmuls) > 5
+
+
+def test_a_batch_in_parts_is_refused():
+    config = quickstart.get_config("smoke")
+    config.optimizer.accumulate_steps = 4
+    words = "of the parts of a batch XLA counts one only.*accumulate_steps=1 --batch_size=8"
+    with pytest.raises(UserError, match=words):
+        program.lower(config, devices.make_mesh(jax.devices()[:1]), "gpu")

@@ -370,9 +370,12 @@ def test_which_images_and_which_models_are_evaluated(uneven, tmp_path, monkeypat
 
 
 def test_every_measure_is_found(monkeypatch):
-    monkeypatch.setattr(codes, "measure", lambda evaluated: [evaluated + 1])
-    monkeypatch.setattr(decoder, "measure", lambda evaluated: [evaluated + 2])
-    assert measures.all_scores(5) == [6, 7]
+    done = []
+    evaluated = types.SimpleNamespace(part_done=lambda: done.append("part"))
+    for name, module in (("codes", codes), ("decoder", decoder)):
+        monkeypatch.setattr(module, "measure", lambda evaluated, name=name: [name])
+    assert measures.all_scores(evaluated) == ["codes", "decoder"]
+    assert len(done) == sum(not hasattr(module, "count_parts") for module in (codes, decoder))
 
 
 def test_what_the_paper_reports_is_shown_in_its_setting_only():

@@ -19,7 +19,6 @@ from refvae_jax.evaluation.score import Score
 from refvae_jax.training import bucket_checkpoints, checkpoint, journal
 from refvae_jax.training.run_folder import CHECKPOINT_DIR, MANIFEST
 from refvae_jax.training.scratch import scratch_folder
-from tests import notebooks
 from tests.bucket_emulator import PRIVATE, READ_ONLY
 from tests.conftest import ROOT
 from tests.training.test_checkpoint import RECORD, make_state
@@ -266,12 +265,6 @@ def test_a_run_in_a_bucket_is_read_where_it_is(trained, copied, capsys):
     wanted = capsys.readouterr().out
     assert __main__.main(["table", str(copied.parent)]) == 0
     assert capsys.readouterr().out == wanted
-
-
-def test_the_notebook_reads_a_run_in_a_bucket(copied, monkeypatch):
-    pictures, text = notebooks.execute(monkeypatch, copied)
-    assert len(pictures) == 6
-    assert "latents ('content', 'style')" in text
 
 
 def test_a_run_in_a_bucket_is_scored_and_drawn_there(copied, config, monkeypatch):

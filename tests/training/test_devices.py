@@ -142,14 +142,3 @@ def test_batch_size_that_does_not_divide():
         devices.check_divides(30, 4)
     with pytest.raises(UserError, match="batch_size=4"):
         devices.check_divides(3, 4)
-
-
-@pytest.mark.slow
-def test_a_replica_has_the_images_that_its_loss_needs(launch, tmp_path):
-    """The batch of 6 is even, a device's share of it is not."""
-    flags = ["--config.batch_size=6", "--config.parallel.map=pmap", f"--workdir={tmp_path}"]
-    two = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
-    result = launch("--config=configs/reference_mnist_factorvae.py:smoke", *flags, env=two)
-    assert result.returncode == 2, result.stderr
-    assert "factorvae compares one half" in result.stderr and "has 3 (per device" in result.stderr
-    assert "Traceback" not in result.stderr
