@@ -24,7 +24,7 @@ def runs(tmp_path_factory):
         for bound in (
             "MIN_STEPS",
             "MAX_STEPS",
-        ):  # What the classifiers are worth is not asked here.
+        ):  # Their worth is not asked.
             patch.setattr(image_network, bound, 20)
         for name in ("srbvae", "vae"):
             folders[name] = tmp_path_factory.mktemp(name)
