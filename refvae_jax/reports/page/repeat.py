@@ -7,29 +7,13 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from refvae_jax import config as configs
-from refvae_jax import config_rules
-
-
-def changed_fields(config: ConfigDict) -> dict[str, Any]:
-    """{field: value} of a config's fields that do not have their defaults."""
-    default = configs.flatten(config_rules.defaults())
-    return {
-        name: value
-        for name, value in configs.flatten(config).items()
-        if name in default and value != default[name]
-    }
+from refvae_jax.command_line import training_command
 
 
 def command_of(config: ConfigDict) -> str:
-    """The command that trains with this config, whatever file it came from."""
-    flags = [f"--config.{name}={_flag(value)}" for name, value in changed_fields(config).items()]
-    return " \\\n    ".join(
-        ["python launch.py --config=configs/default.py", *map(shlex.quote, flags)]
-    )
-
-
-def _flag(value: Any) -> str:
-    return repr(tuple(value)) if isinstance(value, list) else str(value)
+    """The `training_command` of a config, a flag per line."""
+    python, launch, defaults, *flags = shlex.split(training_command(config))
+    return " \\\n    ".join([f"{python} {launch} {defaults}", *map(shlex.quote, flags)])
 
 
 def commands_of(launches: Sequence[Mapping[str, Any]]) -> list[str]:
