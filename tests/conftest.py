@@ -7,6 +7,7 @@ import sys
 import uuid
 from pathlib import Path
 
+import filelock
 import pytest
 
 from configs import quickstart
@@ -16,37 +17,51 @@ from tests import bucket_emulator
 ROOT = Path(__file__).parent.parent
 
 
-def pytest_configure():
+def pytest_configure(config):
     # The workers of pytest-xdist fill the cores. Their threads would only wait for each other, and
     # those of OpenMP and OpenBLAS spin while they wait. Libraries read it when they are loaded.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    config.option.loadscopereorder = False  # The order is ours, see below.
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that need a trained run are slow: training, scoring and drawing it takes a minute."""
+    """Files with slow tests come first, so that at the end no worker waits long for another.
+
+    Tests that need a trained run are slow: training, scoring and drawing it takes a minute.
+    """
+    slow = set()
     for item in items:
         if "trained" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("slow"):
+            slow.add(item.path)
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session")
+def of_all_workers(tmp_path_factory):
+    """The session's folder that the workers of pytest-xdist have in common."""
+    root = tmp_path_factory.getbasetemp()
+    return root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_caches(tmp_path_factory):
+def own_caches(of_all_workers):
     """Decoded data, prepared data and compiled programs of the tests, apart from the user's.
 
-    All workers of pytest-xdist and the commands they start have them in common. Here compiling is
-    quick: XLA's programs are the same, but LLVM does not optimise their machine code. Commands
-    compile as users do.
+    All workers and the commands they start have them in common. Compiling is quick: XLA's programs
+    are the same, but LLVM does not optimise their machine code.
     """
     import jax
 
     from refvae_jax.training.devices import use_compilation_cache
 
-    root = tmp_path_factory.getbasetemp()
-    root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "own_caches"
+    root = of_all_workers / "own_caches"
     before = dict(os.environ)
     os.environ["XDG_CACHE_HOME"] = str(root / "xdg")
     os.environ["TFDS_DATA_DIR"] = str(root / "tfds")
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # Of commands.
     jax.config.update("jax_disable_most_optimizations", True)
     (root / "tfds").mkdir(parents=True, exist_ok=True)
     use_compilation_cache()
@@ -70,10 +85,11 @@ def bucket(emulator):
 
 
 @pytest.fixture
-def optimised():
-    """Compiles here as commands do, where their results must be the same to the bit."""
+def optimised(monkeypatch):
+    """Compiles here and in commands as users do."""
     import jax
 
+    monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)
@@ -94,12 +110,16 @@ def config():
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
+def trained(of_all_workers):
     """A workdir trained to the end, evaluated and drawn. Copy it before changing it."""
     from refvae_jax.run import run
 
-    workdir = tmp_path_factory.mktemp("trained")
-    run(quickstart.get_config("smoke"), workdir)
+    workdir = of_all_workers / "trained"
+    with filelock.FileLock(of_all_workers / "trained.lock"):
+        if not workdir.exists():
+            begun = of_all_workers / "begun"
+            run(quickstart.get_config("smoke"), begun)
+            begun.rename(workdir)
     return workdir
 
 

@@ -72,7 +72,6 @@ def test_four_devices_give_the_step_of_one_and_keep_their_examples(name):
         [sys.executable, "-c", PROGRAM, name],
         env=os.environ
         | {
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the tests here.
             "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
         },
         capture_output=True,

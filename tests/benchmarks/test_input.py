@@ -1,4 +1,3 @@
-import os
 import re
 import subprocess
 import sys
@@ -21,7 +20,6 @@ def benchmark(name, *arguments):
     return subprocess.run(
         [sys.executable, f"benchmarks/{name}.py", *arguments],
         cwd=ROOT,
-        env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},  # As the tests here.
         capture_output=True,
         text=True,
         timeout=200,

@@ -1,4 +1,3 @@
-import os
 import re
 import subprocess
 import sys
@@ -32,7 +31,6 @@ def benchmark(*arguments):
     return subprocess.run(
         [sys.executable, "benchmarks/train_step.py", *arguments],
         cwd=ROOT,
-        env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},  # As the tests here.
         capture_output=True,
         text=True,
         timeout=200,

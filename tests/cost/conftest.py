@@ -1,6 +1,5 @@
 """Commands in a process of their own: they choose the devices that JAX sees."""
 
-import os
 import subprocess
 import sys
 
@@ -17,7 +16,6 @@ def verb():
         result = subprocess.run(
             [sys.executable, "-m", "refvae_jax", *arguments],
             cwd=ROOT,
-            env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},  # As the tests here.
             capture_output=True,
             text=True,
             timeout=300,

@@ -23,7 +23,7 @@ def prepare():
     return context
 
 
-def launch(output, environ, flags, signals=(), code="", upload_seconds=0.0):
+def launch(output, environ, flags, signals=(), code="", home="", upload_seconds=0.0):
     """Runs launch.py.
 
     Args:
@@ -32,9 +32,9 @@ def launch(output, environ, flags, signals=(), code="", upload_seconds=0.0):
       flags: of the command line.
       signals: {step: signal that the process sends itself when it has made that many steps}.
       code: what it takes for the version of its code; "" for that of the files.
+      home: its home folder; "" for that of the environment.
       upload_seconds: that an upload takes longer; told to end, it would have one second.
     """
-    import jax
 
     from refvae_jax.training import loop, processes
     from refvae_jax.training.hosts import lifeline
@@ -44,9 +44,8 @@ def launch(output, environ, flags, signals=(), code="", upload_seconds=0.0):
         os.dup2(file, stream.fileno())
         stream.reconfigure(line_buffering=True)
     os.environ.clear()
-    os.environ.update(environ)
+    os.environ.update(environ | ({"HOME": str(home)} if home else {}))
     os.chdir(ROOT)
-    jax.config.update("jax_disable_most_optimizations", True)  # As the tests here.
 
     steps_of_call, upload = loop.steps_of_call, loop.Journal.upload
 

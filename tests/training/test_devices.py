@@ -95,7 +95,6 @@ def run(num_devices, how, method="gmvae", parts=1, per_call=1):
         [sys.executable, "-c", PROGRAM, how, method, str(parts), str(per_call)],
         env=os.environ
         | {
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # As the tests here.
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
         },
         capture_output=True,

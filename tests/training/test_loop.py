@@ -1,7 +1,6 @@
 """Runs from end to end: complete, resumed exactly, stopped, refused."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -166,7 +165,6 @@ def start(workdir, *flags):
     arguments = ["launch.py", "--config=configs/quickstart.py:smoke", f"--workdir={workdir}"]
     return subprocess.Popen(
         [sys.executable, *arguments, *flags],
-        env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},  # As the tests here.
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from refvae_jax import run
 from refvae_jax.errors import OthersMissing, UserError
@@ -157,6 +158,25 @@ def test_processes_with_another_config_or_code_end_with_a_sentence(start, tmp_pa
         assert "config.data.train_split is 'train[:512]' and 'train[512:1024]'" in said
         assert re.search("the code of refvae_jax is '[0-9a-f]{12}' and 'x'", said)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_processes_with_other_images_end_with_a_sentence(start, tmp_path):
+    """Of the same names and number, in the same folder of two hosts."""
+    homes, rng = (tmp_path / "a", tmp_path / "b"), np.random.default_rng(0)
+    for home in homes:
+        for i in range(24):
+            file = home / f"pictures/{i % 2}/{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8)).save(file)
+    flags = ["--config.data.name=folder", "--config.data.dir=~/pictures", "--config.batch_size=2"]
+    parts = ("train", "validation", "test")
+    flags += [f"--config.data.{part}_split=train" for part in parts]
+    run = tmp_path / "run"
+    for member in start(run, *flags, each=[{"home": h} for h in homes]):
+        status, said = member.end()
+        assert status == 2 and "differ in their images: put copies of the same" in said, said
+    assert checkpoint.steps(run) == []
 
 
 @pytest.fixture
