@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def made_batch(supervision: str, size: int, shape: Sequence[int], num_groups: int) -> dict:
+def made_batch(
+    supervision: str, size: int, shape: Sequence[int], num_groups: int, num_others: int = 0
+) -> dict:
     """A batch of random bytes as `refvae_jax.data.batches` gives it.
 
     Args:
@@ -13,7 +15,15 @@ def made_batch(supervision: str, size: int, shape: Sequence[int], num_groups: in
       size: B, images per set.
       shape: of an image, [H, W, C].
       num_groups: how many groups the images have under the supervision "group".
+      num_others: images of each set beside the batch, for the independence term.
     """
+    batch = _made(supervision, size, shape, num_groups)
+    if num_others:
+        batch["others"] = _made(supervision, num_others, shape, num_groups)
+    return batch
+
+
+def _made(supervision: str, size: int, shape: Sequence[int], num_groups: int) -> dict:
     rng = np.random.default_rng(0)
 
     def images() -> dict[str, np.ndarray]:

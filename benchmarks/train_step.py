@@ -14,32 +14,27 @@ The last line is `ratio <number>`: our images per second over the peer's, above 
 faster. It is the median over the rounds of the ratio within a round: a disturbed block spoils one
 round, while it could move a ratio of medians. Measure on a quiet machine nevertheless: where a CPU
 is busy, PyTorch's threads wait for each other at every operation and it loses far more than we do
-(a step of 0.3 s on one thread took 2 s on two). --threads=1 is less sensitive.
+(a step of 0.3 s on one thread took 2 s on two). --threads=1 is less sensitive, and least the ratio
+of CPU time, which is printed before.
 """
 
-import functools
 import statistics
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from absl import flags
-from ml_collections import ConfigDict
 
 from benchmarks import command
-from benchmarks.batches import made_batch
 from benchmarks.command import ROUNDS, STEPS, THREADS
-from refvae_jax.data.readers import presets
+from benchmarks.our_step import compile_step, settings_of
 from refvae_jax.errors import UserError
 
 PEERS = {"torch": "benchmarks.torch_peer"}  # name -> module
 
 PEER = flags.DEFINE_enum("peer", "", ["", *PEERS], "What to compare with; nothing by default.")
 PEER_PYTHON = flags.DEFINE_string("peer_python", sys.executable, "The Python that has the peer.")
-CHANNELS = flags.DEFINE_integer("channels", None, "Of the made images; default: the data's.", 1)
-GROUPS = flags.DEFINE_integer("groups", 10, "Groups among the made images.", 1)
 WARM_UP = 3  # Steps before the first block.
 
 
@@ -47,31 +42,17 @@ def prepare(settings):
     """Our end of the benchmark, see worker.py."""
     import jax
 
-    from refvae_jax.methods import METHODS
-    from refvae_jax.methods.base import DataInfo
-    from refvae_jax.training import devices, setup
-
-    config = ConfigDict(settings["config"])
-    mesh, size = devices.make_mesh(), config.batch_size
-    devices.check_divides(size, mesh.size)
-    info = DataInfo(tuple(settings["shape"]), 50_000, devices.hardware_of(mesh))
-    method = METHODS[config.method.name](config, info)
-    optimizers = setup.make_optimizers(config, method.players)
-    fresh = functools.partial(setup.initial_state, method, optimizers, config.seed)
-    current = jax.jit(fresh, out_shardings=devices.replicated(mesh))()
-    batch = made_batch(method.supervision, size, settings["shape"], settings["num_groups"])
-    since = time.perf_counter()
-    step = setup.compile_step(config, method, optimizers, mesh, current, batch)
-    compile_seconds = time.perf_counter() - since
+    ours = compile_step(settings)
+    current = ours.state
 
     def run(num_steps):
         nonlocal current
         for _ in range(num_steps):
-            current, _ = step(current, devices.put_batch(batch, mesh))
+            current, _ = ours.compiled(current, ours.put_batch())
         jax.block_until_ready(current)
 
     facts = {"version": f"jax {jax.__version__}", "threads": len(settings["cpus"])}
-    return run, facts | {"compile_seconds": compile_seconds}
+    return run, facts | {"compile_seconds": ours.compile_seconds}
 
 
 def check_peer(config):
@@ -99,13 +80,15 @@ def start(python, module, settings, cpus):
 
 
 def report(name, worker, seconds, batch_size):
-    """Prints the measurements of one side; `seconds` are those per step, one per block."""
-    median = statistics.median(seconds)
+    """Prints the measurements of one side; `seconds` per step, (clock, CPU time) of each block."""
+    clock, of_cpu = zip(*seconds, strict=True)
+    median = statistics.median(clock)
     info = worker.info
     print(f"{name}: {info['version']}, {info['threads']} threads")
     if "compile_seconds" in info:
         print(f"{name}: compile {info['compile_seconds']:.1f} s")
-    print(f"{name}: {1e3 * median:.1f} ms per step (fastest block {1e3 * min(seconds):.1f})")
+    print(f"{name}: {1e3 * median:.1f} ms per step (fastest block {1e3 * min(clock):.1f})")
+    print(f"{name}: {1e3 * statistics.median(of_cpu):.1f} ms of CPU time per step")
     print(f"{name}: {batch_size / median:.1f} images/s")
     print(f"{name}: peak memory {worker.peak_memory():.0f} MB", flush=True)
 
@@ -115,9 +98,7 @@ def measure(config):
     if PEER.value:
         check_peer(config)
     cpus = command.available_cpus(THREADS.value)
-    channels = CHANNELS.value or presets.channels(config.data.name)
-    shape = [config.data.resolution] * 2 + [channels]
-    settings = {"config": config.to_dict(), "shape": shape, "num_groups": GROUPS.value}
+    settings = settings_of(config)
     # The peer first: where it is missing, say so before ours compiles.
     sides = {PEER.value: (PEER_PYTHON.value, PEERS[PEER.value])} if PEER.value else {}
     sides["ours"] = (sys.executable, "benchmarks.train_step")
@@ -126,15 +107,21 @@ def measure(config):
     seconds = {name: [] for name in workers}
     for _ in range(ROUNDS.value):
         for name, worker in workers.items():
-            seconds[name].append(worker.run(STEPS.value) / STEPS.value)
+            seconds[name].append([s / STEPS.value for s in worker.run(STEPS.value)])
     for name, worker in workers.items():
         report(name, worker, seconds[name], config.batch_size)
         worker.close()
     if PEER.value:
-        pairs = zip(seconds[PEER.value], seconds["ours"], strict=True)
-        ratios = sorted(theirs / ours for theirs, ours in pairs)
-        print(f"ratio within a round: {ratios[0]:.2f} to {ratios[-1]:.2f}")
-        print(f"ratio {statistics.median(ratios):.3f}")
+        print(f"ratio of CPU time {ratio(seconds, 1):.3f}")
+        print(f"ratio {ratio(seconds, 0):.3f}")
+
+
+def ratio(seconds, which):
+    """The median over the rounds of PyTorch's seconds over ours; prints the least and largest."""
+    pairs = zip(seconds[PEER.value], seconds["ours"], strict=True)
+    ratios = sorted(theirs[which] / ours[which] for theirs, ours in pairs)
+    print(f"ratio within a round: {ratios[0]:.2f} to {ratios[-1]:.2f}")
+    return statistics.median(ratios)
 
 
 if __name__ == "__main__":

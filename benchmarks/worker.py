@@ -2,7 +2,7 @@
 
     worker = Worker(sys.executable, "benchmarks.torch_peer", settings, cpus=(0, 1))
     worker.info                # {"version": "2.13.0", "compile_seconds": 0.0, ...}
-    worker.run(5)              # seconds
+    worker.run(5)              # seconds, and seconds of CPU time of all threads
     worker.peak_memory()       # MB
     worker.private_memory()    # MB
 
@@ -52,8 +52,9 @@ class Worker:
         self.info = self._ask(settings | {"cpus": sorted(cpus)})
 
     def run(self, num_steps):
-        """Runs `num_steps` steps; returns the seconds they took."""
-        return self._ask(num_steps)["seconds"]
+        """Runs `num_steps` steps; returns the seconds they took, by the clock and of CPU time."""
+        answer = self._ask(num_steps)
+        return answer["seconds"], answer["cpu_seconds"]
 
     def peak_memory(self):
         """The most memory the process has held so far, in MB."""
@@ -102,10 +103,14 @@ def serve(module, questions, answers):
         raise
     reply(**info)
     for question in questions:
-        since = time.perf_counter()
+        since, cpu_since = time.perf_counter(), time.process_time()
         run(int(question))
-        seconds = time.perf_counter() - since
-        reply(seconds=seconds, peak_mb=memory("VmHWM"), private_mb=memory("RssAnon"))
+        reply(
+            seconds=time.perf_counter() - since,
+            cpu_seconds=time.process_time() - cpu_since,
+            peak_mb=memory("VmHWM"),
+            private_mb=memory("RssAnon"),
+        )
 
 
 def memory(kind):

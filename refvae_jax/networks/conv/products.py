@@ -22,9 +22,10 @@ CHUNK = 2**17  # Numbers in the images of a chunk, 512 kB in float32: half of a 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
 def products(x: Array, kernel: Array, stride: int, padding: int, size: Size, chosen: Form) -> Array:
     """Output of a layer; `kernel` and `size` (of the image) are those of the convolution."""
-    if chosen.mirrored:
-        return INPUT_GRADIENT[chosen.input_gradient](x, kernel, stride, padding, size)
-    return FORWARD[chosen.forward](x, kernel, stride, padding)
+    with jax.named_scope("output"):
+        if chosen.mirrored:
+            return INPUT_GRADIENT[chosen.input_gradient](x, kernel, stride, padding, size)
+        return FORWARD[chosen.forward](x, kernel, stride, padding)
 
 
 def _products_forward(x: Array, kernel: Array, *static: Any) -> tuple[Array, tuple[Array, Array]]:
@@ -40,11 +41,14 @@ def _products_backward(
     dy: Array,
 ) -> tuple[Array, Array]:
     x, kernel = saved
-    if chosen.mirrored:
-        dx = FORWARD[chosen.forward](dy, kernel, stride, padding)
-        return dx, _kernel_gradient(dy, x, kernel.shape, stride, padding, chosen)
-    dx = INPUT_GRADIENT[chosen.input_gradient](dy, kernel, stride, padding, size)
-    return dx, _kernel_gradient(x, dy, kernel.shape, stride, padding, chosen)
+    with jax.named_scope("input_gradient"):
+        if chosen.mirrored:
+            dx = FORWARD[chosen.forward](dy, kernel, stride, padding)
+        else:
+            dx = INPUT_GRADIENT[chosen.input_gradient](dy, kernel, stride, padding, size)
+    with jax.named_scope("kernel_gradient"):
+        seen, of = (dy, x) if chosen.mirrored else (x, dy)
+        return dx, _kernel_gradient(seen, of, kernel.shape, stride, padding, chosen)
 
 
 products.defvjp(_products_forward, _products_backward)
