@@ -17,10 +17,8 @@ import ml_collections
 from refvae_jax.config import CADENCES, flatten
 from refvae_jax.data.readers.value_range import are_limits
 from refvae_jax.errors import UserError, did_you_mean
-from refvae_jax.methods import METHODS, independence, sizes_of
-from refvae_jax.methods.srbvae import LATENT_ERRORS
+from refvae_jax.methods import METHODS
 from refvae_jax.networks.sizes import WIDTH_FIELDS
-from refvae_jax.training.devices import MAPS
 
 
 class Numbers(NamedTuple):
@@ -130,7 +128,7 @@ FIELDS = (
     Field("method.w_image", 300.0, WEIGHT, "srbvae, svae: of the mean absolute error per pixel and "
           "channel, so lambda is H W C / w_image; chosen"),
     Field("method.w_latent", 1.0, WEIGHT, "srbvae, svae: of the latent error, nats; chosen"),
-    Field("method.latent_error", "squared", Choice(tuple(LATENT_ERRORS)),
+    Field("method.latent_error", "squared", Choice(("squared", "likelihood")),
           "srbvae, svae: half the squared distance to the mean, or the likelihood"),
     Field("method.reconstruction_gradient", "paper", Choice(("paper", "stopped")),
           "srbvae, svae: the paper stops nothing, see srbvae.py"),
@@ -178,7 +176,7 @@ FIELDS = (
     Field("profile.first_step", 10, POSITIVE, "the first step to trace, from 1 on; the calls that "
           "make these steps are traced whole"),
     Field("profile.num_steps", 0, WEIGHT, "steps to trace for TensorBoard, into WORKDIR/profile"),
-    Field("parallel.map", "jit", Choice(MAPS),
+    Field("parallel.map", "jit", Choice(("jit", "pmap")),
           "global batch, or pmap, one replica per device: see training/devices.py"),
     Field("parallel.start_seconds", 300.0, POSITIVE,
           "how long the processes of a run wait until all have started"),
@@ -226,7 +224,7 @@ def follow_resolution(config: ml_collections.ConfigDict, overrides: Collection[s
     """
     if config.method.name not in METHODS:
         return []  # `check` says so.
-    made, resolution = sizes_of(config.method.name), config.data.resolution
+    made, resolution = METHODS[config.method.name].sizes, config.data.resolution
     widths = [tuple(config.network[name]) for name in WIDTH_FIELDS]
     if not widths[0] or made.enough_for(resolution) != resolution:
         return []  # `check` says so.
@@ -256,10 +254,12 @@ def check(config: ml_collections.ConfigDict) -> None:
     for field in FIELDS:
         if field.rule is not None:
             field.rule.check(field.name, flat[field.name])
-    if config.method.w_independence and config.method.name not in independence.LATENTS:
+    method = METHODS[config.method.name]
+    if config.method.w_independence and not method.independent:
+        have = ", ".join(name for name, known in METHODS.items() if known.independent)
         raise UserError(
             f"{config.method.name} has no independence term: set --config.method.w_independence=0, "
-            f"or --config.method.name to one of {', '.join(independence.LATENTS)}."
+            f"or --config.method.name to one of {have}."
         )
     compared = config.method.independence_batch
     if 0 < compared < config.batch_size:
@@ -281,4 +281,4 @@ def check(config: ml_collections.ConfigDict) -> None:
             f"{config.num_train_steps} steps: set --config.optimizer.warmup_steps to fewer."
         )
     widths = (config.network[name] for name in WIDTH_FIELDS)
-    sizes_of(config.method.name).check(config.data.resolution, *widths)
+    method.sizes.check(config.data.resolution, *widths)

@@ -41,10 +41,12 @@ def test_every_verb_has_a_help_that_names_it(name, capsys, monkeypatch):
     assert "usage: " in capsys.readouterr().out
 
 
-def test_the_list_of_verbs_imports_none_of_them():
+def test_the_list_of_verbs_imports_none_of_them_and_reports_import_no_jax():
     program = (
         "import sys; from refvae_jax import __main__; __main__.main([])\n"
-        "assert not {'jax', 'tensorflow', 'numpy'} & sys.modules.keys()"
+        "assert not {'jax', 'tensorflow', 'numpy'} & sys.modules.keys()\n"
+        "from refvae_jax.reports import report\n"
+        "assert not {'jax', 'tensorflow', 'scipy', 'sklearn'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
 

@@ -32,8 +32,6 @@ from refvae_jax.methods.base import (
 from refvae_jax.networks.discriminators import LatentDiscriminator
 from refvae_jax.shares import gathered, mixed, spread
 
-SIZES = reference_networks.SIZES
-
 
 def permute_dimensions(rng: PRNGKeyArray, z: Float[Array, "B D"]) -> Float[Array, "B D"]:
     """Each column of z [B, D] permuted separately: same marginals, no dependence."""

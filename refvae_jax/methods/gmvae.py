@@ -29,8 +29,6 @@ from refvae_jax.methods.base import (
     Variables,
 )
 
-SIZES = mixture_networks.SIZES
-
 
 def objective(
     x: Images,

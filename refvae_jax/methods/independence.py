@@ -17,12 +17,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from refvae_jax.distributions import PRECISION, Gaussian, same_group
-from refvae_jax.methods import losses
+from refvae_jax.methods import METHODS, losses
 from refvae_jax.methods.base import Batch, Config, Scalar, Scalars
 from refvae_jax.shares import gathered, joined
 
-# The methods that have it, and the latent that should be independent.
-LATENTS = {"gmvae": "style", "mlvae": "style", "rbvae": "common", "srbvae": "common"}
 FLOOR = 1e-8  # Chosen: keeps a collapsed code from dividing by zero.
 
 # A latent of images, a Gaussian of [B, D], and their label; -1 for one of which nothing is known.
@@ -33,7 +31,7 @@ Term = Callable[[Labelled, Callable[[Batch], Labelled], Batch], tuple[Scalar, Sc
 def make_term(config: Config) -> Term:
     """Makes term(labelled, encode, batch) -> (value to add to the model's loss, scalars to log).
 
-    `labelled` is the method's latent in LATENTS of the batch's images, and their label, which
+    `labelled` is the method's independent latent of the batch's images, and their label, which
     `encode` would give too. A few hundred codes say little of what is left, so as soon as the term
     counts those of batch["others"], where there are any, are encoded and compared as well.
     batch["step"] is the number of updates made. The scalars, under the latent's name:
@@ -46,7 +44,7 @@ def make_term(config: Config) -> Term:
       config: `method.w_independence` is the weight, from the step on that is the share
         `method.independence_from` of num_train_steps; before it the weight is 0.
     """
-    latent = LATENTS[config.method.name]
+    latent = METHODS[config.method.name].independent
     weight, begins = config.method.w_independence, first_step(config)
 
     def term(

@@ -49,7 +49,6 @@ from refvae_jax.methods.rbvae import LATENTS
 from refvae_jax.shares import joined, mixed, together
 
 Logits = Sequence[Float[Array, " B"]]  # On unlabelled images, on reference images.
-SIZES = reference_networks.SIZES
 KEPT_CODES = 512  # Recent targets of unlabelled images, to draw from.
 LOGVAR = -30.0  # Of the target, which has no variance: a sample is its mean.
 

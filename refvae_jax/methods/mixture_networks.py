@@ -27,7 +27,8 @@ from refvae_jax.methods.base import (
     Variables,
     standard_normal_prior,
 )
-from refvae_jax.networks.strided import SIZES, Decoder, Encoder
+from refvae_jax.networks.sizes import STRIDED
+from refvae_jax.networks.strided import Decoder, Encoder
 
 LATENTS = ("content", "style")
 OVER_BATCH = "batch norm and the posteriors of groups"
@@ -75,7 +76,7 @@ def make_networks(config: Config, data_info: DataInfo) -> Autoencoder:
       UserError: the widths do not fit the image, or no widths would.
     """
     net, (height, _, channels) = config.network, data_info.image_shape
-    SIZES.check(height, net.encoder_widths, net.decoder_widths)
+    STRIDED.check(height, net.encoder_widths, net.decoder_widths)
     latents, dtype = {name: config.latents[name] for name in LATENTS}, jnp.dtype(config.dtype)
     on = data_info.hardware, dtype, config.remat
     encoder = Encoder(tuple(net.encoder_widths), latents, *on)

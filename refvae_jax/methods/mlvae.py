@@ -27,8 +27,6 @@ from refvae_jax.methods.base import (
     Variables,
 )
 
-SIZES = mixture_networks.SIZES
-
 
 def objective(
     x: Images, recon: Images, style: Gaussian, group_content: Gaussian, group: Int[Array, " B"]

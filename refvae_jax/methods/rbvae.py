@@ -36,7 +36,6 @@ from refvae_jax.shares import together
 
 Bound = tuple[Images, Images, Latents]  # x, recon and the posteriors of x.
 LATENTS = ("common", "target")
-SIZES = reference_networks.SIZES
 
 
 def objective(unlabelled: Bound, reference: Bound, *, scale: float) -> tuple[Scalar, Scalars]:

@@ -26,9 +26,8 @@ from refvae_jax.methods.base import (
 )
 from refvae_jax.networks import progressive
 from refvae_jax.networks.discriminators import Discriminator, keep_blocks
+from refvae_jax.networks.sizes import PROGRESSIVE
 from refvae_jax.shares import together
-
-SIZES = progressive.SIZES
 
 
 class Backbone(NamedTuple):
@@ -67,7 +66,7 @@ def make_networks(config: Config, data_info: DataInfo, latents: Sequence[str]) -
     """
     net, dtype, hardware = config.network, jnp.dtype(config.dtype), data_info.hardware
     widths = tuple(net.encoder_widths), tuple(net.decoder_widths)
-    SIZES.check(data_info.image_shape[0], *widths)
+    PROGRESSIVE.check(data_info.image_shape[0], *widths)
     sizes = {name: config.latents[name] for name in latents}
     on = hardware, dtype, config.remat
     encoder = progressive.Encoder(widths[0], sizes, *on)

@@ -48,7 +48,6 @@ from refvae_jax.methods.base import (
 )
 from refvae_jax.methods.rbvae import LATENTS, init_model
 
-SIZES = reference_networks.SIZES
 LOGVAR_FLOOR = -4.0  # Chosen: of the likelihood form of the latent error, which has no minimum.
 
 

@@ -34,8 +34,6 @@ from refvae_jax.methods.base import (
 from refvae_jax.methods.reference_networks import Pair
 from refvae_jax.shares import together
 
-SIZES = reference_networks.SIZES
-
 
 class Draws(NamedTuple):
     """The pairs of images and codes of one step."""

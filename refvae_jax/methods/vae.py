@@ -32,7 +32,6 @@ from refvae_jax.methods.base import (
     Variables,
 )
 
-SIZES = reference_networks.SIZES
 COVARIANCE = "the covariance of codes"
 OVER_BATCH = {"betatcvae": "the density of codes", "dipvae1": COVARIANCE, "dipvae2": COVARIANCE}
 

@@ -18,10 +18,9 @@ from jaxtyping import Array, Float
 from refvae_jax.distributions import Gaussian
 from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.networks.conv.layers import Conv, ConvDoubled
-from refvae_jax.networks.sizes import Sizes
+from refvae_jax.networks.sizes import PROGRESSIVE
 
-START = 4  # Height and width of the smallest feature map.
-SIZES = Sizes(START, any_encoder=False)
+START = PROGRESSIVE.smallest  # Height and width of the smallest feature map.
 
 
 def block_class(remat: bool) -> type["Block"]:

@@ -1,8 +1,7 @@
 """Which image sizes networks make, and how many widths they take for each.
 
-sizes = Sizes(smallest=4, any_encoder=False)
-sizes.check(32, (32, 64, 128, 256), (256, 128, 64))
-sizes.widths_for(64, (32, 64, 128, 256), (256, 128, 64))  # (.., 256, 256), (.., 64, 32)
+PROGRESSIVE.check(32, (32, 64, 128, 256), (256, 128, 64))
+PROGRESSIVE.widths_for(64, (32, 64, 128, 256), (256, 128, 64))  # (.., 256, 256), (.., 64, 32)
 """
 
 from collections.abc import Sequence
@@ -77,3 +76,8 @@ class Sizes(NamedTuple):
                 f"this method take {len(right)} for images of {resolution} pixels: set for example "
                 f"{flags}."
             )
+
+
+# Of `strided.py`, as in the mixture paper, and of `progressive.py`.
+STRIDED = Sizes(8, any_encoder=True)
+PROGRESSIVE = Sizes(4, any_encoder=False)

@@ -15,10 +15,9 @@ from jaxtyping import Array, Float
 from refvae_jax.distributions import Gaussian
 from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.networks.conv.layers import Conv, ConvTranspose
-from refvae_jax.networks.sizes import Sizes
+from refvae_jax.networks.sizes import STRIDED
 
-DECODER_START = 8  # Height and width of the decoder's first feature map, as in the paper.
-SIZES = Sizes(DECODER_START, any_encoder=True)
+START = STRIDED.smallest  # Height and width of the decoder's first feature map.
 
 
 def _batch_norm(train: bool, dtype: DTypeLike, name: str) -> nn.BatchNorm:
@@ -116,9 +115,9 @@ class Decoder(nn.Module):
         self, codes: Mapping[str, Float[Array, "B D"]], train: bool
     ) -> Float[Array, "B H W C"]:
         """The images; `train` as for the encoder."""
-        start = (DECODER_START, DECODER_START, self.start_width)
+        start = (START, START, self.start_width)
         dense = [
-            nn.Dense(DECODER_START**2 * self.start_width, dtype=self.dtype, name=name)(code)
+            nn.Dense(START**2 * self.start_width, dtype=self.dtype, name=name)(code)
             for name, code in sorted(codes.items())
         ]
         x = jnp.concatenate([h.reshape(-1, *start) for h in dense], axis=-1)

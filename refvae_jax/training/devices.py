@@ -28,7 +28,6 @@ from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training.step import in_a_row, make_update
 
 AXIS = "batch"
-MAPS = ("jit", "pmap")
 
 
 def make_mesh(found: Sequence[jax.Device] | None = None) -> Mesh:
@@ -76,7 +75,7 @@ def map_update(
     Args:
       method, optimizers, seed: of `step.make_update`.
       mesh: of the devices.
-      how: one of MAPS.
+      how: "jit" or "pmap".
       accumulate_steps: of `step.make_update`.
       num_batches: with more than one, a step for each of several batches, see `step.in_a_row`.
     """

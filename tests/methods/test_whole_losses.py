@@ -9,6 +9,7 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 from scipy import stats
 
+from refvae_jax.config_rules import FIELDS
 from refvae_jax.distributions import Gaussian
 from refvae_jax.methods import METHODS, srbvae, symmetric_kl
 from refvae_jax.methods.base import DISCRIMINATOR
@@ -163,3 +164,8 @@ def test_equation_7_has_its_minimum_at_the_log_ratio_of_encoder_and_generator():
 def test_every_method_has_its_loss_in_numpy():
     """See CONTRIBUTING.md: of the mixture paper's networks in test_mixture.py, else here."""
     assert EXPECTED.keys() == METHODS.keys() - set(MIXTURE)
+
+
+def test_a_config_may_ask_for_the_latent_errors_that_there_are():
+    (field,) = [field for field in FIELDS if field.name == "method.latent_error"]
+    assert set(field.rule.known) == srbvae.LATENT_ERRORS.keys()

@@ -3,24 +3,23 @@
 import pytest
 
 from refvae_jax.errors import UserError
-from refvae_jax.networks import progressive, strided
+from refvae_jax.networks.sizes import PROGRESSIVE, STRIDED
 
 
 @pytest.mark.parametrize(
-    ("networks", "resolution", "encoder", "decoder"),
+    ("sizes", "resolution", "encoder", "decoder"),
     [
-        (strided, 8, (8, 16, 32, 64), ()),
-        (strided, 16, (8, 16, 32, 64), (32,)),
-        (strided, 32, (8, 16, 32, 64), (32, 16)),
-        (strided, 64, (8, 16, 32, 64), (32, 16, 8)),
-        (strided, 128, (8, 16, 32, 64), (32, 16, 8, 4)),
-        (progressive, 4, (8,), ()),
-        (progressive, 16, (8, 16, 32), (32, 16)),
-        (progressive, 128, (8, 16, 32, 64, 64, 64), (32, 16, 8, 4, 2)),
+        (STRIDED, 8, (8, 16, 32, 64), ()),
+        (STRIDED, 16, (8, 16, 32, 64), (32,)),
+        (STRIDED, 32, (8, 16, 32, 64), (32, 16)),
+        (STRIDED, 64, (8, 16, 32, 64), (32, 16, 8)),
+        (STRIDED, 128, (8, 16, 32, 64), (32, 16, 8, 4)),
+        (PROGRESSIVE, 4, (8,), ()),
+        (PROGRESSIVE, 16, (8, 16, 32), (32, 16)),
+        (PROGRESSIVE, 128, (8, 16, 32, 64, 64, 64), (32, 16, 8, 4, 2)),
     ],
 )
-def test_widths_follow_the_resolution(networks, resolution, encoder, decoder):
-    sizes = networks.SIZES
+def test_widths_follow_the_resolution(sizes, resolution, encoder, decoder):
     found = sizes.widths_for(resolution, (8, 16, 32, 64), (32, 16))
     assert found == (encoder, decoder)
     assert sizes.widths_for(resolution, *found) == found
@@ -28,14 +27,14 @@ def test_widths_follow_the_resolution(networks, resolution, encoder, decoder):
 
 
 def test_widths_never_fall_below_one():
-    assert progressive.SIZES.widths_for(32, (1,), ()) == ((1, 1, 1, 1), (1, 1, 1))
+    assert PROGRESSIVE.widths_for(32, (1,), ()) == ((1, 1, 1, 1), (1, 1, 1))
 
 
 @pytest.mark.parametrize(("resolution", "larger"), [(28, 32), (48, 64), (96, 128), (3, 4)])
 def test_sizes_between_those_that_networks_make(resolution, larger):
     words = rf"resolution is {resolution}.* 4, 8, 16, 32, 64, .*set --config\.data\.resolution="
     with pytest.raises(UserError, match=rf"{words}{larger} "):
-        progressive.SIZES.check(resolution, (4, 4), (4,))
+        PROGRESSIVE.check(resolution, (4, 4), (4,))
 
 
 @pytest.mark.parametrize(
@@ -49,15 +48,15 @@ def test_sizes_between_those_that_networks_make(resolution, larger):
 )
 def test_widths_for_another_size(encoder, decoder, words):
     with pytest.raises(UserError) as caught:
-        progressive.SIZES.check(32, encoder, decoder)
+        PROGRESSIVE.check(32, encoder, decoder)
     assert words in str(caught.value)
 
 
 def test_a_strided_encoder_may_have_any_number_of_widths():
     for count in (1, 7):
-        strided.SIZES.check(32, (4,) * count, (8, 4))
+        STRIDED.check(32, (4,) * count, (8, 4))
     with pytest.raises(UserError, match="decoder_widths has 1 width,"):
-        strided.SIZES.check(32, (4,), (8,))
+        STRIDED.check(32, (4,), (8,))
     shared = (8, 8, 8)
     with pytest.raises(UserError, match="decoder_widths has 3 widths,"):
-        strided.SIZES.check(32, shared, shared)
+        STRIDED.check(32, shared, shared)

@@ -9,6 +9,7 @@ import pytest
 from configs import reference_mnist_rbvae
 from refvae_jax.data.splits import open_splits
 from refvae_jax.errors import UserError
+from refvae_jax.methods import gmvae
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import devices, loop, setup
@@ -80,9 +81,9 @@ def test_the_parameters_begin_with_the_configs_seed(config, monkeypatch):
 
 def test_a_method_gets_the_number_of_training_images(config, monkeypatch):
     seen = []
-    make = setup.METHODS["gmvae"]
-    monkeypatch.setitem(
-        setup.METHODS, "gmvae", lambda config, info: seen.append(info) or make(config, info)
+    make = gmvae.make_method
+    monkeypatch.setattr(
+        gmvae, "make_method", lambda config, info: seen.append(info) or make(config, info)
     )
     setup.prepare(config, open_splits(config))
     assert [info[:2] for info in seen] == [((32, 32, 1), 512)]

@@ -4,11 +4,12 @@ panels = make_panels({"GM-VAE": rows, "ML-VAE": other_rows}, marks={"GM-VAE": 60
 panels[0].svg   # "<svg ...>", in the colours of the page
 """
 
+import contextlib
 import html
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,10 +92,13 @@ def make_panels(runs: Mapping[str, Rows], marks: Mapping[str, int]) -> list[Pane
     """
     curves = {run: curves_of(rows) for run, rows in runs.items()}
     names = sorted({name for found in curves.values() for name in found}, key=_place)
-    return [
-        _make_panel(name, {run: found.get(name) for run, found in curves.items()}, marks, number)
-        for number, name in enumerate(names)
-    ]
+    with _axes() as axes:
+        return [
+            _make_panel(
+                name, {run: found.get(name) for run, found in curves.items()}, marks, number, axes
+            )
+            for number, name in enumerate(names)
+        ]
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -119,12 +123,17 @@ def thinned(curve: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _make_panel(
-    name: str, curves: Mapping[str, np.ndarray | None], marks: Mapping[str, int], number: int
+    name: str,
+    curves: Mapping[str, np.ndarray | None],
+    marks: Mapping[str, int],
+    number: int,
+    axes: Any,
 ) -> Panel:
     known = {run: curve for run, curve in curves.items() if curve is not None}
     drawn = {run: thinned(curve) for run, curve in known.items()}
     numbers = {run: place for place, run in enumerate(curves)}
     svg = _plot(
+        axes,
         {numbers[run]: points for run, (points, _) in drawn.items()},
         # Of several runs the lines would be as many as the curves.
         list(marks.values()) if len(curves) == 1 else [],
@@ -149,31 +158,45 @@ def _words(run: str, curve: np.ndarray) -> str:
     )
 
 
-def _plot(curves: Mapping[int, np.ndarray], marks: Sequence[int]) -> str:
-    """An SVG of curves {number of the run: [N, 2]}, with a line at each marked step."""
+@contextlib.contextmanager
+def _axes() -> Iterator[Any]:
+    """Empty Axes to draw one panel after another in: to make them takes longer than to draw."""
     from matplotlib import rc_context  # half a second, and only needed here
     from matplotlib.figure import Figure
 
     with rc_context(_STYLE):
-        figure = Figure(figsize=(4.4, 2.5))
         # Fixed: to find the room that the labels need takes as long as all the rest.
-        axes = figure.add_axes((0.13, 0.18, 0.86, 0.75))
-        for step in marks:
-            axes.axvline(step, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)), alpha=0.6)
-        for number, points in curves.items():
-            axes.plot(
-                *points.T,
-                color=_RUNS[number % COLOURS],
-                linestyle=DASHES[number // COLOURS % len(DASHES)],
-                linewidth=1.6,
-                marker="o" if len(points) < 20 else "",
-                markersize=3,
-            )
+        axes = Figure(figsize=(4.4, 2.5)).add_axes((0.13, 0.18, 0.86, 0.75))
         axes.grid(linewidth=0.6)
         axes.set_xlabel("step")
         axes.locator_params(nbins=5)
-        content = io.StringIO()
-        figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
+        yield axes
+
+
+def _plot(axes: Any, curves: Mapping[int, np.ndarray], marks: Sequence[int]) -> str:
+    """An SVG of curves {number of the run: [N, 2]}, with a line at each marked step.
+
+    Args:
+      axes: of `_axes`, which are left empty.
+      curves, marks: what is drawn.
+    """
+    for step in marks:
+        axes.axvline(step, color=_INK, linewidth=0.8, linestyle=(0, (2, 2)), alpha=0.6)
+    for number, points in curves.items():
+        axes.plot(
+            *points.T,
+            color=_RUNS[number % COLOURS],
+            linestyle=DASHES[number // COLOURS % len(DASHES)],
+            linewidth=1.6,
+            marker="o" if len(points) < 20 else "",
+            markersize=3,
+        )
+    axes.relim()  # The limits of the panel before count no more.
+    axes.autoscale()
+    content = io.StringIO()
+    axes.figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
+    for line in [*axes.lines]:
+        line.remove()
     return content.getvalue()
 
 
