@@ -16,7 +16,6 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from refvae_jax.buckets import is_bucket
@@ -25,6 +24,7 @@ from refvae_jax.files import exists, subfolders, user_path
 
 FORMAT = 1
 ARRAYS, DESCRIPTION = "parameters.npz", "model.json"
+_NEEDED = {"step", "latents", "record", "results"}  # Of DESCRIPTION.
 SCHEME = "example:"
 EXAMPLES = Path(__file__).with_name("examples")
 
@@ -33,6 +33,8 @@ Arrays = dict[str, np.ndarray]
 
 def flattened(variables: dict[str, Any]) -> Arrays:
     """{"params/model/...": array} of the variables of a Method that decoding and encoding need."""
+    import jax  # A second or two, and only needed for trees: reports read without.
+
     kept = {kind: {"model": players["model"]} for kind, players in variables.items()}
     leaves = jax.tree_util.tree_leaves_with_path(kept)
     return {_name(path): leaf for path, leaf in leaves}
@@ -48,6 +50,8 @@ def unflattened(arrays: Arrays, template: dict[str, Any]) -> dict[str, Any]:
     Raises:
       UserError: the arrays are not those of such a Method.
     """
+    import jax
+
     shapes = flattened(template)
     wrong = sorted(
         n for n in arrays.keys() | shapes.keys() if _shape(arrays, n) != _shape(shapes, n)
@@ -63,6 +67,8 @@ def unflattened(arrays: Arrays, template: dict[str, Any]) -> dict[str, Any]:
 
 
 def _name(path: Any) -> str:
+    import jax
+
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
@@ -139,6 +145,8 @@ def read_description(folder: Path) -> dict[str, Any]:
                 f"{folder} was written by refvae_jax {description['versions']['refvae_jax']}, in a "
                 f"form that is newer than this version: install that one."
             )
+        if missing := _NEEDED - description.keys():
+            raise KeyError(min(missing))
         return description
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(

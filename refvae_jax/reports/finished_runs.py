@@ -5,7 +5,7 @@ rows = rows_of(runs, ["vae", "rbvae"])  # Those to be averaged over seeds.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,22 +41,25 @@ class FinishedRun(NamedTuple):
         return f"{self.dataset} {folder}" if folder else self.dataset
 
 
+def finished_run(folder: Path, results: Mapping[str, Any]) -> FinishedRun:
+    """The FinishedRun of the content of a results.json; KeyError or TypeError if it is none."""
+    return FinishedRun(
+        folder=folder,
+        method=results["method"],
+        dataset=results["dataset"],
+        seed=results["seed"],
+        steps=results["trained_steps"],
+        config=configs.flatten(ConfigDict(results["config"])),
+        scores=from_json(results["scores"]),
+        best_step=results["steps"],
+        images_per_second=results["images_per_second"],
+    )
+
+
 def read_run(folder: Path) -> FinishedRun:
     """The FinishedRun of a folder that has a results.json."""
     try:
-        results = json.loads((folder / "results.json").read_text())
-        config = configs.flatten(ConfigDict(results["config"]))
-        return FinishedRun(
-            folder=folder,
-            method=results["method"],
-            dataset=results["dataset"],
-            seed=results["seed"],
-            steps=results["trained_steps"],
-            config=config,
-            scores=from_json(results["scores"]),
-            best_step=results["steps"],
-            images_per_second=results["images_per_second"],
-        )
+        return finished_run(folder, json.loads((folder / "results.json").read_text()))
     except TypeError as error:
         raise UserError(
             f"The results of {folder} were written by version 0.1: train the run again."

@@ -1,6 +1,6 @@
 """A report of runs, one HTML page that opens anywhere.
 
-    python -m refvae_jax report runs/quickstart-s0
+    python -m refvae_jax report runs/quickstart-s0    # or example:digits, or an exported folder
     python -m refvae_jax report runs/mnist_gmvae-cpu-s0 runs/mnist_mlvae-cpu-s0 --out=both.html
 
 What was trained on what, the scores, the figures and animations, the curves, and the command that
@@ -27,7 +27,7 @@ def write_report(
     """Writes the page of runs.
 
     Args:
-      runs: their folders, or folders of scored runs.
+      runs: their folders, or folders of scored runs, `example:NAME` or exported folders.
       out: the file.
       check_ours: called before it is written; raises if another run has taken over its folder.
 
@@ -44,7 +44,9 @@ def write_report(
 def main(argv: list[str]) -> int:
     """Writes the page; returns the exit status."""
     parser = argparse.ArgumentParser("refvae report", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run's folder, or one of runs")
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", help="a run's folder, one of runs, or example:NAME"
+    )
     parser.add_argument("--out", type=user_path, default=Path(FILE), help="the page")
     options = parser.parse_args(argv)
 

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from refvae_jax import packed
 from refvae_jax.evaluation.score import Score
 from refvae_jax.files import append_json_line
 from refvae_jax.reports import report
@@ -186,6 +187,15 @@ def test_a_run_of_whose_images_nothing_is_known(finished):
     assert page.row("reconstruction/mse")[1] == ".020"
 
 
+def test_an_example_and_an_exported_folder_are_shown_without_curves(tmp_path):
+    shutil.copytree(packed.packed_folder("example:digits"), tmp_path / "model")
+    out = tmp_path / "page.html"
+    assert report.main(["example:digits", str(tmp_path / "model"), f"--out={out}"]) == 0
+    page = Page(out.read_text(encoding="utf-8"))
+    assert page.row("content, paper's probe")[2:5] == [".953", ".953 +.000 same", ".114"]
+    assert not page.all("img") and "Curves" not in [text for _, text in page.texts]
+
+
 def test_a_figure_that_one_run_lacks_leaves_the_others_their_colours(finished):
     one, two = finished("one"), finished("two", fields={"seed": 2})
     (one / "figures" / "swaps.png").unlink()
@@ -259,6 +269,7 @@ def test_every_run_ends_with_its_report(trained):
     assert "Versions it was trained with" in text
 
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 # Measures a page in a frame of a given width from outside: the page itself may run no script.
 FRAME = """<!doctype html><meta charset="utf-8"><body style="margin:0">
 <iframe id="frame" style="width:{width}px;height:800px;border:0" srcdoc="{page}"></iframe><script>
@@ -278,9 +289,7 @@ onload = () => {{
 @pytest.mark.slow
 def test_a_browser_shows_it_at_the_width_of_a_desk_and_of_a_phone(two, tmp_path):
     """Where there is a Chromium: a browser is no Python package, so pip cannot bring one for CI."""
-    browser = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None
-    )
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip("no Chromium is installed")
     for page, width in ((two[0], 1280), (two[0], 375), (two[1], 375)):

@@ -1,6 +1,6 @@
 """What the page of a report is made of, read from the folders of runs.
 
-runs = read_shown(["runs/quickstart-s0", "runs/quickstart-s1"])
+runs = read_shown(["runs/quickstart-s0", "runs/quickstart-s1"])   # or ["example:digits"]
 """
 
 import json
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from refvae_jax import config as configs
-from refvae_jax import config_rules
+from refvae_jax import config_rules, packed
 from refvae_jax.errors import UserError
 from refvae_jax.files import exists, full_path, read_json_lines
-from refvae_jax.reports.finished_runs import FinishedRun, read_run, scored_in
+from refvae_jax.reports.finished_runs import FinishedRun, finished_run, read_run, scored_in
 from refvae_jax.reports.side_by_side import check_same_data, titles
 from refvae_jax.training import launches
 from refvae_jax.training.run_folder import find_run, is_run, named_folder, read_record, steps
@@ -37,29 +37,38 @@ def read_shown(paths: Iterable[str | Path]) -> list[ShownRun]:
     """Reads runs, each once.
 
     Args:
-      paths: folders of runs, or folders that hold those of scored runs.
+      paths: folders of runs, or folders that hold those of scored runs; `example:NAME` or an
+        exported folder, which have no figures and no curves.
 
     Raises:
       UserError: a folder without a run, runs on different data, or files that cannot be read.
     """
     folders: dict[Path, Path] = {}
     for path in paths:
-        folders |= {full_path(folder): folder for folder in _runs_in(named_folder(path))}
-    named = {
-        folder: config_rules.with_defaults(configs.read(folder / "config.json"))
-        for folder in folders.values()
-    }
+        folders |= {full_path(folder): folder for folder in _runs_in(path)}
+    named = {folder: config_rules.with_defaults(_config(folder)) for folder in folders.values()}
     check_same_data(named)
     shown = [_read(folder, title, named[folder]) for folder, title in titles(named).items()]
     check_same_images(shown)
     return shown
 
 
-def _runs_in(folder: Path) -> list[Path]:
+def _runs_in(path: str | Path) -> list[Path]:
+    if exported := packed.packed_folder(path):
+        return [exported]
+    folder = named_folder(path)
     return [find_run(folder)] if is_run(folder) else scored_in(folder)
 
 
+def _config(folder: Path) -> ConfigDict:
+    if packed.packed_folder(folder):
+        return ConfigDict(packed.read_description(folder)["record"]["config"])
+    return configs.read(folder / "config.json")
+
+
 def _read(folder: Path, title: str, config: ConfigDict) -> ShownRun:
+    if packed.packed_folder(folder):
+        return _exported(folder, title, config)
     saved = steps(folder)
     scored = read_run(folder) if exists(folder / "results.json") else None
     return ShownRun(
@@ -71,6 +80,21 @@ def _read(folder: Path, title: str, config: ConfigDict) -> ShownRun:
         record=_read_record(folder, saved[-1]) if saved else {},
         rows=_read_lines(folder / "metrics.jsonl"),
         launches=_read_lines(folder / launches.FILE) and launches.read(folder),
+    )
+
+
+def _exported(folder: Path, title: str, config: ConfigDict) -> ShownRun:
+    description = packed.read_description(folder)
+    results = description["results"]
+    return ShownRun(
+        folder=folder,
+        title=title,
+        config=config,
+        scored=finished_run(folder, results) if results else None,
+        trained_steps=results["trained_steps"] if results else description["step"],
+        record=description["record"],
+        rows=[],
+        launches=[],
     )
 
 
