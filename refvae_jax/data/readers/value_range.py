@@ -20,7 +20,10 @@ FULL = 65535  # The highest value of 16 bits.
 MOST_IMAGES = 4096  # That percentiles are taken from, evenly spread over the set.
 MOST_PIXELS = 1 << 22  # Of all of them together.
 _NEARLY_ALL = 0.99
-ADVICE = "set --config.data.value_range, for example to \"('0.1%', '99.9%')\""
+ADVICE = (
+    "set --config.data.value_range, for example to \"('0.1%', '99.9%')\" (of `refvae data`: "
+    "--value-range 0.1% 99.9%)"
+)
 
 
 def is_deep(mode: str) -> bool:
