@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from refvae_jax.networks.conv import chunks
 from refvae_jax.networks.conv import layers as convs
 from refvae_jax.networks.conv import products as products_module
 from refvae_jax.networks.conv.forms import PLAIN, Form, form
@@ -63,7 +64,8 @@ def test_layers_in_use_equal_plain(float64, case):
 FORMS = [
     ("conv", PLAIN),
     ("conv", Form("native", "fold", "native")),
-    ("conv", Form("native", "phases", "taps")),
+    ("conv", Form("native", "phases", "rows")),
+    ("conv", Form("wide", "phases", "patches")),
     ("conv_transpose", Form("patches", "fold", "patches", mirrored=True)),
 ]
 GEOMETRIES = [  # height, width, k, stride, padding
@@ -71,6 +73,7 @@ GEOMETRIES = [  # height, width, k, stride, padding
     (8, 7, 3, 2, 0),
     (5, 8, 4, 3, 3),
     (7, 7, 2, 3, 1),
+    (9, 8, 5, 2, 2),
 ]
 
 
@@ -85,9 +88,9 @@ def test_forms_equal_plain(float64, kind, chosen, geometry):
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_mirrored_convolution_equals_plain(float64, channels):
-    for height, width, k, padding in [(6, 9, 4, 0), (5, 5, 3, 1), (6, 5, 2, 3)]:
+    for height, width, k, padding in [(6, 9, 4, 0), (5, 5, 3, 1), (6, 5, 2, 3), (3, 8, 5, 2)]:
         x, kernel = draw((2, height, width, 3), (k, k, 3, channels))
-        chosen = Form("patches", "shifts", "patches", mirrored=True)
+        chosen = Form("wide", "shifts", "patches", mirrored=True)
         assert_equals_plain("conv", x, kernel, 1, padding, chosen)
 
 
@@ -95,38 +98,48 @@ def test_mirrored_convolution_equals_plain(float64, channels):
 @pytest.mark.parametrize("images", [0.5, 2, 5, 9])
 def test_chunks_of_any_size_add_up(float64, monkeypatch, images, stride):
     x, kernel = draw((5, 6, 7, 3), (3, 3, 3, 2))
-    monkeypatch.setattr(products_module, "CHUNK", int(images * 6 * 7 * 3))
-    assert_equals_plain("conv", x, kernel, stride, 1, Form("native", "phases", "taps"))
+    made = 3 * 3 * (6 // stride) * ((7 + 1) // stride)
+    monkeypatch.setattr(chunks, "CHUNK", int(images * made))
+    assert_equals_plain("conv", x, kernel, stride, 1, Form("native", "phases", "rows"))
+
+
+@pytest.mark.parametrize("images", [1, 2, 4, 9])
+def test_images_of_all_chunks_come_in_order(monkeypatch, images):
+    monkeypatch.setattr(chunks, "CHUNK", 3 * images)
+    x = jnp.arange(15.0).reshape(5, 3)
+    np.testing.assert_array_equal(chunks.by_chunks(lambda x: 2 * x, x, 3), 2 * x)
 
 
 @pytest.mark.parametrize("shards", [2, 3])  # Of 6 images, and of 5, which divide by neither.
 @pytest.mark.parametrize("count", [6, 5])
 def test_sums_of_the_devices_add_up(float64, count, shards):
     x, kernel = draw((count, 6, 7, 3), (4, 4, 3, 2))
-    chosen = Form("native", "phases", "taps", mirrored=True, shards=shards)
+    chosen = Form("native", "phases", "rows", mirrored=True, shards=shards)
     assert_equals_plain("conv_transpose", x, kernel, 2, 1, chosen)
+    chosen = Form("wide", "shifts", "patches", mirrored=True, shards=shards)
+    assert_equals_plain("conv", x, kernel, 1, 1, chosen)
 
 
-def kernel_gradient_by_taps(x):
-    return products_module.KERNEL_GRADIENT["taps"](x, x, (1, 1, 1, 1), 1, 0)
+def kernel_gradient_by_rows(x):
+    return products_module.KERNEL_GRADIENT["rows"](x, x, (1, 1, 1, 1), 1, 0)
 
 
 def test_a_chunk_is_as_many_images_as_fit(monkeypatch):
-    monkeypatch.setattr(products_module, "CHUNK", 2)
+    monkeypatch.setattr(chunks, "CHUNK", 2)
     # A function of its own, as JAX keeps what it traced by function and shape.
-    program = str(jax.make_jaxpr(lambda x: kernel_gradient_by_taps(x))(jnp.ones((5, 1, 1, 1))))
+    program = str(jax.make_jaxpr(lambda x: kernel_gradient_by_rows(x))(jnp.ones((5, 1, 1, 1))))
     # The image that fills no chunk, then a loop over two chunks of two.
     assert program.count("dot_general[") == 2
     assert "length=2" in program
 
 
 def test_chunks_are_added_in_float32(monkeypatch):
-    monkeypatch.setattr(products_module, "CHUNK", 1)
-    found = kernel_gradient_by_taps(jnp.ones((300, 1, 1, 1), jnp.bfloat16))
+    monkeypatch.setattr(chunks, "CHUNK", 1)
+    found = kernel_gradient_by_rows(jnp.ones((300, 1, 1, 1), jnp.bfloat16))
     assert found.item() == 300  # In bfloat16 256 + 1 = 256.
 
 
-@pytest.mark.parametrize("chosen", [Form("patches", "fold", "taps", mirrored=True), None])
+@pytest.mark.parametrize("chosen", [Form("patches", "fold", "rows", mirrored=True), None])
 def test_convolution_of_a_doubled_image_equals_brute_force(float64, chosen):
     x, kernel = draw((2, 3, 4, 5), (3, 3, 5, 2))
     large = np.asarray(x).repeat(2, axis=1).repeat(2, axis=2)

@@ -43,7 +43,8 @@ class Form(NamedTuple):
         of `products.py`.
       mirrored: whether the layer is the transpose of the convolution whose products these are: its
         output is that convolution's input gradient.
-      shards: the parts of the batch whose taps are summed apart, one for each device.
+      shards: the parts of the batch that loops over its images go through apart, one for each
+        device.
     """
 
     forward: str
@@ -83,17 +84,18 @@ def form(
         return None
     if kernel_size == 1:
         return PLAIN
-    usual = Form("native", "phases", "taps", shards=hardware.num_devices)
+    usual = Form("native", "phases", "rows", shards=hardware.num_devices)
     if kind == "conv_doubled":
         return usual._replace(mirrored=True)
     if kind == "conv_transpose":
         return usual._replace(mirrored=True) if stride > 1 else None
+    few = 4
     if stride == 1:
-        if out_channels == 1 < in_channels:
-            return Form("patches", "shifts", "patches", mirrored=True)
-        return usual if min(in_channels, out_channels) >= 16 and out_size > 4 else PLAIN
-    if in_channels == 1:
-        return PLAIN
+        if out_channels < few <= in_channels:
+            return Form("wide", "shifts", "patches", True, hardware.num_devices)
+        return usual if min(in_channels, out_channels) >= 8 and out_size > 4 else PLAIN
+    if in_channels < few:
+        return Form("wide", "phases", "patches", shards=hardware.num_devices)
     small = Form("native", "fold" if out_size <= 4 else "phases", "native")
     large = usual if out_size > 8 else small
     return large._replace(forward="patches") if out_size <= 2 or in_channels > 128 else large

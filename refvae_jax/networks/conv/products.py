@@ -3,7 +3,7 @@
 Image x [B, H, W, C], kernel [k, k, C, O], output and its cotangent dy [B, h, w, O].
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
+from refvae_jax.networks.conv.chunks import by_chunks, on_each_device, sum_over_chunks
 from refvae_jax.networks.conv.forms import Form
 
 Size = Sequence[int]
 AXES = ("NHWC", "HWIO", "NHWC")
-CHUNK = 2**17  # Numbers in the images of a chunk, 512 kB in float32: half of a core's cache.
+WIDE = 32  # Output channels from which on XLA's own convolution is fast.
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
@@ -24,7 +25,7 @@ def products(x: Array, kernel: Array, stride: int, padding: int, size: Size, cho
     """Output of a layer; `kernel` and `size` (of the image) are those of the convolution."""
     with jax.named_scope("output"):
         if chosen.mirrored:
-            return INPUT_GRADIENT[chosen.input_gradient](x, kernel, stride, padding, size)
+            return _input_gradient(x, kernel, stride, padding, size, chosen)
         return FORWARD[chosen.forward](x, kernel, stride, padding)
 
 
@@ -45,7 +46,7 @@ def _products_backward(
         if chosen.mirrored:
             dx = FORWARD[chosen.forward](dy, kernel, stride, padding)
         else:
-            dx = INPUT_GRADIENT[chosen.input_gradient](dy, kernel, stride, padding, size)
+            dx = _input_gradient(dy, kernel, stride, padding, size, chosen)
     with jax.named_scope("kernel_gradient"):
         seen, of = (dy, x) if chosen.mirrored else (x, dy)
         return dx, _kernel_gradient(seen, of, kernel.shape, stride, padding, chosen)
@@ -69,14 +70,50 @@ def native(x: Array, kernel: Array, stride: int, padding: int, dilation: int = 1
     )
 
 
+def _forward_wide(x: Array, kernel: Array, stride: int, padding: int) -> Array:
+    """XLA's own, to several neighbouring pixels at once: of few channels, which it computes slowly.
+
+    The kernel is as wide as what these pixels see together, and mostly zeros are added to it.
+    """
+    k, _, channels, features = kernel.shape
+    h, w = ((n + 2 * padding - k) // stride + 1 for n in x.shape[1:3])
+    pixels = next(n for n in (4, 2, 1) if n == 1 or (n * features <= WIDE and w % n == 0))
+    wide = stride * (pixels - 1)
+    # One copy of the kernel for each of the pixels, moved by the stride.
+    copies = [
+        jnp.pad(kernel, ((0, 0), (i, wide - i), (0, 0), (0, 0))) for i in range(0, wide + 1, stride)
+    ]
+    kernel = jnp.stack(copies, axis=3).reshape(k, k + wide, channels, -1)
+    y = lax.conv_general_dilated(
+        x, kernel, (stride, stride * pixels), [(padding, padding)] * 2, dimension_numbers=AXES
+    )
+    return y.reshape(len(x), h, w, features)
+
+
 def _forward_by_patches(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     """One matmul with the k k C values that each output pixel sees."""
-    patches, axes = _patches(x, kernel.shape[0], stride, padding)
+    patches = jnp.concatenate(list(_taps(x, kernel.shape[0], stride, padding)), axis=-1)
     flat = kernel.reshape(-1, kernel.shape[3])
-    return _einsum(f"{axes},to->bhwo", patches, flat).astype(x.dtype)
+    return _einsum("bhwt,to->bhwo", patches, flat).astype(x.dtype)
 
 
 # Input gradient: cotangent [B, h, w, O] -> [B, H, W, C].
+
+
+def _input_gradient(
+    dy: Array, kernel: Array, stride: int, padding: int, size: Size, chosen: Form
+) -> Array:
+    function = partial(
+        INPUT_GRADIENT[chosen.input_gradient],
+        kernel=kernel,
+        stride=stride,
+        padding=padding,
+        size=size,
+    )
+    if chosen.input_gradient != "shifts":
+        return function(dy)
+    dx = on_each_device(function, chosen.shards, dy)
+    return dx.reshape(-1, *dx.shape[2:])
 
 
 def _input_native(dy: Array, kernel: Array, stride: int, padding: int, size: Size) -> Array:
@@ -118,19 +155,32 @@ def _input_by_fold(dy: Array, kernel: Array, stride: int, padding: int, size: Si
 
 
 def _input_by_shifts(dy: Array, kernel: Array, stride: int, padding: int, size: Size) -> Array:
-    """`fold` for stride 1: the cotangent is padded before the matmul, the taps then shifted."""
+    """`fold` for stride 1 and few channels C, some images at a time.
+
+    The cotangent is padded before the matmul, the taps then shifted. The taps have the pixels last,
+    so that a row of them is one block of memory.
+    """
     del stride  # 1
-    k, (height, width) = kernel.shape[0], size
-    around = k - 1 - padding
-    taps = _einsum("bhwo,ijco->bhwijc", _pad(dy, (around, around), (around, around)), kernel)
+    k, _, channels, _ = kernel.shape
+    (height, width), around = size, k - 1 - padding
 
-    def shifted(i: int, j: int) -> Array:
-        row, column = k - 1 - i, k - 1 - j
-        return taps[:, row : row + height, column : column + width, i, j]
+    def of_images(dy: Array) -> Array:
+        dy = _pad(dy, (around, around), (around, around))
+        b, h, w, features = dy.shape
+        # With more axes XLA:CPU would compute them in another order and copy them into this one.
+        taps = _einsum("to,no->tn", kernel.reshape(-1, features), dy.reshape(-1, features))
+        # Without the barrier XLA multiplies again for each of the shifts.
+        taps = lax.optimization_barrier(taps).reshape(k, k, channels, b, h, w)
 
-    parts = [shifted(i, j) for i in range(k) for j in range(k)]
-    # Without the barrier XLA moves what follows into each of the k k slices.
-    return lax.optimization_barrier(sum(parts[1:], parts[0]).astype(dy.dtype))
+        def shifted(i: int, j: int) -> Array:
+            row, column = k - 1 - i, k - 1 - j
+            return taps[i, j, :, :, row : row + height, column : column + width]
+
+        parts = [shifted(i, j) for i in range(k) for j in range(k)]
+        return jnp.moveaxis(sum(parts[1:], parts[0]), 0, -1).astype(dy.dtype)
+
+    made = k * k * channels * (height + 2 * around) * (width + 2 * around)
+    return by_chunks(of_images, dy, made)
 
 
 def _input_by_phases(dy: Array, kernel: Array, stride: int, padding: int, size: Size) -> Array:
@@ -169,14 +219,10 @@ def _input_by_phases(dy: Array, kernel: Array, stride: int, padding: int, size: 
 def _kernel_gradient(
     x: Array, dy: Array, shape: Size, stride: int, padding: int, chosen: Form
 ) -> Array:
-    """First of each device's own images: chunks of all of them would have to be gathered."""
     function = partial(
         KERNEL_GRADIENT[chosen.kernel_gradient], shape=shape, stride=stride, padding=padding
     )
-    if chosen.shards == 1 or len(x) % chosen.shards:
-        return function(x, dy)
-    by_device = (a.reshape(chosen.shards, -1, *a.shape[1:]) for a in (x, dy))
-    return jax.vmap(function)(*by_device).sum(axis=0)
+    return on_each_device(function, chosen.shards, x, dy).sum(axis=0)
 
 
 def _kernel_native(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
@@ -193,46 +239,38 @@ def _kernel_native(x: Array, dy: Array, shape: Size, stride: int, padding: int) 
     return found.transpose(1, 2, 0, 3)  # [C, k, k, O] -> [k, k, C, O]
 
 
-def _kernel_by_taps(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
-    """One matmul for each of the k k taps, some images at a time: what they read stays in cache."""
+def _kernel_by_rows(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
+    """One matmul for each of the k rows of taps, some images at a time."""
+    k, _, channels, features = shape
 
-    def of_chunk(x: Array, dy: Array) -> Array:
-        rows = dy.reshape(-1, dy.shape[3])
-        # Of an einsum over images, rows and columns XLA writes a transposed copy of each tap; and
-        # without the barrier it takes the tap apart again.
-        taps = (
-            lax.optimization_barrier(tap.reshape(-1, x.shape[3]))
-            for tap in _taps(x, shape[0], stride, padding)
-        )
-        return jnp.stack([_einsum("nc,no->co", tap, rows) for tap in taps])
+    def of_images(x: Array, dy: Array) -> Array:
+        taps = list(_taps(x, k, stride, padding))
+        rows = (jnp.concatenate(taps[i : i + k], -1) for i in range(0, k * k, k))
+        dy = dy.reshape(-1, features)
+        # Of an einsum over images, rows and columns XLA writes a transposed copy, and without the
+        # barrier it takes each row apart again. This order of axes is twice as fast as the other.
+        flat = (lax.optimization_barrier(row.reshape(-1, k * channels)) for row in rows)
+        return jnp.stack([_einsum("no,nt->ot", dy, row) for row in flat])
 
-    return _sum_over_chunks(of_chunk, x, dy).astype(x.dtype).reshape(shape)
-
-
-def _sum_over_chunks(function: Callable[[Array, Array], Array], x: Array, dy: Array) -> Array:
-    """The sum of function(x, dy) over chunks of images, in a loop."""
-    images = min(max(CHUNK // x[0].size, 1), len(x))
-
-    def add(total: Array, start: Array) -> tuple[Array, None]:
-        chunk = (lax.dynamic_slice_in_dim(a, start, images) for a in (x, dy))
-        return total + function(*chunk), None
-
-    first = len(x) % images or images  # What does not fill a chunk comes first.
-    return lax.scan(add, function(x[:first], dy[:first]), jnp.arange(first, len(x), images))[0]
+    made = dy[0, ..., 0].size * k * channels
+    dk = sum_over_chunks(of_images, x, dy, made).astype(x.dtype)  # [k, O, k C]
+    return dk.reshape(k, features, k, channels).transpose(0, 2, 3, 1)
 
 
 def _kernel_by_patches(x: Array, dy: Array, shape: Size, stride: int, padding: int) -> Array:
-    """One matmul: for an x of few channels, whose taps are too thin for a matmul each."""
-    patches, axes = _patches(x, shape[0], stride, padding)
-    return _einsum(f"{axes},bhwo->to", patches, dy).astype(x.dtype).reshape(shape)
+    """One matmul, some images at a time: for an x of few channels, too thin for the rows.
 
+    The pixels come last: interleaving a few numbers at a time costs more than the matmul.
+    """
 
-def _patches(x: Array, k: int, stride: int, padding: int) -> tuple[Array, str]:
-    """The k k C values that each output pixel sees, and the names of the axes: t is k k C."""
-    taps = list(_taps(x, k, stride, padding))
-    if x.shape[3] == 1:  # Side by side: interleaving single numbers costs more than the matmul.
-        return jnp.stack([tap[..., 0] for tap in taps]), "tbhw"
-    return jnp.concatenate(taps, axis=-1), "bhwt"
+    def of_images(x: Array, dy: Array) -> Array:
+        planes = jnp.moveaxis(x, 3, 0)[..., None]  # [C, B, H, W, 1]
+        taps = jax.vmap(lambda plane: jnp.stack(list(_taps(plane, shape[0], stride, padding))))
+        flat = taps(planes).swapaxes(0, 1).reshape(-1, dy[..., 0].size)  # [k k C, B h w]
+        return _einsum("tn,no->to", lax.optimization_barrier(flat), dy.reshape(-1, shape[3]))
+
+    made = dy[0, ..., 0].size * shape[0] ** 2 * shape[2]
+    return sum_over_chunks(of_images, x, dy, made).astype(x.dtype).reshape(shape)
 
 
 def _taps(x: Array, k: int, stride: int, padding: int) -> Iterator[Array]:
@@ -273,7 +311,7 @@ def transposed_size(x: Array, kernel: Array, stride: int, padding: int) -> tuple
     return tuple((n - 1) * stride - 2 * padding + kernel.shape[0] for n in x.shape[1:3])
 
 
-FORWARD = {"native": native, "patches": _forward_by_patches}
+FORWARD = {"native": native, "wide": _forward_wide, "patches": _forward_by_patches}
 INPUT_GRADIENT = {
     "native": _input_native,
     "fold": _input_by_fold,
@@ -282,6 +320,6 @@ INPUT_GRADIENT = {
 }
 KERNEL_GRADIENT = {
     "native": _kernel_native,
-    "taps": _kernel_by_taps,
+    "rows": _kernel_by_rows,
     "patches": _kernel_by_patches,
 }

@@ -1,0 +1,53 @@
+"""Some images after the others, in a loop: what is made of them stays in a core's cache."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+CHUNK = 2**16  # Numbers made of the images of a chunk, 256 kB in float32.
+
+
+def on_each_device(function: Callable[..., Array], shards: int, *arrays: Array) -> Array:
+    """function(*arrays) of each device's own images, [shards, ...], or of all, [1, ...].
+
+    Chunks of all images would have to be gathered.
+    """
+    if shards == 1 or len(arrays[0]) % shards:
+        return function(*arrays)[None]
+    return jax.vmap(function)(*(a.reshape(shards, -1, *a.shape[1:]) for a in arrays))
+
+
+def by_chunks(function: Callable[[Array], Array], x: Array, made: int) -> Array:
+    """function(x), computed for some images after the others.
+
+    Args:
+      function: of images [b, ...], to [b, ...].
+      x: images [B, ...].
+      made: how many numbers `function` makes of an image.
+    """
+    images = _images(len(x), made)
+    first = len(x) % images  # What does not fill a chunk comes first.
+    found = lax.map(function, x[first:].reshape(-1, images, *x.shape[1:]))
+    found = found.reshape(-1, *found.shape[2:])
+    return jnp.concatenate([function(x[:first]), found]) if first else found
+
+
+def sum_over_chunks(
+    function: Callable[[Array, Array], Array], x: Array, dy: Array, made: int
+) -> Array:
+    """The sum of function(x, dy) over chunks of images; `made` as for `by_chunks`."""
+    images = _images(len(x), made)
+
+    def add(total: Array, start: Array) -> tuple[Array, None]:
+        chunk = (lax.dynamic_slice_in_dim(a, start, images) for a in (x, dy))
+        return total + function(*chunk), None
+
+    first = len(x) % images or images  # What does not fill a chunk comes first.
+    return lax.scan(add, function(x[:first], dy[:first]), jnp.arange(first, len(x), images))[0]
+
+
+def _images(available: int, made: int) -> int:
+    return min(max(CHUNK // made, 1), available)
