@@ -18,7 +18,7 @@ from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, independence
 from refvae_jax.methods.base import DataInfo, Method
 from refvae_jax.training import devices, state
-from refvae_jax.training.allocator import return_large
+from refvae_jax.training.allocator import return_large, return_unused
 
 INIT_STREAM = 0xFFFFFFFF  # fold_in's number for the initial parameters; steps count from 0.
 
@@ -182,4 +182,5 @@ def compile_step(
     step_fn = lowered.compile(AS_OUTSIDE_OF_LOOPS if on_cpu and num_batches > 1 else None)
     if on_cpu:
         return_large(step_fn.memory_analysis().temp_size_in_bytes)
+        return_unused()
     return step_fn

@@ -26,14 +26,16 @@ before = resident()
 block = libc.malloc(64 << 20)
 ctypes.memset(block, 1, 64 << 20)
 assert resident() > before + 60
+small = libc.malloc(64)  # Above it, so that nothing is returned from the end.
 libc.free(block)
+{then}
 print(resident() - before)
 """
 
 
-def left_behind(setting):
-    """MiB, after the setting."""
-    program = LEAVES.format(setting=setting)
+def left_behind(setting, then=""):
+    """MiB, after the setting before it is filled and the call after it is freed."""
+    program = LEAVES.format(setting=setting, then=then)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
@@ -96,3 +98,8 @@ def test_a_plugin_is_a_module_or_an_entry_point(tmp_path, monkeypatch):
     (tmp_path / "libtpu" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     assert allocator.has_plugin()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
+def test_unused_blocks_are_returned_on_request():
+    assert left_behind("allocator.keep_memory()", "assert allocator.return_unused()") < 10

@@ -62,9 +62,10 @@ def test_large_buffers_are_returned_where_the_mesh_is_of_a_cpu(config, monkeypat
     monkeypatch.setattr(setup.devices, "map_update", lambda *arguments: step)
     monkeypatch.setattr(setup.devices, "put_batch", lambda batch, mesh, number: batch)
     monkeypatch.setattr(setup, "return_large", returned.append)
+    monkeypatch.setattr(setup, "return_unused", lambda: returned.append("unused"))
     mesh = Mock(devices=np.array([Mock(platform=platform)]))
     setup.compile_step(config, None, {}, mesh, None, None)
-    assert returned == ([5] if platform == "cpu" else [])
+    assert returned == ([5, "unused"] if platform == "cpu" else [])
 
 
 def test_the_parameters_begin_with_the_configs_seed(config, monkeypatch):

@@ -40,13 +40,15 @@ def sum_over_chunks(
 ) -> Array:
     """The sum of function(x, dy) over chunks of images; `made` as for `by_chunks`."""
     images = _images(len(x), made)
+    first = len(x) % images  # What does not fill a chunk comes first.
 
     def add(total: Array, start: Array) -> tuple[Array, None]:
         chunk = (lax.dynamic_slice_in_dim(a, start, images) for a in (x, dy))
         return total + function(*chunk), None
 
-    first = len(x) % images or images  # What does not fill a chunk comes first.
-    return lax.scan(add, function(x[:first], dy[:first]), jnp.arange(first, len(x), images))[0]
+    shape = jax.eval_shape(function, x[:images], dy[:images])
+    total = function(x[:first], dy[:first]) if first else jnp.zeros(shape.shape, shape.dtype)
+    return lax.scan(add, total, jnp.arange(first, len(x), images))[0]
 
 
 def _images(available: int, made: int) -> int:
