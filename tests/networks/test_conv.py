@@ -7,8 +7,8 @@ import pytest
 
 from refvae_jax.networks.conv import chunks
 from refvae_jax.networks.conv import layers as convs
-from refvae_jax.networks.conv import products as products_module
 from refvae_jax.networks.conv.forms import PLAIN, Form, form
+from refvae_jax.networks.conv.kernel_gradient import KERNEL_GRADIENT
 from refvae_jax.networks.conv.layers import Conv, ConvDoubled, ConvTranspose, conv, conv_transpose
 from tests.layers_in_use import IN_USE
 from tests.small_methods import CPU
@@ -121,7 +121,7 @@ def test_sums_of_the_devices_add_up(float64, count, shards):
 
 
 def kernel_gradient_by_rows(x):
-    return products_module.KERNEL_GRADIENT["rows"](x, x, (1, 1, 1, 1), 1, 0)
+    return KERNEL_GRADIENT["rows"](x, x, (1, 1, 1, 1), 1, 0)
 
 
 def test_a_chunk_is_as_many_images_as_fit(monkeypatch):

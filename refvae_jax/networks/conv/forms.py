@@ -39,8 +39,8 @@ class Form(NamedTuple):
     """How to compute the three products.
 
     Attributes:
-      forward, input_gradient, kernel_gradient: keys of FORWARD, INPUT_GRADIENT and KERNEL_GRADIENT
-        of `products.py`.
+      forward, input_gradient, kernel_gradient: keys of FORWARD, INPUT_GRADIENT and KERNEL_GRADIENT,
+        each in the file of its name.
       mirrored: whether the layer is the transpose of the convolution whose products these are: its
         output is that convolution's input gradient.
       shards: the parts of the batch that loops over its images go through apart, one for each
@@ -53,6 +53,8 @@ class Form(NamedTuple):
     mirrored: bool = False
     shards: int = 1
 
+
+FEW = 4  # Fewer channels than these are computed for several pixels, or several taps, at once.
 
 # XLA's own, with both gradients written as it computes them on a CPU outside of loops.
 PLAIN = Form("native", "native", "native")
@@ -89,12 +91,11 @@ def form(
         return usual._replace(mirrored=True)
     if kind == "conv_transpose":
         return usual._replace(mirrored=True) if stride > 1 else None
-    few = 4
     if stride == 1:
-        if out_channels < few <= in_channels:
+        if out_channels < FEW <= in_channels:
             return Form("wide", "shifts", "patches", True, hardware.num_devices)
         return usual if min(in_channels, out_channels) >= 8 and out_size > 4 else PLAIN
-    if in_channels < few:
+    if in_channels < FEW:
         return Form("wide", "phases", "patches", shards=hardware.num_devices)
     small = Form("native", "fold" if out_size <= 4 else "phases", "native")
     large = usual if out_size > 8 else small

@@ -12,7 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from refvae_jax.networks.conv.forms import Form, Hardware, form
-from refvae_jax.networks.conv.products import flip, native, products, transposed_size
+from refvae_jax.networks.conv.forward import native
+from refvae_jax.networks.conv.pixels import flip
+from refvae_jax.networks.conv.products import products, transposed_size
 
 
 def conv(
