@@ -9,9 +9,10 @@ from sklearn.datasets import load_digits
 
 import refvae_jax
 from refvae_jax import __main__, packed
+from refvae_jax.data.builders.digit_styles import draw_style, edges, transform
 from refvae_jax.errors import UserError
 
-NAMES = ("digits",)
+NAMES = ("digits", "reference_digits")
 COUNT = 40
 
 
@@ -29,6 +30,11 @@ def grey_digits():
 
 def images_for(name):
     """What the example takes, uint8 [COUNT, 32, 32, C]."""
+    if name == "reference_digits":
+        styles = [draw_style("test", i, 0, resolution=32, max_width=3) for i in range(COUNT)]
+        return np.stack(
+            [transform(edges(d, 32), *s) for d, s in zip(grey_digits(), styles, strict=True)]
+        )
     return np.pad(grey_digits(), ((0, 0), (2, 2), (2, 2)))[..., None]
 
 
@@ -47,12 +53,33 @@ def test_each_is_small_and_has_a_card(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reconstruction_is_nearest_to_its_image(name):
-    """Of digits from another source; the model was trained on MNIST."""
-    flat = images_for(name).reshape(COUNT, -1) / 255
-    found = example(name).reconstruct(images_for(name)).reshape(COUNT, -1) / 255
-    distance = np.square(found[:, None] - flat[None]).sum(axis=-1)
-    right = distance.argmin(axis=1) == np.arange(COUNT)
+    """Of digits from another source; the models were trained on MNIST."""
+    images = images_for(name)
+    found, given = (directions(x) for x in (example(name).reconstruct(images), images))
+    right = (found @ given.T).argmax(axis=1) == np.arange(COUNT)
     assert right.mean() > 0.5  # Chance: 1 / COUNT.
+
+
+def directions(images):
+    """Images [N, H, W, C] as unit vectors, [N, H W C]: a blurred line is darker than a sharp."""
+    flat = images.reshape(len(images), -1) / 255
+    return flat / np.linalg.norm(flat, axis=1, keepdims=True)
+
+
+def test_colour_goes_with_the_target_and_stays_without_it():
+    """Of the reference digits: swapped pairs of a red and a blue image."""
+    images = images_for("reference_digits")
+    tint = mean_tint(images)
+    a, b = images[np.argsort(tint)[:8]], images[np.argsort(tint)[-8:]]
+    model = example("reference_digits")
+    given, kept = (mean_tint(model.swap(a, b, latent)) for latent in ("target", "common"))
+    assert (given > kept + 0.5 * (mean_tint(b) - mean_tint(a))).all()
+
+
+def mean_tint(images):
+    """(red - blue) / (red + green + blue) of images [N, H, W, 3], in [-1, 1]: [N]."""
+    red, green, blue = images.astype(float).sum(axis=(1, 2)).T
+    return (red - blue) / (red + green + blue)
 
 
 def test_commands_take_them(tmp_path):

@@ -17,7 +17,7 @@ def test_no_outputs_are_committed(path):
 @pytest.mark.slow
 def test_an_example_is_shown_without_training_and_without_tensorflow(monkeypatch):
     pictures, text = notebooks.execute(monkeypatch, "example:digits")
-    assert len(pictures) == 6
+    assert len(pictures) == 9
     assert "latents ('content', 'style')" in text
 
 
