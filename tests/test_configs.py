@@ -23,6 +23,7 @@ from refvae_jax.methods.base import DataInfo
 from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import checkpoint, setup
 from refvae_jax.training.step import make_update
+from tests import small_methods
 
 CONFIGS = {
     path.stem: importlib.import_module(f"configs.{path.stem}")
@@ -91,6 +92,8 @@ def test_the_model_of_every_method_is_read(method, tmp_path, folders):
     )
     config = in_smoke_form(name, folders)
     assert config.method.name == method
+    if method not in small_methods.MIXTURE:
+        small_methods.shrink(config)
     parts = setup.prepare(config, open_splits(config))
     with contextlib.closing(checkpoint.Checkpoints(tmp_path, 1, 1)) as checkpoints:
         state = setup.initial_state(parts.method, parts.optimizers, config.seed)

@@ -9,7 +9,7 @@ import pytest
 from refvae_jax.metrics import image_network
 from refvae_jax.reports import table
 from refvae_jax.run import run
-from tests import notebooks
+from tests import notebooks, small_methods
 
 pytestmark = pytest.mark.slow
 
@@ -18,20 +18,16 @@ FACTORS = ("red", "green", "blue", "size", "width", "average")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """{method: folder of a whole run in the smoke form}."""
+    """{method: folder of a whole run, 20 steps long}."""
     folders = {}
     with pytest.MonkeyPatch.context() as patch:
-        for bound in (
-            "MIN_STEPS",
-            "MAX_STEPS",
-        ):  # Their worth is not asked.
+        for bound in ("MIN_STEPS", "MAX_STEPS"):  # Of the judges, whose worth is not asked.
             patch.setattr(image_network, bound, 20)
         for name in ("srbvae", "vae"):
             folders[name] = tmp_path_factory.mktemp(name)
-            run(
-                importlib.import_module(f"configs.reference_mnist_{name}").get_config("smoke"),
-                folders[name],
-            )
+            config = importlib.import_module(f"configs.reference_mnist_{name}").get_config("smoke")
+            small_methods.shrink(config)
+            run(config, folders[name])
     return folders
 
 
