@@ -66,8 +66,8 @@ def measure(config):
         before = pipeline.private_memory()
         rounds = []
         for _ in range(ROUNDS.value):
-            seconds = pipeline.run(BATCHES.value) / BATCHES.value
-            rounds.append((seconds, step.run(STEPS.value) / STEPS.value))
+            seconds = pipeline.run(BATCHES.value)[0] / BATCHES.value
+            rounds.append((seconds, step.run(STEPS.value)[0] / STEPS.value))
         after, peak = pipeline.private_memory(), pipeline.peak_memory()
         pipeline.close()
         step.close()
