@@ -11,6 +11,8 @@ from refvae_jax.errors import UserError
 from refvae_jax.inference import read
 from tests.small_methods import SHAPE, WITH_DISCRIMINATOR, make_method
 
+DESCRIPTION = {"format": packed.FORMAT, "step": 7, "latents": {}, "record": {}, "results": None}
+
 
 def variables():
     """As of a Method with a discriminator, and a decoder without batch statistics."""
@@ -29,7 +31,7 @@ def without_discriminator(tree):
 
 def test_writing_and_reading_gives_the_same_model_without_discriminator(tmp_path):
     whole = variables()
-    packed.write(tmp_path, whole, {"format": packed.FORMAT, "step": 7})
+    packed.write(tmp_path, whole, DESCRIPTION)
     description, arrays = packed.read(tmp_path)
     assert description["step"] == 7
     assert sorted(arrays) == [
@@ -67,7 +69,7 @@ def test_no_method_needs_its_discriminator_to_encode_and_decode(name):
 @pytest.fixture
 def folder(tmp_path):
     """A packed model that says it was written after 7 steps."""
-    description = {"format": packed.FORMAT, "versions": {"refvae_jax": "9.1"}, "step": 7}
+    description = DESCRIPTION | {"versions": {"refvae_jax": "9.1"}}
     packed.write(tmp_path, variables(), description)
     return tmp_path
 

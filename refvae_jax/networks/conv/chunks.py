@@ -21,13 +21,15 @@ def on_each_device(function: Callable[..., Array], shards: int, *arrays: Array) 
 
 
 def by_chunks(function: Callable[[Array], Array], x: Array, made: int) -> Array:
-    """function(x), computed for some images after the others.
+    """function(x), computed for some images after the others; at once if B is not known yet.
 
     Args:
       function: of images [b, ...], to [b, ...].
       x: images [B, ...].
       made: how many numbers `function` makes of an image.
     """
+    if not isinstance(x.shape[0], int):  # A program is exported for any number of images.
+        return function(x)
     images = _images(len(x), made)
     first = len(x) % images  # What does not fill a chunk comes first.
     found = lax.map(function, x[first:].reshape(-1, images, *x.shape[1:]))

@@ -38,7 +38,7 @@ def _forward_wide(x: Array, kernel: Array, stride: int, padding: int) -> Array:
     y = lax.conv_general_dilated(
         x, kernel, (stride, stride * pixels), [(padding, padding)] * 2, dimension_numbers=AXES
     )
-    return y.reshape(len(x), h, w, features)
+    return y.reshape(x.shape[0], h, w, features)
 
 
 def _forward_by_patches(x: Array, kernel: Array, stride: int, padding: int) -> Array:
