@@ -1,6 +1,7 @@
 """What the commands of this folder share: flags, CPUs, workers, errors."""
 
 import os
+import statistics
 import sys
 
 from absl import flags
@@ -41,6 +42,12 @@ def start(python, module, settings, cpus, missing=""):
         if missing and error.kind == "ModuleNotFoundError":
             message = f"{error}: {missing}"
         raise UserError(message) from error
+
+
+def round_ratio(theirs, ours):
+    """(median, least, largest) over the rounds of their seconds over ours, one of each a round."""
+    ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
+    return statistics.median(ratios), min(ratios), max(ratios)
 
 
 def run(argv, measure):

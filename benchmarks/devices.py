@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import command
 from benchmarks.command import ROUNDS, STEPS, THREADS
-from benchmarks.our_step import compile_step, settings_of
+from benchmarks.our_step import compile_step, repeated, settings_of
 
 DEVICES = {"plain": 1, "one": 1, "four": 4}
 WARM_UP = 3  # Steps before the first block.
@@ -41,13 +41,7 @@ def prepare(settings):
         def put_batch():
             return jax.device_put(batch)
 
-    def run(num_steps):
-        nonlocal current
-        for _ in range(num_steps):
-            current, _ = step(current, put_batch())
-        jax.block_until_ready(current)
-
-    return run, {"devices": jax.device_count()}
+    return repeated(step, current, put_batch), {"devices": jax.device_count()}
 
 
 def measure(config):
@@ -62,15 +56,13 @@ def measure(config):
     seconds = {form: [] for form in workers}
     for _ in range(ROUNDS.value):
         for form, worker in workers.items():
-            seconds[form].append(worker.run(STEPS.value)[0] / STEPS.value)
+            seconds[form].append(worker.run(STEPS.value).clock / STEPS.value)
     for form, worker in workers.items():
         worker.close()
         print(f"{form}: {1e3 * statistics.median(seconds[form]):.1f} ms per step")
     for form, than in (("one", "plain"), ("four", "one")):
-        pairs = zip(seconds[than], seconds[form], strict=True)
-        ratios = sorted(theirs / ours for theirs, ours in pairs)
-        spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f} by round"
-        print(f"{form} / {than} {statistics.median(ratios):.3f} ({spread})")
+        median, least, largest = command.round_ratio(seconds[than], seconds[form])
+        print(f"{form} / {than} {median:.3f} ({least:.2f} to {largest:.2f} by round)")
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ def measure(config):
         before = pipeline.private_memory()
         rounds = []
         for _ in range(ROUNDS.value):
-            seconds = pipeline.run(BATCHES.value)[0] / BATCHES.value
-            rounds.append((seconds, step.run(STEPS.value)[0] / STEPS.value))
+            seconds = pipeline.run(BATCHES.value).clock / BATCHES.value
+            rounds.append((seconds, step.run(STEPS.value).clock / STEPS.value))
         after, peak = pipeline.private_memory(), pipeline.peak_memory()
         pipeline.close()
         step.close()
@@ -83,9 +83,10 @@ def measure(config):
         f"pipeline: memory {before:.0f} MB after an epoch, {after:.0f} MB after {epochs:.1f} more; "
         f"peak {peak:.0f} MB with the cache that it maps"
     )
-    ratios = sorted(step_seconds / seconds for seconds, step_seconds in rounds)
-    print(f"ratio within a round: {ratios[0]:.1f} to {ratios[-1]:.1f}")
-    print(f"ratio {statistics.median(ratios):.3f}")
+    of_pipeline, of_step = zip(*rounds, strict=True)
+    ratio, least, largest = command.round_ratio(of_step, of_pipeline)
+    print(f"ratio within a round: {least:.1f} to {largest:.1f}")
+    print(f"ratio {ratio:.3f}")
 
 
 if __name__ == "__main__":

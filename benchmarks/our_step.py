@@ -1,4 +1,4 @@
-"""Our training step, compiled and fed with made images, for train_step.py and profile_step.py."""
+"""Our training step, compiled and fed with made images, for the benchmarks that measure it."""
 
 import functools
 import time
@@ -30,6 +30,19 @@ class OurStep(NamedTuple):
     state: object
     put_batch: object
     compile_seconds: float
+
+
+def repeated(step, state, put_batch):
+    """run(num_steps), which makes as many steps, from the state on that the last call left."""
+    import jax
+
+    def run(num_steps):
+        nonlocal state
+        for _ in range(num_steps):
+            state, _ = step(state, put_batch())
+        jax.block_until_ready(state)
+
+    return run
 
 
 def settings_of(config):

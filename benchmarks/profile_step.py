@@ -25,7 +25,7 @@ from absl import flags
 
 from benchmarks import command
 from benchmarks.command import STEPS
-from benchmarks.our_step import compile_step, settings_of
+from benchmarks.our_step import compile_step, repeated, settings_of
 from refvae_jax.training.allocator import keep_memory
 
 ROWS = flags.DEFINE_integer("rows", 20, "Layers and products to print, the longest first.", 1)
@@ -110,14 +110,7 @@ def traced(step, num_steps):
     import jax
     from jax.profiler import ProfileData
 
-    state = step.state
-
-    def run(number):
-        nonlocal state
-        for _ in range(number):
-            state, _ = step.compiled(state, step.put_batch())
-        jax.block_until_ready(state)
-
+    run = repeated(step.compiled, step.state, step.put_batch)
     run(WARM_UP)
     since = time.process_time_ns()
     run(num_steps)

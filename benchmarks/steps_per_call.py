@@ -94,9 +94,10 @@ def measure(config):
     for name, taken in zip(sides, zip(*rounds, strict=True), strict=True):
         wall, cpu = (statistics.median(times) for times in zip(*taken, strict=True))
         print(f"{name}: {wall:.2f} ms per step, {cpu:.2f} ms of CPU time")
-    ratios = sorted(one[0] / several[0] for one, several, _ in rounds)
-    print(f"ratio within a round: {ratios[0]:.2f} to {ratios[-1]:.2f}")
-    print(f"ratio {statistics.median(ratios):.3f}")
+    one, several = ([taken[side][0] for taken in rounds] for side in (0, 1))
+    ratio, least, largest = command.round_ratio(one, several)
+    print(f"ratio within a round: {least:.2f} to {largest:.2f}")
+    print(f"ratio {ratio:.3f}")
 
 
 if __name__ == "__main__":

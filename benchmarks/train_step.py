@@ -28,7 +28,7 @@ from absl import flags
 
 from benchmarks import command
 from benchmarks.command import ROUNDS, STEPS, THREADS
-from benchmarks.our_step import compile_step, settings_of
+from benchmarks.our_step import compile_step, repeated, settings_of
 from refvae_jax.errors import UserError
 
 PEERS = {"torch": "benchmarks.torch_peer"}  # name -> module
@@ -43,14 +43,7 @@ def prepare(settings):
     import jax
 
     ours = compile_step(settings)
-    current = ours.state
-
-    def run(num_steps):
-        nonlocal current
-        for _ in range(num_steps):
-            current, _ = ours.compiled(current, ours.put_batch())
-        jax.block_until_ready(current)
-
+    run = repeated(ours.compiled, ours.state, ours.put_batch)
     facts = {"version": f"jax {jax.__version__}", "threads": len(settings["cpus"])}
     return run, facts | {"compile_seconds": ours.compile_seconds}
 
@@ -118,10 +111,10 @@ def measure(config):
 
 def ratio(seconds, which):
     """The median over the rounds of PyTorch's seconds over ours; prints the least and largest."""
-    pairs = zip(seconds[PEER.value], seconds["ours"], strict=True)
-    ratios = sorted(theirs[which] / ours[which] for theirs, ours in pairs)
-    print(f"ratio within a round: {ratios[0]:.2f} to {ratios[-1]:.2f}")
-    return statistics.median(ratios)
+    sides = ([block[which] for block in seconds[name]] for name in (PEER.value, "ours"))
+    median, least, largest = command.round_ratio(*sides)
+    print(f"ratio within a round: {least:.2f} to {largest:.2f}")
+    return median
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     worker = Worker(sys.executable, "benchmarks.torch_peer", settings, cpus=(0, 1))
     worker.info                # {"version": "2.13.0", "compile_seconds": 0.0, ...}
-    worker.run(5)              # seconds, and seconds of CPU time of all threads
+    worker.run(5).clock        # seconds
+    worker.run(5).cpu          # seconds of CPU time of all threads
     worker.peak_memory()       # MB
     worker.private_memory()    # MB
 
@@ -21,11 +22,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from refvae_jax.training.allocator import keep_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPECTED = ("UserError", "ModuleNotFoundError")  # Errors that need no traceback.
+
+
+class Seconds(NamedTuple):
+    """What a block of steps took."""
+
+    clock: float
+    cpu: float  # Of all threads.
 
 
 class WorkerError(Exception):
@@ -52,9 +61,9 @@ class Worker:
         self.info = self._ask(settings | {"cpus": sorted(cpus)})
 
     def run(self, num_steps):
-        """Runs `num_steps` steps; returns the seconds they took, by the clock and of CPU time."""
+        """Runs `num_steps` steps; returns the Seconds they took."""
         answer = self._ask(num_steps)
-        return answer["seconds"], answer["cpu_seconds"]
+        return Seconds(answer["seconds"], answer["cpu_seconds"])
 
     def peak_memory(self):
         """The most memory the process has held so far, in MB."""
