@@ -33,11 +33,7 @@ Arrays = dict[str, np.ndarray]
 
 def flattened(variables: dict[str, Any]) -> Arrays:
     """{"params/model/...": array} of the variables of a Method that decoding and encoding need."""
-    import jax  # A second or two, and only needed for trees: reports read without.
-
-    kept = {kind: {"model": players["model"]} for kind, players in variables.items()}
-    leaves = jax.tree_util.tree_leaves_with_path(kept)
-    return {_name(path): leaf for path, leaf in leaves}
+    return _named_leaves(variables)[0]
 
 
 def unflattened(arrays: Arrays, template: dict[str, Any]) -> dict[str, Any]:
@@ -50,9 +46,7 @@ def unflattened(arrays: Arrays, template: dict[str, Any]) -> dict[str, Any]:
     Raises:
       UserError: the arrays are not those of such a Method.
     """
-    import jax
-
-    shapes = flattened(template)
+    shapes, structure = _named_leaves(template)
     wrong = sorted(
         n for n in arrays.keys() | shapes.keys() if _shape(arrays, n) != _shape(shapes, n)
     )
@@ -62,14 +56,17 @@ def unflattened(arrays: Arrays, template: dict[str, Any]) -> dict[str, Any]:
             f"the shape {_shape(arrays, wrong[0])}, not {_shape(shapes, wrong[0])}): install the "
             f"version that wrote them, which is in {DESCRIPTION}."
         )
-    kept = {kind: {"model": players["model"]} for kind, players in template.items()}
-    return jax.tree_util.tree_map_with_path(lambda path, _: arrays[_name(path)], kept)
+    return structure.unflatten(arrays[name] for name in shapes)
 
 
-def _name(path: Any) -> str:
-    import jax
+def _named_leaves(variables: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+    """Leaves by name, in the order of the tree, without discriminators, and its structure."""
+    import jax  # A second or two, and only needed for trees: reports read without.
 
-    return jax.tree_util.keystr(path, simple=True, separator="/")
+    kept = {kind: {"model": players["model"]} for kind, players in variables.items()}
+    leaves, structure = jax.tree_util.tree_flatten_with_path(kept)
+    names = (jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves)
+    return {name: leaf for name, (_, leaf) in zip(names, leaves, strict=True)}, structure
 
 
 def _shape(arrays: Any, name: str) -> tuple[int, ...] | None:

@@ -35,7 +35,7 @@ def make_config(name, **method):
 
 
 def shrink(config):
-    """8x8 images and as few layers as they need: a quarter of what the smoke form compiles."""
+    """8x8 images and as few layers as they need: there is less to compile."""
     config.data.resolution, config.data.crop = SHAPE[0], -1
     config.network.encoder_widths, config.network.decoder_widths = (4, 8), (8,)
 

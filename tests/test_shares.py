@@ -70,10 +70,7 @@ print(json.dumps(found))
 def test_four_devices_give_the_step_of_one_and_keep_their_examples(name):
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, name],
-        env=os.environ
-        | {
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-        },
+        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"},
         capture_output=True,
         text=True,
         timeout=300,

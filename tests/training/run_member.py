@@ -35,7 +35,6 @@ def launch(output, environ, flags, signals=(), code="", home="", upload_seconds=
       home: its home folder; "" for that of the environment.
       upload_seconds: that an upload takes longer; told to end, it would have one second.
     """
-
     from refvae_jax.training import loop, processes
     from refvae_jax.training.hosts import lifeline
 

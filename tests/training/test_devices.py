@@ -93,10 +93,7 @@ print(json.dumps({
 def run(num_devices, how, method="gmvae", parts=1, per_call=1):
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, how, method, str(parts), str(per_call)],
-        env=os.environ
-        | {
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
-        },
+        env=os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}"},
         capture_output=True,
         text=True,
         timeout=300,

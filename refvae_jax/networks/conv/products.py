@@ -62,7 +62,7 @@ def _input_gradient(
         padding=padding,
         size=size,
     )
-    if chosen.input_gradient != "shifts":
+    if chosen.input_gradient != "shifts":  # The only one that loops over images.
         return function(dy)
     dx = on_each_device(function, chosen.shards, dy)
     return dx.reshape(-1, *dx.shape[2:])
