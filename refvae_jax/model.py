@@ -109,6 +109,10 @@ class Model:
         shapes = {name: z.shape for name, z in found.items()}
         count = max((shape[0] for shape in shapes.values() if shape), default=0)
         if not count or shapes != {name: (count, size) for name, size in self.latent_sizes.items()}:
+            if any(isinstance(codes[name], Gaussian) for name in found):
+                raise UserError(
+                    "The model decodes codes, not posteriors: pass the means, model.means(images)."
+                )
             wanted = ", ".join(f"{name} [N, {size}]" for name, size in self.latent_sizes.items())
             given = ", ".join(f"{name} {list(np.shape(z))}" for name, z in codes.items())
             raise UserError(
@@ -166,14 +170,15 @@ class Model:
         return self.decode(repeated).reshape(len(images), n, *self.image_shape)
 
     def interpolate(
-        self, a: np.ndarray, b: np.ndarray, n: int, latents: Collection[str] | None = None
+        self, a: np.ndarray, b: np.ndarray, n: int, latents: str | Collection[str] | None = None
     ) -> np.ndarray:
         """From each `a` to its `b` in n steps on the straight line of their means: [N, n, H, W, C].
 
-        Only the named latents move, all by default; the others stay those of `a`.
+        Only the named latent or latents move, all by default; the others stay those of `a`.
         """
         a, b = self._pairs(a, b)
         check_whole(n, "n", least=1)
+        latents = [latents] if isinstance(latents, str) else latents
         for name in latents or ():
             self.check_latent(name)
         start, end = self.means(a), self.means(b)

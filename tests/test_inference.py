@@ -292,6 +292,20 @@ def test_other_seeds_give_other_samples_of_the_posterior():
     assert np.any(posterior_sample(q, 0, "z") != posterior_sample(q, 1, "z"))
 
 
+def test_posteriors_are_not_codes(two_pixels):
+    images = np.zeros((2, *two_pixels.image_shape), np.uint8)
+    with pytest.raises(UserError, match=r"pass the means, model\.means\(images\)"):
+        two_pixels.decode(two_pixels.encode(images))
+
+
+def test_one_latent_can_be_named_alone(two_pixels):
+    images = np.zeros((2, *two_pixels.image_shape), np.uint8)
+    alone, listed = (
+        two_pixels.interpolate(images, images + 9, 3, n) for n in ("target", ["target"])
+    )
+    np.testing.assert_array_equal(alone, listed)
+
+
 def test_interpolation_is_a_straight_line(two_pixels):
     a, b = (np.array(x, np.uint8).reshape(1, 1, 2, 1) for x in ([0, 100], [80, 200]))
     path = two_pixels.interpolate(a, b, 5)[0, :, 0, :, 0]

@@ -14,6 +14,7 @@ from refvae_jax.inference import load
 from refvae_jax.model import Model
 from refvae_jax.training.devices import use_compilation_cache
 
+MODEL = "a run's folder, one that export wrote, or example:NAME"
 Add = Callable[[argparse.ArgumentParser], Any]  # Adds arguments to a parser.
 
 
@@ -43,7 +44,7 @@ def count(default: int, meaning: str) -> Add:
 
 def seed(parser: argparse.ArgumentParser) -> None:
     """--seed=S."""
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
 
 
 def parse(
@@ -59,7 +60,7 @@ def parse(
       add: further arguments, in their order.
     """
     parser = argparse.ArgumentParser(f"refvae {verb}", description=meaning)
-    parser.add_argument("run", metavar="RUN", help="a run's folder, or example:NAME")
+    parser.add_argument("run", metavar="RUN", help=MODEL)
     for argument in add:
         argument(parser)
     parser.add_argument("--step", default="best", help="best (default), last or a number")

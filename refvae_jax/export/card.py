@@ -1,6 +1,6 @@
 """The model card of an exported model, in Markdown, from its checkpoint's record and its scores.
 
-text = card(description, licence="Apache-2.0")
+text = card(description)
 """
 
 import json
@@ -64,22 +64,21 @@ which `jax.export` reads files with, is by Google (Apache-2.0).
 """
 
 
-def card(description: dict[str, Any], licence: str) -> str:
+def card(description: dict[str, Any]) -> str:
     """The model card.
 
     Args:
       description: content of model.json, see `packed.py`.
-      licence: of the model, as the one who passes it on names it; "" if that was not said.
     """
     config = config_rules.with_defaults(ConfigDict(description["record"]["config"]))
     title = f"{TITLES.get(config.method.name, config.method.name)} on {config.data.name}"
-    quoted = json.dumps(licence or "unknown")  # As YAML takes it, whatever is in it.
+    quoted = json.dumps(description["licence"] or "unknown")  # As YAML takes it, whatever is in it.
     header = f"---\nlicense: {quoted}\nlibrary_name: jax\n---\n\n# {title}\n"
     height, width, channels = description["record"]["image_shape"]
     parts = [
         header,
         _latents(description["latents"]),
-        _data(description, config, licence),
+        _data(description, config),
         _scores(description["results"], description["step"]),
         LIMITS.format(size=height),
         _training(description, config),
@@ -99,7 +98,7 @@ def _latents(sizes: dict[str, int]) -> str:
     return "## Latents\n\n" + _table(("latent", "numbers", "meaning"), rows)
 
 
-def _data(description: dict[str, Any], config: ConfigDict, licence: str) -> str:
+def _data(description: dict[str, Any], config: ConfigDict) -> str:
     record, results = description["record"], description["results"]
     height, width, channels = record["image_shape"]
     kinds = ("train", "reference", "validation", "test")
@@ -111,7 +110,7 @@ def _data(description: dict[str, Any], config: ConfigDict, licence: str) -> str:
         ("images of the training", f"{record['num_train_images']:,}"),
         ("form", f"{height} x {width} pixels, {counted(channels, 'channel')}"),
         *((f"{kind} split", f"`{split}`") for kind, split in splits.items() if split),
-        ("licence of the model", licence or "not stated: ask whoever passes it on"),
+        ("licence of the model", description["licence"] or "not stated: ask whoever passes it on"),
         ("licence of the data", "not known to this program: see the data set"),
     ]
     return "## Data and licence\n\n" + _table(("", ""), rows)

@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 import refvae_jax
 from refvae_jax import config as configs
 from refvae_jax import packed
+from refvae_jax.apply import arguments
 from refvae_jax.buckets import is_bucket
 from refvae_jax.console import LOGGER
 from refvae_jax.errors import UserError, exit_status
@@ -34,6 +35,12 @@ from refvae_jax.inference import Stored, model_of, read
 from refvae_jax.training.run_folder import check_not_inside, find_run, score_advice
 
 READER = Path(__file__).with_name("reader.py")
+
+
+def licence_of(run: str) -> str:
+    """The licence that a packed model was passed on with; "" of a run, which has none."""
+    folder = packed.packed_folder(run)
+    return "" if folder is None else packed.read_description(folder).get("licence", "")
 
 
 def results_of(run: str) -> dict[str, Any] | None:
@@ -65,13 +72,16 @@ def without_folders(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"data": config["data"] | {"cache_dir": "", "dir": own.name if own else ""}}
 
 
-def describe(stored: Stored, sizes: dict[str, int], results: dict[str, Any] | None) -> dict:
+def describe(
+    stored: Stored, sizes: dict[str, int], results: dict[str, Any] | None, licence: str
+) -> dict[str, Any]:
     """The content of model.json.
 
     Args:
       stored: the checkpoint.
       sizes: {latent: D}.
       results: content of results.json, None if there is none.
+      licence: of the model, "" if it was not said.
     """
     record = stored.record | {"config": without_folders(stored.record["config"])}
     if results is not None:
@@ -79,6 +89,7 @@ def describe(stored: Stored, sizes: dict[str, int], results: dict[str, Any] | No
     return {
         "format": packed.FORMAT,
         "versions": {"refvae_jax": refvae_jax.__version__, "jax": jax.__version__},
+        "licence": licence,
         "step": stored.step,
         "latents": sizes,
         "record": record,
@@ -88,11 +99,11 @@ def describe(stored: Stored, sizes: dict[str, int], results: dict[str, Any] | No
 
 def write(stored: Stored, results: dict[str, Any] | None, licence: str, folder: Path) -> None:
     """Writes all files of an exported model into an empty folder; arguments as of `describe`."""
-    description = describe(stored, model_of(*stored[:2]).latent_sizes, results)
+    description = describe(stored, model_of(*stored[:2]).latent_sizes, results, licence)
     for name, program in make_programs(stored.variables, stored.record).items():
         (folder / f"{name}.jax").write_bytes(program.serialize())
     packed.write(folder, stored.variables, description)
-    (folder / "README.md").write_text(card(description, licence))
+    (folder / "README.md").write_text(card(description))
     shutil.copy(READER, folder / "read.py")
     (folder / "flatbuffers").mkdir()
     for file in Path(flatbuffers.__file__).parent.glob("*.py"):
@@ -117,10 +128,11 @@ def export(options: argparse.Namespace) -> None:
     out = options.out.absolute()
     stored = read(options.run, options.step)
     results = results_of(options.run)
+    licence = options.licence or licence_of(options.run)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as scratch:
         folder = Path(scratch, out.name)
         folder.mkdir()
-        write(stored, results, options.licence, folder)
+        write(stored, results, licence, folder)
         folder.replace(out)
     LOGGER.info(f"wrote {options.out}: its README.md says how to use it")
 
@@ -129,9 +141,13 @@ def main(argv: list[str]) -> int:
     """Parses the command line; returns the exit status."""
     meaning = "Writes a trained model into a folder that needs jax and numpy alone."
     parser = argparse.ArgumentParser("refvae export", description=meaning)
-    parser.add_argument("run", metavar="RUN", help="a run's folder, or example:NAME")
+    parser.add_argument("run", metavar="RUN", help=arguments.MODEL)
     parser.add_argument("--step", default="best", help="best (default), last or a number")
-    parser.add_argument("--licence", default="", help="of the model, for its card: Apache-2.0")
+    parser.add_argument(
+        "--licence",
+        default="",
+        help="of the model, for its card: Apache-2.0; default: that of RUN, if it was exported",
+    )
     parser.add_argument("--out", type=user_path, default=Path("model"), help="default: model")
     options = parser.parse_args(argv)
     places = {options.out: "choose another place with --out"}

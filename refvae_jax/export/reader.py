@@ -9,11 +9,20 @@ HERE = Path(__file__).parent
 sys.path.append(str(HERE))  # For flatbuffers, which jax.export reads files with.
 ARRAYS = dict(np.load(HERE / "parameters.npz"))
 
-def _apply(call, tree, size=256):  # So many rows at a time, the last one repeated: compiled once.
-    count = len(jax.tree.leaves(tree)[0])
-    parts = [np.arange(i, i + size).clip(max=count - 1) for i in range(0, count, size)]
-    made = [jax.device_get(call(ARRAYS, jax.tree.map(lambda x, i=i: x[i], tree))) for i in parts]
-    return jax.tree.map(lambda *x: np.concatenate(x)[:count], *made)
+def _form(tree):
+    return jax.tree.map(lambda x: (x.dtype, x.shape[1:]), tree)
 
-encode, decode = (jax.tree_util.Partial(_apply, jax.jit(jax.export.deserialize(
-    bytearray((HERE / f"{name}.jax").read_bytes())).call)) for name in ("encode", "decode"))
+def _load(name, size=256):  # Computes `size` rows at a time, the last one repeated: compiled once.
+    program = jax.export.deserialize(bytearray((HERE / f"{name}.jax").read_bytes()))
+    (_, wanted), _ = jax.tree.unflatten(program.in_tree, program.in_avals)
+    call = jax.jit(program.call)
+    def apply(tree):
+        if _form(tree) != _form(wanted) or not (count := len(jax.tree.leaves(tree)[0])):
+            raise ValueError(f"{name} takes {wanted}, NumPy arrays with b of 1 or more.")
+        rows = [np.arange(i, i + size).clip(max=count - 1) for i in range(0, count, size)]
+        parts = [jax.tree.map(lambda x, i=i: x[i], tree) for i in rows]
+        made = [jax.device_get(call(ARRAYS, part)) for part in parts]
+        return jax.tree.map(lambda *x: np.concatenate(x)[:count], *made)
+    return apply
+
+encode, decode = _load("encode"), _load("decode")

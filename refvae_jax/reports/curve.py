@@ -56,7 +56,9 @@ def score_checkpoints(workdir: Path, path: Path) -> None:
             epoch = step * config.batch_size / len(opened.train.label)
             rows = {score.name: score.to_json() for score in found}
             append_json_line({"step": step, "epoch": epoch, "scores": rows}, path)
-            values = ", ".join(f"{score.value:.3f}" for score in found if is_shown(score))
+            values = ", ".join(
+                f"{score.name} {score.value:.3f}" for score in found if is_shown(score)
+            )
             LOGGER.info(f"step {step}, epoch {epoch:.1f}: {values}")
 
 
@@ -82,7 +84,9 @@ def score_and_plot(workdir: Path) -> None:
         raise UserError(f"{workdir} has no checkpoints: train there first.")
     path = workdir / "curve.jsonl"
     score_checkpoints(workdir, path)
-    plot(read_json_lines(path), workdir / "figures" / "curve.png")
+    picture = workdir / "figures" / "curve.png"
+    plot(read_json_lines(path), picture)
+    LOGGER.info(f"wrote {path} and {picture}")
 
 
 def main(argv: list[str]) -> int:

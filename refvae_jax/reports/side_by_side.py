@@ -16,6 +16,8 @@ def check_same_data(runs: dict[Path, ConfigDict]) -> None:
         exempt = configs.FREE_FIELDS + configs.SUPERVISION_FIELDS
         names = configs.differences(wanted, flat, exempt)
         for name in (name for name in names if name.startswith("data.")):
+            if "data.name" in names:  # Then other fields differ because of it.
+                name = "data.name"
             raise UserError(
                 f"{first} and {path} saw other images, config.{name} is {wanted[name]!r} and "
                 f"{flat[name]!r}: compare runs on the same data."

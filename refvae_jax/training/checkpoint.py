@@ -245,5 +245,6 @@ def load(
         )
     have = f"all of {', '.join(map(str, order))} are damaged" if order else "it has none"
     raise UserError(
-        f"{workdir} has no usable checkpoint ({have}): train there first, with --mode=train."
+        f"{workdir} has no usable checkpoint ({have}): train there first, with "
+        f"python launch.py --config=... --workdir={workdir}."
     )

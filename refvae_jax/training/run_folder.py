@@ -17,7 +17,7 @@ CHECKPOINT_DIR = "checkpoints"
 MANIFEST = "MANIFEST.json"  # In a checkpoint: the digests of its files.
 _OWN_DIRS = (CHECKPOINT_DIR, "damaged", "figures")  # Below a run's folder.
 _NAMED = 3  # Runs listed in a message.
-_ADVICE = "Name the folder of a run, or train there first, with --mode=train."
+_ADVICE = "Name the folder of a run; python launch.py --config=... trains one."
 
 
 def steps(workdir: str | Path) -> list[int]:

@@ -21,7 +21,7 @@ from refvae_jax.errors import UserError
 from refvae_jax.evaluation.score import Score
 from refvae_jax.export import programs
 from refvae_jax.export.card import MEANINGS, card
-from refvae_jax.export.folder import check_new, describe, results_of
+from refvae_jax.export.folder import check_new, describe, licence_of, results_of
 from refvae_jax.inference import Stored, method_of, read
 from refvae_jax.model import decoder
 
@@ -41,6 +41,12 @@ latents = read.encode(np.load(images))
 decoded = read.decode({name: q["mean"] for name, q in latents.items()})
 codes = {f"{name}_{part}": x for name, q in latents.items() for part, x in q.items()}
 np.savez(out, decoded=decoded, **codes)
+for bad in (np.load(images)[:0], np.load(images)[..., 0], np.load(images) / 255):
+    try:
+        read.encode(bad)
+        raise AssertionError
+    except ValueError as error:
+        assert str(error) == "encode takes uint8[b,16,16,1], NumPy arrays with b of 1 or more."
 assert "refvae_jax" not in sys.modules
 print(sys.modules["flatbuffers"].__file__)
 """
@@ -69,7 +75,9 @@ def run(tmp_path_factory):
     results = {"steps": 7, "config": config.to_dict(), "scores": {score.name: score.to_json()}}
     stored = Stored(random_variables(method_of(record)), record, 7)
     folder = tmp_path_factory.mktemp("run")
-    packed.write(folder, stored.variables, describe(stored, {"content": 8, "style": 8}, results))
+    packed.write(
+        folder, stored.variables, describe(stored, {"content": 8, "style": 8}, results, "")
+    )
     return str(folder)
 
 
@@ -122,11 +130,16 @@ def test_what_the_folder_holds(folder):
     names = {path.name for path in folder.iterdir()} - {"__pycache__"}  # Of the test above.
     programs_and_reader = {"encode.jax", "decode.jax", "read.py", "flatbuffers"}
     assert names == {"README.md", packed.DESCRIPTION, packed.ARRAYS} | programs_and_reader
-    assert len((folder / "read.py").read_text().splitlines()) <= 20
+    assert len((folder / "read.py").read_text().splitlines()) <= 28
     for name in ("encode", "decode"):
         program = export.deserialize(bytearray((folder / f"{name}.jax").read_bytes()))
         assert program.platforms == ("cpu", "cuda", "tpu")
         assert str(program.in_avals[-1].shape[0]) == "b"
+
+
+def test_the_licence_is_passed_on(folder, tmp_path):
+    assert licence_of(str(folder)) == "Apache-2.0" == licence_of("example:digits")
+    assert licence_of(str(tmp_path)) == ""
 
 
 def operations(program):
@@ -165,7 +178,7 @@ def test_the_card_says_what_the_model_is(folder):
 
 def test_a_card_without_licence_and_scores_says_so(run):
     stored = read(run)
-    text = card(describe(stored, {"content": 3, "style": 2}, None), "")
+    text = card(describe(stored, {"content": 3, "style": 2}, None, ""))
     assert text.startswith('---\nlicense: "unknown"\n') and "not stated" in text
     assert "This model was not scored." in text
 
@@ -174,10 +187,10 @@ def test_scores_of_another_step_and_of_other_images_are_marked(run):
     stored = read(run)
     results = results_of(run)
     here = f"The parameters here are those after {stored.step:,} steps."
-    assert here not in card(describe(stored, {}, results), "")
-    assert here in card(describe(stored, {}, results | {"steps": stored.step + 1}), "")
+    assert here not in card(describe(stored, {}, results, ""))
+    assert here in card(describe(stored, {}, results | {"steps": stored.step + 1}, ""))
     results["config"]["data"]["test_split"] = "test[:5]"
-    assert "| test split | `test[:5]` |" in card(describe(stored, {}, results), "")
+    assert "| test split | `test[:5]` |" in card(describe(stored, {}, results, ""))
 
 
 def test_results_of_a_run_are_read_or_reported(tmp_path):
@@ -201,8 +214,8 @@ def test_no_folder_of_this_machine_is_passed_on(run):
     config = stored.record["config"]
     config = config | {"data": config["data"] | data}
     stored = stored._replace(record=stored.record | {"config": config})
-    description = describe(stored, {"content": 3, "style": 2}, results_of(run) | {"config": config})
-    text = json.dumps(description) + card(description, "")
+    description = describe(stored, {"content": 3}, results_of(run) | {"config": config}, "")
+    text = json.dumps(description) + card(description)
     assert "anna" not in text and "--config.data.dir=faces" in text
 
 
