@@ -192,9 +192,11 @@ class Model:
         return self.decode(codes).reshape(len(a), n, *self.image_shape)
 
     def prior_codes(self, n: int, seed: int) -> Codes:
-        """n codes from the prior, {latent: [n, D]}."""
+        """n codes from the prior, {latent: [n, D]}; fewer are the first of more."""
         _check_draw(n, seed)
-        return jax.device_get(self._prior(self._variables, jax.random.key(seed), n))
+        whole = -(-n // CHUNK) * CHUNK  # So that one compiled program serves many n.
+        drawn = jax.device_get(self._prior(self._variables, jax.random.key(seed), whole))
+        return {name: z[:n] for name, z in drawn.items()}
 
     def sample(self, n: int, seed: int) -> np.ndarray:
         """n images from the prior."""

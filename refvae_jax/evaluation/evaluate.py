@@ -13,10 +13,10 @@ from ml_collections import ConfigDict
 
 from refvae_jax.console import LOGGER, parts
 from refvae_jax.data.splits import Splits, comparable
-from refvae_jax.evaluation import measures
+from refvae_jax.evaluation import judges, measures
 from refvae_jax.evaluation.ground_truth import ground_truth
-from refvae_jax.evaluation.measures import Evaluated
-from refvae_jax.evaluation.measures.decoder import seen, train_classifiers
+from refvae_jax.evaluation.measures import Classifiers, Evaluated
+from refvae_jax.evaluation.measures.decoder import seen
 from refvae_jax.evaluation.overview import format_table
 from refvae_jax.evaluation.published import mixture_paper_accuracy
 from refvae_jax.evaluation.score import Score
@@ -28,13 +28,14 @@ from refvae_jax.training.setup import initial_variables
 
 
 class Scorer:
-    """Scores models on `comparable` Splits; trains the classifiers of real images once.
+    """Scores models on `comparable` Splits.
 
     Args:
       supervision: of the models' method.
       splits: "test" is scored.
-      seed: of classifiers, probes and draws.
-      part_done: called after the classifiers and each of the `measures.count_parts` of a model.
+      seed: of probes and draws.
+      classifiers: of real images.
+      part_done: called after each of the `measures.count_parts` of a model.
     """
 
     def __init__(
@@ -42,13 +43,12 @@ class Scorer:
         supervision: str,
         splits: Splits,
         seed: int,
+        classifiers: Classifiers,
         part_done: Callable[[], None] = lambda: None,
     ) -> None:
         self._supervision, self._splits, self._seed = supervision, splits, seed
-        self._part_done = part_done
+        self._classifiers, self._part_done = classifiers, part_done
         self._truth = ground_truth(supervision, splits)
-        self._classifiers = train_classifiers(splits.train, seed)
-        part_done()
 
     def scores(self, model: Model) -> list[Score]:
         """All Scores of a model."""
@@ -72,9 +72,12 @@ class Scorer:
 
 def score_model(model: Model, splits: Splits, seed: int) -> list[Score]:
     """All Scores of a model and its untrained beginning on `comparable` Splits."""
-    total = 1 + 2 * measures.count_parts(model.latent_names, splits)
-    with parts(total, "evaluating") as part_done:
-        scorer = Scorer(model.method.supervision, splits, seed, part_done)
+    total = 2 * measures.count_parts(model.latent_names, splits)
+    with (
+        parts(total, "evaluating") as part_done,
+        judges.trained_beside(splits.train, seed) as classifiers,
+    ):
+        scorer = Scorer(model.method.supervision, splits, seed, classifiers, part_done)
         beginning = model.with_variables(initial_variables(model.method, seed))
         untrained = {score.name: score.value for score in scorer.scores(beginning)}
         scores = [score._replace(untrained=untrained[score.name]) for score in scorer.scores(model)]

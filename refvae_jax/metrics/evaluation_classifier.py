@@ -5,7 +5,8 @@
     predict = train_regressor(images, factors, seed=0)
     np.mean(np.abs(predict(swapped) - factors), axis=0)
 
-They see pixels only, never a code, so they also notice a decoder that ignores a latent.
+They see pixels only, never a code, so they also notice a decoder that ignores a latent. Each takes
+a `train` in the place of `image_network.train`, for example one that knows its result already.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,12 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from refvae_jax.metrics.image_network import CROSS_ENTROPY, check_images, train
+from refvae_jax.metrics import image_network
+from refvae_jax.metrics.image_network import CROSS_ENTROPY, Outputs, check_images
 from refvae_jax.metrics.probes import moments, unstandardise
+
+Train = Callable[[np.ndarray, np.ndarray, int, Callable, int], Outputs]
 
 
 def train_classifier(
-    images: np.ndarray, labels: np.ndarray, *, num_classes: int, seed: int
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    num_classes: int,
+    seed: int,
+    train: Train = image_network.train,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Trains a small convolutional classifier on real images.
 
@@ -29,6 +38,7 @@ def train_classifier(
       labels: int [N], in [0, num_classes).
       num_classes: number of classes.
       seed: initialisation, batches and shifts; the same seed gives the same classifier.
+      train: with the arguments of `image_network.train`.
 
     Returns:
       A function of uint8 images [M, H, W, C], any M, that returns predicted labels int32 [M].
@@ -47,7 +57,12 @@ def train_classifier(
 
 
 def train_multi_classifier(
-    images: np.ndarray, factors: np.ndarray, sizes: Sequence[int], *, seed: int
+    images: np.ndarray,
+    factors: np.ndarray,
+    sizes: Sequence[int],
+    *,
+    seed: int,
+    train: Train = image_network.train,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Trains one classifier of several categorical factors at once, as `train_classifier`.
 
@@ -56,6 +71,7 @@ def train_multi_classifier(
       factors: int [N, K], column k in [0, sizes[k]).
       sizes: K numbers of classes.
       seed: initialisation, batches and shifts; the same seed gives the same classifier.
+      train: with the arguments of `image_network.train`.
 
     Returns:
       A function of uint8 images [M, H, W, C], any M, that returns predictions int32 [M, K].
@@ -85,7 +101,11 @@ def train_multi_classifier(
 
 
 def train_regressor(
-    images: np.ndarray, factors: np.ndarray, *, seed: int
+    images: np.ndarray,
+    factors: np.ndarray,
+    *,
+    seed: int,
+    train: Train = image_network.train,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Trains a small convolutional regressor of continuous factors on real images.
 
@@ -96,6 +116,7 @@ def train_regressor(
       images: uint8 [N, H, W, C].
       factors: float [N, F], in any units.
       seed: initialisation, batches and shifts; the same seed gives the same regressor.
+      train: with the arguments of `image_network.train`.
 
     Returns:
       A function of uint8 images [M, H, W, C], any M, that returns factors float32 [M, F] in the

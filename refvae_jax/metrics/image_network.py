@@ -2,6 +2,11 @@
 
 outputs = train(images, targets, num_outputs=10, loss=CROSS_ENTROPY, seed=0)
 outputs(unseen)    # float32 [M, 10]
+
+The same in two steps, to keep what was learned:
+
+variables = fit(images, targets, num_outputs=10, loss=CROSS_ENTROPY, seed=0)
+outputs = outputs_of(variables, num_outputs=10, image_shape=(32, 32, 1))
 """
 
 import functools
@@ -26,11 +31,29 @@ EPOCHS, MIN_STEPS, MAX_STEPS = 14, 100, 2_000  # The bounds count more than the 
 MAX_SHIFT = 2  # Pixels, in each direction.
 CROSS_ENTROPY = optax.softmax_cross_entropy_with_integer_labels
 
+Outputs = Callable[[np.ndarray], np.ndarray]
+
 
 def train(
     images: np.ndarray, targets: np.ndarray, num_outputs: int, loss: Callable, seed: int
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Minimises the mean of a loss over real images, shifted at random.
+) -> Outputs:
+    """Minimises the mean of a loss over real images, shifted at random; arguments as of `fit`.
+
+    Returns:
+      A function of uint8 images [M, H, W, C] that returns outputs float32 [M, K].
+    """
+    return outputs_of(fit(images, targets, num_outputs, loss, seed), num_outputs, images.shape[1:])
+
+
+def fit(
+    images: np.ndarray,
+    targets: np.ndarray,
+    num_outputs: int,
+    loss: Callable,
+    seed: int,
+    before_step: Callable[[], None] = lambda: None,
+) -> Any:
+    """The variables of the trained ImageNetwork.
 
     Args:
       images: uint8 [N, H, W, C], see `check_images`.
@@ -38,21 +61,35 @@ def train(
       num_outputs: K.
       loss: (outputs [B, K], targets [B, ...]) -> [B] or [B, K].
       seed: of initialisation, batches and shifts.
-
-    Returns:
-      A function of uint8 images [M, H, W, C] that returns outputs float32 [M, K].
+      before_step: called before each step; may raise to end the training.
     """
-    network = ImageNetwork(num_outputs, Hardware(jax.default_backend(), num_devices=1))
+    network = _network(num_outputs)
     batch_size = min(BATCH_SIZE, len(images))
-    num_steps = _num_steps(len(images))
+    steps = num_steps(len(images))
     rng = jax.random.key(seed)
     # Initial weights drawn by threefry would take XLA seconds more to compile.
     variables = _init(network, jax.random.key(seed, impl="rbg"), jnp.zeros((1, *images.shape[1:])))
-    state = (variables, _optimizer(num_steps).init(variables["params"]))
-    step_fn = functools.partial(_train_step, network, loss, num_steps)
-    for step, index in enumerate(_batches(len(images), batch_size, num_steps, seed)):
+    state = (variables, _optimizer(steps).init(variables["params"]))
+    step_fn = functools.partial(_train_step, network, loss, steps)
+    for step, index in enumerate(_batches(len(images), batch_size, steps, seed)):
+        before_step()
         state = step_fn(state, images[index], targets[index], jax.random.fold_in(rng, step))
-    return functools.partial(_outputs, network, state[0], images.shape[1:])
+    return state[0]
+
+
+def outputs_of(variables: Any, num_outputs: int, image_shape: tuple[int, ...]) -> Outputs:
+    """What `train` returns, of what `fit` returns."""
+    return functools.partial(_outputs, _network(num_outputs), variables, image_shape)
+
+
+def shapes_of(num_outputs: int, image_shape: tuple[int, ...]) -> Any:
+    """The shapes and types of what `fit` returns."""
+    image = jnp.zeros((1, *image_shape))
+    return jax.eval_shape(_init, _network(num_outputs), jax.random.key(0, impl="rbg"), image)
+
+
+def _network(num_outputs: int) -> "ImageNetwork":
+    return ImageNetwork(num_outputs, Hardware(jax.default_backend(), num_devices=1))
 
 
 def check_images(images: np.ndarray) -> None:
@@ -93,7 +130,8 @@ def _init(network: ImageNetwork, rng: jax.Array, image: jax.Array) -> Any:
     return network.init(rng, image, train=False)
 
 
-def _num_steps(num_images: int) -> int:
+def num_steps(num_images: int) -> int:
+    """How many steps `fit` makes on so many images."""
     return int(np.clip(EPOCHS * num_images // BATCH_SIZE, MIN_STEPS, MAX_STEPS))
 
 

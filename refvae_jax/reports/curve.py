@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from refvae_jax.console import LOGGER, parts
 from refvae_jax.data.splits import comparable
 from refvae_jax.errors import UserError, exit_status
-from refvae_jax.evaluation import measures
+from refvae_jax.evaluation import judges, measures
 from refvae_jax.evaluation.evaluate import Scorer
 from refvae_jax.evaluation.score import Score, from_json
 from refvae_jax.figures import files
@@ -47,9 +47,12 @@ def score_checkpoints(workdir: Path, path: Path) -> None:
     model, _, opened = open_trained(config, workdir, min(missing))
     splits = comparable(opened)
     splits = splits._replace(test=splits.validation)
-    total = 1 + len(missing) * measures.count_parts(model.latent_names, splits)
-    with parts(total, "evaluating") as part_done:
-        scorer = Scorer(model.method.supervision, splits, config.seed, part_done)
+    total = len(missing) * measures.count_parts(model.latent_names, splits)
+    with (
+        parts(total, "evaluating") as part_done,
+        judges.trained_beside(splits.train, config.seed) as classifiers,
+    ):
+        scorer = Scorer(model.method.supervision, splits, config.seed, classifiers, part_done)
         for step in sorted(missing):
             there = model.with_variables(checkpoint.load(workdir, step)[0])
             found = scorer.scores(there)

@@ -26,7 +26,14 @@ from refvae_jax.training.checkpoint import Checkpoints
 from refvae_jax.training.journal import Journal
 from refvae_jax.training.profile import Profile
 from refvae_jax.training.run_folder import read_record
-from refvae_jax.training.setup import Prepared, compile_step, initial_state, prepare
+from refvae_jax.training.setup import (
+    Prepared,
+    compile_step,
+    initial_state,
+    initial_variables,
+    place_state,
+    prepare,
+)
 from refvae_jax.training.state import TrainState, variables_of
 from refvae_jax.training.validation import make_validate
 from refvae_jax.training.watches import LabelWatch, SaturationWatch
@@ -122,10 +129,8 @@ def start(
     template = jax.tree.map(
         lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes
     )
-    current = checkpoints.restore(template)
-    if current is None:
-        current = jax.jit(fresh, out_shardings=sharding)()
-    first = int(current.step)
+    restored = checkpoints.restore(template)
+    first = 0 if restored is None else int(restored.step)
     journal.cut_back(first)
     journal.launch(first)
     num_others = independence.num_others(config)
@@ -136,11 +141,13 @@ def start(
     def steps(number: int) -> jax.stages.Compiled:
         return compile_step(config, method, optimizers, mesh, template, example, number)
 
-    with ThreadPoolExecutor(1) as pool:  # TensorFlow loads while the step compiles.
+    # While the step compiles TensorFlow loads, and the initial parameters are compiled and drawn.
+    with ThreadPoolExecutor(2) as pool:
         batches = pool.submit(training_batches, prepared.training_sets, config, first, num_others)
+        drawn = pool.submit(lambda: {} if restored else initial_variables(method, config.seed))
         with processes.all_or_none():  # The first call finds all of them ready.
             steps(steps_of_call(first, config))
-        return steps, current, batches.result()
+        return steps, restored or place_state(drawn.result(), optimizers, mesh), batches.result()
 
 
 def steps_of_call(step: int, config: ConfigDict) -> int:

@@ -1,5 +1,6 @@
 """From a config to the parts of its training: data, method, optimisers, the compiled step."""
 
+import functools
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -134,6 +135,16 @@ def initial_variables(method: Method, seed: int) -> dict[str, Any]:
 def initial_state(method: Method, optimizers: Optimizers, seed: int) -> state.TrainState:
     """The state before the first step; a pure function that jax.jit and jax.eval_shape take."""
     return state.create(initial_variables(method, seed), optimizers)
+
+
+def place_state(variables: dict[str, Any], optimizers: Optimizers, mesh: Mesh) -> state.TrainState:
+    """The state before the first step, replicated over the mesh, of the `initial_variables`.
+
+    These are drawn by a program of their own, which evaluation needs too: compiled once for both.
+    """
+    create = functools.partial(state.create, optimizers=optimizers)
+    # From host memory, which every process of the mesh may put on its devices.
+    return jax.jit(create, out_shardings=devices.replicated(mesh))(jax.device_get(variables))
 
 
 def lower_step(

@@ -1,5 +1,6 @@
 """results.json: its form, and what its scores say of models whose answer is known."""
 
+import contextlib
 import json
 import types
 
@@ -343,7 +344,11 @@ def test_which_images_and_which_models_are_evaluated(uneven, tmp_path, monkeypat
     monkeypatch.setattr(evaluate, "open_trained", open_trained)
     monkeypatch.setattr(evaluate.checkpoint, "steps", lambda workdir: [7, 9])
     monkeypatch.setattr(evaluate, "initial_variables", lambda method, seed: "initial")
-    monkeypatch.setattr(evaluate, "train_classifiers", lambda part, seed: len(part.label))
+    monkeypatch.setattr(
+        evaluate.judges,
+        "trained_beside",
+        lambda part, seed: contextlib.nullcontext(len(part.label)),
+    )
     ceiling = Score(0.97, "accuracy", "images", "higher", 0.1, factor="label")
     monkeypatch.setattr(
         evaluate, "seen", lambda c, t, images, *_, **__: [ceiling._replace(value=len(images))]

@@ -197,7 +197,7 @@ def test_wrong_factors_are_refused():
 
 def test_training_is_bounded():
     low, high = image_network.MIN_STEPS, image_network.MAX_STEPS
-    steps = [image_network._num_steps(n) for n in (1, 3_600, 10_000_000)]
+    steps = [image_network.num_steps(n) for n in (1, 3_600, 10_000_000)]
     assert steps == [low, image_network.EPOCHS * 3_600 // image_network.BATCH_SIZE, high]
     assert low < steps[1] < high
 

@@ -19,27 +19,6 @@ from refvae_jax.evaluation.measures import Classifiers, Evaluated
 from refvae_jax.evaluation.score import Score
 from refvae_jax.methods.base import COUNTERPART
 from refvae_jax.metrics import swaps
-from refvae_jax.metrics.evaluation_classifier import (
-    train_classifier,
-    train_multi_classifier,
-    train_regressor,
-)
-
-
-def train_classifiers(train: ImageSet, seed: int) -> Classifiers:
-    """Classifiers and regressors of whatever is known of the images of an ImageSet."""
-    label = categorical = continuous = None
-    known = train.factors
-    if len(train.class_names) > 1:
-        label = train_classifier(
-            train.image, train.label, num_classes=len(train.class_names), seed=seed
-        )
-    if known.categorical_names:
-        sizes = tuple(map(len, known.categorical_names.values()))
-        categorical = train_multi_classifier(train.image, known.categorical, sizes, seed=seed)
-    if known.continuous_names:
-        continuous = train_regressor(train.image, known.continuous, seed=seed)
-    return Classifiers(label, categorical, continuous)
 
 
 def measure(evaluated: Evaluated) -> Iterator[Score]:
