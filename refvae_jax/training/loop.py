@@ -144,10 +144,11 @@ def start(
     # While the step compiles TensorFlow loads, and the initial parameters are compiled and drawn.
     with ThreadPoolExecutor(2) as pool:
         batches = pool.submit(training_batches, prepared.training_sets, config, first, num_others)
-        drawn = pool.submit(lambda: {} if restored else initial_variables(method, config.seed))
+        drawn = pool.submit(initial_variables, method, config.seed) if restored is None else None
         with processes.all_or_none():  # The first call finds all of them ready.
             steps(steps_of_call(first, config))
-        return steps, restored or place_state(drawn.result(), optimizers, mesh), batches.result()
+        current = restored if drawn is None else place_state(drawn.result(), optimizers, mesh)
+        return steps, current, batches.result()
 
 
 def steps_of_call(step: int, config: ConfigDict) -> int:
