@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from refvae_jax.console import LOGGER, progress_bar
+from refvae_jax.data.readers.brightness import Doubts
 from refvae_jax.data.readers.decode import read_where_possible, some_of
 from refvae_jax.data.readers.image_files import find_images, read_any
 from refvae_jax.errors import UserError, counted
@@ -34,9 +35,10 @@ class Inputs:
         self._form, self._columns = model.form, columns
         self.names = [" with ".join(map(str, paths)) for paths in zip(*columns, strict=True)]
         self.count_read = 0
+        self._doubts = Doubts(model.form.value_range)
 
     def _read(self, row: int) -> np.ndarray:
-        return np.stack([read_any(paths[row], self._form) for paths in self._columns])
+        return np.stack([read_any(paths[row], self._form, self._doubts) for paths in self._columns])
 
     def stems(self, rows: Iterable[int]) -> list[str]:
         """Names of files for some examples: the row, then the stems of its images."""
@@ -48,7 +50,8 @@ class Inputs:
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Reads all examples once, each chunk while the one before is used.
 
-        Skips what cannot be read, which a warning at the end names and counts.
+        Skips what cannot be read. Warnings at the end name and count these, and the images of more
+        than 8 bits that may come out black or white.
 
         Yields:
           (int [b], rows that could be read; uint8 [b, k, H, W, C]), 0 < b <= CHUNK.
@@ -69,6 +72,7 @@ class Inputs:
             LOGGER.warning(
                 f"{len(bad)} of {total} images cannot be read and are skipped: {some_of(bad)}"
             )
+        self._doubts.warn()
 
 
 def pairs(a: str, b: str) -> tuple[list[Path], list[Path]]:

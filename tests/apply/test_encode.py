@@ -77,6 +77,16 @@ def test_unreadable_ones_are_named_skipped_and_counted(model, pictures, tmp_path
         assert codes["content_mean"].shape == (4, SIDE * SIDE // 2)
 
 
+def test_pictures_of_16_bits_are_warned_of_once(model, pictures, tmp_path, capsys):
+    folder, pixels = pictures
+    for i in (1, 3):
+        Image.fromarray(pixels[i, ..., 0].astype(np.uint16)).save(folder / f"{i}.png")
+    assert encode.main(["run", str(folder), f"--out={tmp_path}/codes.npz"]) == 0
+    said = capsys.readouterr().out
+    assert f"are used of 2 images, such as {folder / '1.png'}: if" in said
+    assert said.count("upper 8") == 1
+
+
 def test_a_failure_leaves_no_file(model, pictures, tmp_path, capsys):
     folder, _ = pictures
     (folder / "1.png").write_bytes(b"no image")

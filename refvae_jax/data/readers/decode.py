@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from refvae_jax.console import LOGGER
-from refvae_jax.data.readers.value_range import Range, eight_bit
+from refvae_jax.data.readers.value_range import Look, Range, eight_bit
 from refvae_jax.errors import UserError
 
 MAX_UNREADABLE = 0.01  # Share of a split's images that may be left out.
@@ -31,13 +31,16 @@ _TASKS = 8  # Of a thread, in a batch.
 _NAMED = 5  # Unreadable images named in a message.
 
 
-def load_image(path: Path, mode: str, value_range: Range = ()) -> Image.Image:
+def load_image(
+    path: Path, mode: str, value_range: Range = (), look: Look | None = None
+) -> Image.Image:
     """Decodes the first frame of an image, turned as its EXIF data say; transparent is black.
 
     Args:
       path: of the file.
       mode: "L" or "RGB".
       value_range: of pixels of more than 8 bits, see `value_range.to_bytes`.
+      look: see `value_range.eight_bit`.
 
     Raises:
       OSError, ValueError and others: it cannot be read.
@@ -45,7 +48,7 @@ def load_image(path: Path, mode: str, value_range: Range = ()) -> Image.Image:
     with Image.open(path) as file:
         if math.prod(file.size) > MAX_PIXELS:
             raise ValueError("it claims to be {} x {} pixels".format(*file.size))
-        image = eight_bit(ImageOps.exif_transpose(file), value_range)
+        image = eight_bit(ImageOps.exif_transpose(file), value_range, look)
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)

@@ -16,6 +16,7 @@ import numpy as np
 from refvae_jax.buckets import is_bucket
 from refvae_jax.console import LOGGER
 from refvae_jax.data.readers import bucket_folder, resize
+from refvae_jax.data.readers.brightness import Doubts
 from refvae_jax.data.readers.decode import load_image, read_where_possible, some_of
 from refvae_jax.data.readers.scan import SUFFIXES, scan
 from refvae_jax.data.readers.value_range import Range
@@ -46,10 +47,14 @@ def read_image(path: Path, form: ImageForm) -> np.ndarray:
     return resize.fit(load_image(path, MODES[channels], form.value_range), form.crop, side)
 
 
-def read_any(path: Path, form: ImageForm) -> np.ndarray:
-    """As `read_image`; of an image too large to be padded, it resizes the largest square."""
+def read_any(path: Path, form: ImageForm, doubts: Doubts) -> np.ndarray:
+    """As `read_image`; of an image too large to be padded, it resizes the largest square.
+
+    The `doubts` look at it if it has more than 8 bits.
+    """
     side, _, channels = form.shape
-    image = load_image(path, MODES[channels], form.value_range)
+    look = functools.partial(doubts.look, path)
+    image = load_image(path, MODES[channels], form.value_range, look)
     crop = form.crop
     if crop == resize.PAD and max(image.size) > side:
         _warn_of_large(side)
@@ -68,15 +73,19 @@ def _warn_of_large(side: int) -> None:
 def read_all(paths: Sequence[Path], form: ImageForm) -> np.ndarray:
     """The images of all paths by `read_any`, in parallel: uint8 [N, H, W, C].
 
+    Warns of those of more than 8 bits that may come out black or white, see `Doubts`.
+
     Raises:
       UserError: some cannot be read.
     """
     bad: list[str] = []
+    doubts = Doubts(form.value_range)
     names = [str(path) for path in paths]
-    chunks = read_where_possible(names, lambda row: read_any(paths[row], form), bad.append)
+    chunks = read_where_possible(names, lambda row: read_any(paths[row], form, doubts), bad.append)
     images = [found for _, found in chunks]
     if bad:
         raise UserError(f"{len(bad)} of {len(paths)} images cannot be read: {some_of(bad)}")
+    doubts.warn()
     return np.concatenate(images)
 
 

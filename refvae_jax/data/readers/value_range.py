@@ -16,6 +16,7 @@ from refvae_jax.errors import UserError
 
 Limits = tuple[float | str, ...]  # (low, high), each a number or a percentile "P%"; or ().
 Range = tuple[float, ...]  # (low, high), or () where it is not given.
+Look = Callable[[np.ndarray], None]
 FULL = 65535  # The highest value of 16 bits.
 MOST_IMAGES = 4096  # That percentiles are taken from, evenly spread over the set.
 MOST_PIXELS = 1 << 22  # Of all of them together.
@@ -133,8 +134,18 @@ def resolve(
     return low, high
 
 
-def eight_bit(image: Image.Image, value_range: Range) -> Image.Image:
-    """An image of more than 8 bits by `to_bytes`, as mode "L"; any other as it is."""
+def eight_bit(image: Image.Image, value_range: Range, look: Look | None = None) -> Image.Image:
+    """An image of more than 8 bits by `to_bytes`, as mode "L"; any other as it is.
+
+    Args:
+      image: of any mode.
+      value_range: as of `to_bytes`.
+      look: called with the pixels [H, W] of an image of more than 8 bits that can be used.
+    """
     if not is_deep(image.mode):
         return image
-    return Image.fromarray(to_bytes(np.asarray(image), value_range))
+    pixels = np.asarray(image)
+    converted = to_bytes(pixels, value_range)
+    if look:
+        look(pixels)
+    return Image.fromarray(converted)

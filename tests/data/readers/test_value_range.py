@@ -9,7 +9,8 @@ from refvae_jax.data import cache
 from refvae_jax.data.cache import open_split
 from refvae_jax.data.image_identity import image_record
 from refvae_jax.data.readers import presets, resize, value_range
-from refvae_jax.data.readers.image_files import ImageForm, read_image
+from refvae_jax.data.readers.brightness import mostly_outside
+from refvae_jax.data.readers.image_files import ImageForm, read_all, read_image
 from refvae_jax.data.readers.source import Source
 from refvae_jax.errors import UserError
 
@@ -149,3 +150,25 @@ def test_a_set_has_no_range(data):
     data.name, data.value_range = "digits5k", (0, 1)
     with pytest.raises(UserError, match=r"value_range is of own images, and digits5k is a set"):
         open_split(data, "train")
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ((), "the upper 8 of 16 bits are used of 1 image, such as {}: if they come out dark"),
+        ((4000, 9000), "half of the pixels of 1 image, such as {}, are outside of 4000 to 9000"),
+        ((0, 4095), ""),
+    ],
+)
+def test_a_model_warns_once_of_files_unlike_its_training_images(tmp_path, capsys, limits, words):
+    deep, plain = tmp_path / "deep.tif", tmp_path / "plain.png"
+    Image.fromarray(PIXELS).save(deep)
+    Image.fromarray((PIXELS >> 4).astype(np.uint8)).save(plain)
+    read_all([plain, deep, deep], ImageForm((8, 8, 1), resize.WHOLE, limits))
+    said = capsys.readouterr().out
+    assert words.format(deep) in said and said.count("warning") == bool(words)
+
+
+@pytest.mark.parametrize(("high", "answer"), [(1, True), (2, False), (3, False)])
+def test_mostly_outside_is_more_than_half_of_the_pixels(high, answer):
+    assert mostly_outside(np.array([[0, 1], [2, 3], [4, 5]]), (0, high)) == answer
