@@ -4,6 +4,7 @@ Images that cannot be read are skipped by `decode.py`. For ground truth see `fac
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 from collections import defaultdict
@@ -21,7 +22,7 @@ from refvae_jax.data.readers.listing import File, list_splits
 from refvae_jax.data.readers.partition import parse, resolve, select
 from refvae_jax.data.readers.scan import FACTORS_FILE, scan
 from refvae_jax.data.readers.source import Reader, Source, excluded
-from refvae_jax.errors import UserError
+from refvae_jax.errors import UserError, counted
 
 
 def open_folder(source: Source) -> Reader:
@@ -45,6 +46,7 @@ def open_folder(source: Source) -> Reader:
         raise UserError(f"{root} has no split '{source.split}', but {sizes}: {advice}")
     if base == "train":
         _warn_of_copies(root, splits)
+    _warn_of_loose(root, scan(root).digest)
     known = [f for name, files in splits.items() if name != "reference" for f in files]
     names = sorted({file.class_name for file in known})
     label = _labels(splits[base], names)
@@ -76,6 +78,19 @@ def _place(root: Path, split: str, splits: dict[str, list[File]], source: Source
     if "reference" in splits and not source.reference_class:
         return root / {"train": "unlabelled"}.get(split, split)
     return root / split if len(splits.keys() - {"reference"}) > 1 else root
+
+
+@functools.lru_cache(maxsize=1)  # Once for all splits.
+def _warn_of_loose(root: Path, state: str) -> None:
+    """Warns of images beside folders of images, which no layout takes; again for a new `state`."""
+    del state
+    files = scan(root).files
+    loose = [path for path in files if "/" not in path]
+    if loose and len(loose) < len(files):
+        LOGGER.warning(
+            f"only the subfolders of {root} are read, not {counted(len(loose), 'image')} beside "
+            f"them, such as {loose[0]}: move what is missing into a subfolder"
+        )
 
 
 def _labels(files: list[File], names: list[str]) -> np.ndarray:

@@ -315,6 +315,14 @@ def test_bad_folders(root, data):
     assert "--config.data.dir" in fails(data)
 
 
+def test_images_beside_folders_are_left_out_with_one_warning(root, data, capsys):
+    make_groups(root)
+    save(root / "loose.png")
+    assert sum(len(open_split(data, split).label) for split in ("train", "validation")) == 27
+    said = capsys.readouterr().out
+    assert said.count("are read, not 1 image beside them, such as loose.png: move") == 1
+
+
 def test_link_loop_and_name_not_in_utf8(root, data):
     make_groups(root)
     os.symlink(root, root / "a" / "again")
