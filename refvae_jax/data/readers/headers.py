@@ -25,6 +25,7 @@ class Looks(NamedTuple):
 
     channels: int  # 1 if all readable images are grey, else 3.
     deep: tuple[str, ...]  # Images of more than 8 bits.
+    floats: tuple[str, ...]  # Those of them whose pixels are floats.
 
 
 @functools.lru_cache(maxsize=1)
@@ -36,8 +37,10 @@ def look(root: Path, state: str) -> Looks:
     grey = [mode in _GREY_MODES for mode in modes if mode]
     if any(grey) and not all(grey):
         LOGGER.info(f"{sum(grey)} of {len(grey)} images of {root} are grey: all are read as colour")
-    deep = tuple(path for path, mode in zip(files, modes, strict=True) if value_range.is_deep(mode))
-    return Looks(1 if all(grey) else 3, deep)
+    mode_of = dict(zip(files, modes, strict=True))
+    deep = tuple(path for path, mode in mode_of.items() if value_range.is_deep(mode))
+    floats = tuple(path for path in deep if mode_of[path] == "F")
+    return Looks(1 if all(grey) else 3, deep, floats)
 
 
 def _mode(path: Path) -> str:
@@ -59,14 +62,20 @@ def value_range_of(root: Path, state: str, limits: value_range.Limits) -> value_
       limits: data.value_range.
 
     Raises:
-      UserError: there are none, or no range.
+      UserError: there are none, or no range; or some are floats and there are no limits.
     """
-    deep = look(root, state).deep
+    _, deep, floats = look(root, state)
     if not limits:
+        if floats:
+            raise UserError(
+                f"The pixels of {counted(len(floats), 'image')} of {root}, such as {floats[0]}, "
+                f"are floats, and which of them are black and white is not known: "
+                f"{value_range.ADVICE}."
+            )
         if deep:
             LOGGER.warning(
-                f"{counted(len(deep), 'image')} of {root}, such as {deep[0]}, have 16 bits, "
-                f"of which the upper 8 are used: if they come out dark, {value_range.ADVICE}."
+                f"only the upper 8 of 16 bits are used of {counted(len(deep), 'image')} of {root}, "
+                f"such as {deep[0]}: if they come out dark, {value_range.ADVICE}."
             )
         return ()
     if not deep:
