@@ -43,7 +43,7 @@ def training_sets(
     train, reference = splits.train, splits.reference
     if supervision == "group":
         groups = known_groups(train.label, config.data.grouped_fraction, config.seed)
-        check_groups(groups)
+        check_groups(groups, config.data.name)
         # The name enters the order of the images: another one gives other runs.
         return {"grouped": {"image": train.image, "group": groups}}
     if supervision == "unsupervised":

@@ -3,6 +3,7 @@
 import numpy as np
 
 from refvae_jax.data.order import make_rng
+from refvae_jax.data.readers.source import ARRAYS_DATASET, FOLDER_DATASET
 from refvae_jax.errors import UserError
 
 
@@ -25,14 +26,27 @@ def known_groups(label: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     return group
 
 
-def check_groups(group: np.ndarray) -> None:
-    """Raises UserError unless there are two groups, one with two images; int [N], -1 = none."""
+def how_to_group(dataset: str) -> str:
+    """What to do so that the images of a data.name have groups, as an advice."""
+    return {
+        FOLDER_DATASET: "put the images of each group into a subfolder of their own",
+        ARRAYS_DATASET: "add an array `label` with the group of each image",
+    }.get(dataset, "set data.label to the feature that names the group")
+
+
+def check_groups(group: np.ndarray, dataset: str) -> None:
+    """Raises UserError unless there are two groups, one with two images.
+
+    Args:
+      group: int [N], -1 = none.
+      dataset: data.name, for the advice.
+    """
     ids, sizes = np.unique(group[group >= 0], return_counts=True)
     if len(ids) < 2:
         raise UserError(
             f"The number of known groups in the training split is {len(ids)}, and at least two are "
-            f"needed: put the images of each group into a subfolder of their own, or, for another "
-            f"data set, check data.label, data.train_split and data.grouped_fraction."
+            f"needed: {how_to_group(dataset)}, and check data.train_split and "
+            f"data.grouped_fraction."
         )
     if sizes.max() < 2:
         raise UserError(

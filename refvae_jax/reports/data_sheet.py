@@ -21,6 +21,7 @@ from refvae_jax import config_rules
 from refvae_jax.command_line import config_from_file, explain
 from refvae_jax.console import LOGGER
 from refvae_jax.data.cache import ImageSet, cache_root, data_dir, open_split
+from refvae_jax.data.groups import how_to_group
 from refvae_jax.data.readers import presets
 from refvae_jax.data.readers.array_files import open_arrays
 from refvae_jax.data.readers.source import ARRAYS_DATASET, FOLDER_DATASET, OWN_DATASETS
@@ -106,6 +107,14 @@ def describe(split: str, images: ImageSet) -> list[str]:
     return lines
 
 
+def lack_of_groups(train: ImageSet, dataset: str) -> str:
+    """A line that says so if there are no two groups; "" if there are. dataset: data.name."""
+    if len(np.unique(train.label[train.label >= 0])) > 1:
+        return ""
+    what = "one group only" if any(train.class_names) else "no groups"
+    return f"{what}, and methods that learn from groups need two: {how_to_group(dataset)}"
+
+
 def histogram(sizes: np.ndarray) -> list[str]:
     """Lines such as "10 to 19 images: 7 groups" from the sizes of groups, int [G]."""
     counts = np.histogram(sizes, [*BINS, np.inf])[0]
@@ -160,6 +169,8 @@ def show(data: ConfigDict, out: Path) -> None:
         parts = {split: open_split(data, split) for split in splits}
     for split, images in parts.items():
         print("\n".join(describe(split, images)))
+    if "reference" not in parts and (line := lack_of_groups(parts["train"], data.name)):
+        print(line)
     save_png(contact_sheet(parts["train"], parts.get("reference")), out)
     LOGGER.info(f"wrote {out}")
 

@@ -14,6 +14,7 @@ from refvae_jax.console import LOGGER
 from refvae_jax.data import batches, cache, order
 from refvae_jax.data.image_identity import image_record
 from refvae_jax.data.pipeline import Sets
+from refvae_jax.data.readers.source import ARRAYS_DATASET, FOLDER_DATASET
 from refvae_jax.data.splits import Splits, categorical_factors, fair_rows
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, independence
@@ -51,20 +52,28 @@ def prepare(config: ConfigDict, splits: Splits) -> Prepared:
     devices.check_divides(config.batch_size, mesh.size)
     if not categorical_factors(splits.train) and not splits.train.factors.continuous_names:
         LOGGER.warning(
-            "nothing is known of these images to score by, so only pictures and "
-            "reconstructions will show how well it went: make class folders or a factors.csv."
+            f"nothing is known of these images to score by, so only pictures and reconstructions "
+            f"will show how well it went: {_to_score_by(config.data.name)}."
         )
     shape, count = splits.train.image.shape[1:], len(splits.train.image)
     info = DataInfo(tuple(shape), count, devices.hardware_of(mesh))
-    order.check_batch_size(config.batch_size, count, "training", mesh.size)
     method = METHODS[config.method.name](config, info)
     training_sets = batches.training_sets(config, method.supervision, splits, mesh.size)
+    order.check_batch_size(config.batch_size, count, "training", mesh.size)
     fair_rows(splits)  # Report errors in the test split now, not after training.
     check_accumulation(config, method, mesh.size)
     check_others(config, training_sets, mesh.size)
     optimizers = make_optimizers(config, method.players)
     record = {"config": config.to_dict(), **image_record(splits.train, splits.reference)}
     return Prepared(training_sets, splits.validation, record, method, optimizers, mesh)
+
+
+def _to_score_by(dataset: str) -> str:
+    """What to do so that the images of a data.name can be scored, as an advice."""
+    return {
+        FOLDER_DATASET: "make class folders or a factors.csv",
+        ARRAYS_DATASET: "add an array `label` or `factors`",
+    }.get(dataset, "set data.label or data.factors")
 
 
 def check_accumulation(config: ConfigDict, method: Method, num_devices: int) -> None:

@@ -33,13 +33,22 @@ def test_known_groups_depend_on_the_seed_only():
 )
 def test_too_few_groups(group, message):
     with pytest.raises(UserError, match=message):
-        check_groups(np.array(group))
+        check_groups(np.array(group), "folder")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "advice"),
+    [("folder", "into a subfolder"), ("arrays", "add an array `label`"), ("lfw", "set data.label")],
+)
+def test_the_advice_fits_how_the_images_are_stored(dataset, advice):
+    with pytest.raises(UserError, match=f"at least two are needed: .*{advice}"):
+        check_groups(np.array([0, 0]), dataset)
 
 
 def test_two_groups_are_enough_if_one_has_two_images():
     group = np.array([3, 3, 5, -1])
-    check_groups(group)
+    check_groups(group, "folder")
     for hidden in range(3):
         fewer = np.where(np.arange(4) == hidden, -1, group)
         with pytest.raises(UserError):
-            check_groups(fewer)
+            check_groups(fewer, "folder")

@@ -1,12 +1,15 @@
 """What `python -m refvae_jax data` says of a folder of images."""
 
 import errno
+import re
 
 import imageio.v3 as imageio
 import numpy as np
+import pytest
 from PIL import Image
 
-from refvae_jax.data.cache import cache_root
+from refvae_jax.data.cache import ImageSet, cache_root
+from refvae_jax.data.readers.factors_file import no_factors
 from refvae_jax.reports import data_sheet as shown
 
 
@@ -41,6 +44,20 @@ def test_reference_above_unlabelled(tmp_path, capsys):
     column = imageio.imread(out)[:, 30, 0]
     places = [np.flatnonzero(column == red).mean() for red in (20, 30)]
     assert places[0] < places[1]
+
+
+@pytest.mark.parametrize(
+    ("label", "names", "dataset", "words"),
+    [
+        ([0, 0], ("",), "folder", "no groups, .* need two: put the images of each group into"),
+        ([-1, -1], (), "arrays", "no groups, .* need two: add an array `label`"),
+        ([0, 0], ("anna",), "folder", "one group only, .* need two"),
+        ([0, 1], ("anna", "ben"), "folder", "$"),
+    ],
+)
+def test_a_lack_of_groups_is_said(label, names, dataset, words):
+    images = ImageSet(np.zeros((2, 4, 4, 1), np.uint8), np.array(label), names, no_factors(2))
+    assert re.match(words, shown.lack_of_groups(images, dataset))
 
 
 def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):

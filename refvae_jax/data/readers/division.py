@@ -8,7 +8,7 @@ from collections.abc import Collection
 import numpy as np
 
 from refvae_jax.data.readers.partition import HELD_OUT, parse, resolve, select
-from refvae_jax.data.readers.source import Source
+from refvae_jax.data.readers.source import ARRAYS_DATASET, Source
 from refvae_jax.errors import UserError, counted
 
 UNITS = ("members", "groups")
@@ -58,24 +58,23 @@ def check_enough(
     units = {"members": "the members of each group", "groups": "the groups"}[source.split_by]
     why = f"{start} too few images to hold out {source.hold_out:g} of {units} {have}"
     if found is None:
-        raise UserError(f"{why}, and no other share works; {_what_is_enough(sizes)}.")
+        raise UserError(f"{why}, and no other share works; {_what_is_enough(sizes, source.name)}.")
     unit, percent = found
     flags = f"--config.data.hold_out={percent / 100:g}"
     flags += f" --config.data.split_by={unit}" * (unit != source.split_by)
     raise UserError(f"{why}; set {flags}.")
 
 
-def _what_is_enough(sizes: np.ndarray) -> str:
-    """What can be divided; sizes: int [G], of the groups."""
+def _what_is_enough(sizes: np.ndarray, dataset: str) -> str:
+    """What can be divided; sizes: int [G], of the groups; dataset: data.name."""
     if len(sizes) == 1:
         return "put eight or more images there"
     advice = "put four or more images into each of four groups"
     if sizes.max() > 1:
         return advice
-    return (
-        f"{advice}, or put all images into one folder and set a method without groups, such as "
-        f"--config.method.name=vae"
-    )
+    in_arrays = dataset == ARRAYS_DATASET
+    merge = "leave out the array `label`" if in_arrays else "put all images into one folder"
+    return f"{advice}, or {merge} and set a method without groups, such as --config.method.name=vae"
 
 
 def working_division(
