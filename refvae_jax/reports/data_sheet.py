@@ -23,7 +23,7 @@ from refvae_jax.console import LOGGER
 from refvae_jax.data.cache import ImageSet, cache_root, data_dir, open_split
 from refvae_jax.data.groups import how_to_group
 from refvae_jax.data.readers import presets
-from refvae_jax.data.readers.array_files import open_arrays
+from refvae_jax.data.readers.array_files import SUFFIXES, are_arrays, open_arrays
 from refvae_jax.data.readers.source import ARRAYS_DATASET, FOLDER_DATASET, OWN_DATASETS
 from refvae_jax.errors import Places, UserError, exit_status, explain_disk_errors
 from refvae_jax.figures.files import save_png
@@ -66,7 +66,7 @@ def data_config(
     config = config_rules.defaults()
     data = config.data
     own = user_path(name)
-    in_arrays = own.suffix == ".npz" or (own / "image.npy").is_file()
+    in_arrays = own.suffix in SUFFIXES or are_arrays(own)
     data.value_range = tuple(value_range)
     config_rules.check(config)
     if not own.is_dir() and not in_arrays:

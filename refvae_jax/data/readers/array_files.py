@@ -15,6 +15,7 @@ import numpy as np
 
 from refvae_jax.errors import UserError
 
+SUFFIXES = (".npz", ".npy")
 _BLOCK = 1 << 22  # Bytes read at a time.
 
 
@@ -31,12 +32,28 @@ class Stored(NamedTuple):
         return np.concatenate([np.asarray(block) for block in self.blocks()])
 
 
+def are_arrays(path: Path) -> bool:
+    """Whether it is an existing .npz or .npy, or a folder that holds image.npy."""
+    return (path.suffix in SUFFIXES and path.is_file()) or (path / "image.npy").is_file()
+
+
+def check_not_single(path: Path) -> None:
+    """Raises UserError for a .npy file, whose array has no name."""
+    if path.suffix == ".npy" and path.is_file():
+        raise UserError(
+            f"{path} is a single array without a name: save it as image.npy in a folder, or as "
+            f"`image` in a .npz with numpy.savez, and name that folder or .npz (of a run, with "
+            f"--config.data.name=arrays)."
+        )
+
+
 def open_arrays(path: Path) -> dict[str, Stored]:
     """The arrays of a .npz or of the .npy files of a folder, by name.
 
     Raises:
       UserError: there is none, or it cannot be used.
     """
+    check_not_single(path)
     if path.is_dir():
         files = sorted(path.glob("*.npy"))
         found = {file.stem: _mapped(file, _load(file)) for file in files}

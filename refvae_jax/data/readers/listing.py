@@ -11,7 +11,9 @@ split "reference", and the class is left out of all other splits.
 from pathlib import Path
 from typing import NamedTuple
 
+from refvae_jax.data.readers.array_files import are_arrays, check_not_single
 from refvae_jax.data.readers.scan import SUFFIXES, scan
+from refvae_jax.data.readers.source import ARRAYS_DATASET
 from refvae_jax.errors import UserError, did_you_mean
 
 SPLITS = ("train", "validation", "test")
@@ -37,11 +39,13 @@ def list_splits(folder: Path, reference_class: str) -> dict[str, list[File]]:
       UserError: no images, or a layout that is none of these.
     """
     if not folder.is_dir():
+        _check_no_arrays(folder)
         raise UserError(
             f"There is no folder {folder}: set --config.data.dir to that of the images."
         )
     paths = [tuple(path.split("/")) for path in scan(folder).files]
     if not paths:
+        _check_no_arrays(folder)
         raise UserError(f"{folder} holds no images ({', '.join(s[1:] for s in SUFFIXES)}).")
     tops = {path[0] for path in paths if len(path) > 1}
     if tops & {"reference", "unlabelled"}:
@@ -53,6 +57,15 @@ def list_splits(folder: Path, reference_class: str) -> dict[str, list[File]]:
         inside = [path for path in paths if len(path) > 1]
         splits = {"train": [_file(path, 0) for path in inside or paths]}
     return _divide_reference(folder, splits, reference_class) if reference_class else splits
+
+
+def _check_no_arrays(path: Path) -> None:
+    """Raises UserError if arrays were named in place of a folder of images."""
+    check_not_single(path)
+    if are_arrays(path):
+        raise UserError(
+            f"{path} holds arrays, not image files: set --config.data.name={ARRAYS_DATASET}."
+        )
 
 
 def _check_no_splits(folder: Path, paths: list[Parts], tops: set[str]) -> None:

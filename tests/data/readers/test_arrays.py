@@ -9,6 +9,7 @@ import pytest
 from configs import default
 from refvae_jax.data.cache import open_split
 from refvae_jax.data.readers import array_files, presets
+from refvae_jax.data.readers.listing import list_splits
 from refvae_jax.errors import UserError
 from refvae_jax.reports import data_sheet
 
@@ -225,9 +226,21 @@ def test_files_that_are_no_arrays_are_one_sentence(data, tmp_path):
     assert "is no .npz: save one with numpy.savez" in fails(tmp_path / "text.npz")
     (tmp_path / "empty").mkdir()
     assert "holds no .npy files" in fails(tmp_path / "empty")
+    np.save(tmp_path / "single.npy", IMAGES)
+    assert "single.npy is a single array without a name: save it as" in fails(
+        tmp_path / "single.npy"
+    )
+    with pytest.raises(UserError, match=r"single\.npy is a single array"):
+        data_sheet.data_config(str(tmp_path / "single.npy"))
     (tmp_path / "empty" / "image.npy").write_bytes(b"x")
     assert "image.npy cannot be used" in fails(tmp_path / "empty")
     assert "Where are the images?" in fails("")
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy"])
+def test_arrays_named_as_a_folder_of_images(tmp_path, kind):
+    with pytest.raises(UserError, match=r"holds arrays.*: set --config\.data\.name=arrays\."):
+        list_splits(save(tmp_path / "x", kind, image=IMAGES), "")
 
 
 def test_a_contact_sheet_of_arrays(tmp_path, capsys):
