@@ -71,8 +71,8 @@ def exit_status(
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 image`, `2 images`."""
-    return f"{number} {noun}{'s' * (number != 1)}"
+    """`1 image`, `2,000 images`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

@@ -67,7 +67,7 @@ class Inputs:
                 bar.update(len(rows))
         total = len(self.names)
         if len(bad) == total:
-            raise UserError(f"None of the {counted(total, 'image')} can be read: {some_of(bad)}")
+            raise UserError(f"{counted(total, 'image')} given, none can be read: {some_of(bad)}")
         if bad:
             LOGGER.warning(
                 f"{len(bad)} of {total} images cannot be read and are skipped: {some_of(bad)}"

@@ -25,7 +25,7 @@ from refvae_jax.data.groups import how_to_group
 from refvae_jax.data.readers import presets
 from refvae_jax.data.readers.array_files import SUFFIXES, are_arrays, open_arrays
 from refvae_jax.data.readers.source import ARRAYS_DATASET, FOLDER_DATASET, OWN_DATASETS
-from refvae_jax.errors import Places, UserError, exit_status, explain_disk_errors
+from refvae_jax.errors import Places, UserError, counted, exit_status, explain_disk_errors
 from refvae_jax.figures.files import save_png
 from refvae_jax.figures.layout import grid
 from refvae_jax.files import as_path, check_writable, user_path
@@ -96,9 +96,7 @@ def describe(split: str, images: ImageSet) -> list[str]:
     if images.value_range:
         lines.append("  values from {:g} (black) to {:g} (white)".format(*images.value_range))
     if (images.label >= 0).all() and len(sizes) > 1:
-        low, middle, high = sizes.min(), int(np.median(sizes)), sizes.max()
-        lines.append(f"  {len(sizes):,} groups of {low} to {high} images, {middle} at the median")
-        lines += [f"    {text}" for text in histogram(sizes)]
+        lines += [f"  {text}" for text in sizes_of_groups(sizes)]
     factors = images.factors
     for name, values in zip(factors.continuous_names, factors.continuous.T, strict=True):
         lines.append(f"  factor {name}: {values.min():g} to {values.max():g}")
@@ -115,6 +113,15 @@ def lack_of_groups(train: ImageSet, dataset: str) -> str:
     return f"{what}, and methods that learn from groups need two: {how_to_group(dataset)}"
 
 
+def sizes_of_groups(sizes: np.ndarray) -> list[str]:
+    """Lines on the sizes of two or more groups, int [G]: a histogram unless all are the same."""
+    low, middle, high = sizes.min(), int(np.median(sizes)), sizes.max()
+    if low == high:
+        return [f"{len(sizes):,} groups of {counted(low, 'image')} each"]
+    first = f"{len(sizes):,} groups of {low} to {high} images, {middle} at the median"
+    return [first, *(f"  {text}" for text in histogram(sizes))]
+
+
 def histogram(sizes: np.ndarray) -> list[str]:
     """Lines such as "10 to 19 images: 7 groups" from the sizes of groups, int [G]."""
     counts = np.histogram(sizes, [*BINS, np.inf])[0]
@@ -122,7 +129,11 @@ def histogram(sizes: np.ndarray) -> list[str]:
     ends = [f" to {b}" if b > a else "" for a, b in zip(BINS[:-1], last, strict=True)]
     ends.append(" or more")
     pairs = zip(BINS, ends, counts, strict=True)
-    return [f"{start}{end} images: {count:,} groups" for start, end, count in pairs if count]
+    return [
+        f"{start}{end} image{'s' * (start > 1)}: {counted(count, 'group')}"
+        for start, end, count in pairs
+        if count
+    ]
 
 
 def contact_sheet(train: ImageSet, reference: ImageSet | None) -> np.ndarray:

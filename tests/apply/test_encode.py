@@ -69,7 +69,7 @@ def test_unreadable_ones_are_named_skipped_and_counted(model, pictures, tmp_path
     (folder / "1.png").write_bytes(b"no image")
     assert encode.main(["run", str(folder), f"--out={tmp_path}/codes.{suffix}"]) == 0
     said = capsys.readouterr().out
-    assert f"1 of 5 images cannot be read and are skipped: {folder / '1.png'} (" in said
+    assert f"1 of 5 images cannot be read and are skipped: {folder / '1.png'} (it is no" in said
     assert "the codes of 4 images" in said
     if suffix == "npz":
         codes = np.load(tmp_path / "codes.npz")
@@ -92,7 +92,7 @@ def test_a_failure_leaves_no_file(model, pictures, tmp_path, capsys):
     (folder / "1.png").write_bytes(b"no image")
     for suffix in ("npz", "csv"):
         assert encode.main(["run", str(folder / "1.png"), f"--out={tmp_path}/codes.{suffix}"]) == 2
-        assert "None of the 1 image can be read" in capsys.readouterr().err
+        assert "1 image given, none can be read" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 

@@ -28,7 +28,7 @@ def test_groups_of_a_folder(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "train: 48 images 64 x 64 x 3" in said
     assert "2 groups of 16 to 32 images" in said
-    assert "10 to 19 images: 1 groups" in said and "20 to 49 images: 1 groups" in said
+    assert "10 to 19 images: 1 group\n" in said and "20 to 49 images: 1 group\n" in said
     assert "test: 6 images" in said
     red = imageio.imread(out)[30, :, 0]  # The first row of cells holds one group.
     assert len(set(red.tolist()) & {20, 30}) == 1
@@ -44,6 +44,13 @@ def test_reference_above_unlabelled(tmp_path, capsys):
     column = imageio.imread(out)[:, 30, 0]
     places = [np.flatnonzero(column == red).mean() for red in (20, 30)]
     assert places[0] < places[1]
+
+
+def test_sizes_of_groups():
+    assert shown.sizes_of_groups(np.full(7, 48)) == ["7 groups of 48 images each"]
+    first, *rest = shown.sizes_of_groups(np.array([1, 1, 3]))
+    assert first == "3 groups of 1 to 3 images, 1 at the median"
+    assert rest == ["  1 image: 2 groups", "  2 to 4 images: 1 group"]
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,18 @@ from refvae_jax.errors import UserError, did_you_mean
 Arrays = Mapping[str, Stored]
 
 
-def _column(arrays: Arrays, name: str, count: int, kinds: str, what: str) -> np.ndarray:
-    """An array [N] of one of these kinds of numpy types, which `what` says in words."""
+def _column(
+    arrays: Arrays, name: str, count: int, kinds: str, what: str, per: str = "image"
+) -> np.ndarray:
+    """An array [N] of one of these kinds of numpy types, which `what` says in words.
+
+    `per` is what there are N of.
+    """
     stored = arrays[name]
     if stored.shape != (count,) or stored.dtype.kind not in kinds:
         raise UserError(
             f"{stored.where} is {stored.dtype} of shape {list(stored.shape)}, but must be {what} "
-            f"of shape [{count}], one for each image."
+            f"of shape [{count}], one for each {per}."
         )
     return stored.read()
 
@@ -116,4 +121,4 @@ def _is_matrix(stored: Stored) -> bool:
 def _factor_names(arrays: Arrays, count: int) -> list[str]:
     if "factor_names" not in arrays:
         return [f"factor_{i}" for i in range(count)]
-    return _column(arrays, "factor_names", count, "U", "text").tolist()
+    return _column(arrays, "factor_names", count, "U", "text", "factor").tolist()

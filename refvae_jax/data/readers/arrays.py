@@ -90,6 +90,10 @@ def _checked_image(root: Path, arrays: Arrays, source: Source) -> Stored:
         raise UserError(f"{root} has {', '.join(arrays)}, but no array 'image': name one so.")
     image = arrays["image"]
     shape, dtype = image.shape, image.dtype
+    if not all(shape[:1]):
+        raise UserError(
+            f"{image.where} holds no images, since it has the shape {list(shape)}: put some there."
+        )
     if len(shape) not in (3, 4) or _channels(image) not in MODES or 0 in shape:
         raise UserError(
             f"{image.where} has the shape {list(shape)}, but must have [N, H, W], [N, H, W, 1] or "

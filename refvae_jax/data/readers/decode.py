@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from refvae_jax.console import LOGGER
 from refvae_jax.data.readers.value_range import Look, Range, eight_bit
@@ -84,7 +84,7 @@ def read_where_possible(
         try:
             return read(row)
         except BAD_IMAGE as error:
-            return f"{paths[row]} ({str(error) or type(error).__name__})"
+            return f"{paths[row]} ({_reason(error)})"
 
     workers = os.cpu_count() or 1
     in_turn = max(1, size // (_TASKS * workers))  # Small images take less time than a task does.
@@ -106,6 +106,15 @@ def read_where_possible(
             good = [row for row, answer in found.items() if not isinstance(answer, str)]
             if good:
                 yield np.array(good), np.stack([found[row] for row in good])
+
+
+def _reason(error: Exception) -> str:
+    """Why an image cannot be read, without its path."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no image, or damaged"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
 
 
 def read_each(

@@ -105,7 +105,7 @@ def _warn_of_copies(root: Path, splits: dict[str, list[File]]) -> None:
         pairs = copies(root, [[f.path for f in splits[name]] for name in ("train", other)])
         if pairs:
             LOGGER.warning(
-                f"{len(pairs)} images are both in train and in {other}, such as "
+                f"train and {other} share {counted(len(pairs), 'image')}, such as "
                 f"{pairs[0][0]} and {pairs[0][1]}"
             )
 

@@ -72,7 +72,7 @@ def to_bytes(pixels: np.ndarray, value_range: Range) -> np.ndarray:
             raise ValueError("its pixels are no 16-bit values and data.value_range is not set")
         return (pixels >> 8).astype(np.uint8)
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise ValueError("some of its pixels are NaN or infinite")
+        raise ValueError("some of its pixels are NaN or infinite: replace them by numbers")
     low, high = value_range
     # float32 would not hold all whole numbers of 32 bits.
     scaled = (pixels.astype(np.float64) - low) * (255 / (high - low))

@@ -164,7 +164,9 @@ def test_wrong_images_are_one_sentence(data, fails):
         image=np.zeros((N, 3, 8, 8), np.uint8)
     )
     assert "has the shape [64], but must have" in fails(image=np.zeros(64, np.uint8))
-    assert "has the shape [0, 8, 8], but must have" in fails(image=np.zeros((0, 8, 8), np.uint8))
+    assert "holds no images, since it has the shape [0, 8, 8]" in fails(
+        image=np.zeros((0, 8, 8), np.uint8)
+    )
     assert "is bool, but must be uint8 or other numbers" in fails(image=IMAGES > 9)
     assert "holds Python objects" in fails(image=np.array([None, 1]))
     for other in (np.uint16, np.float32):
@@ -178,7 +180,7 @@ def test_wrong_images_are_one_sentence(data, fails):
     )
     holes = IMAGES / 255
     holes[7, 0, 0] = np.nan
-    assert "image 7: some of its pixels are NaN or infinite" in fails(image=holes)
+    assert "image 7: some of its pixels are NaN or infinite: replace them" in fails(image=holes)
     data.value_range, data.crop, data.resolution = (), 0, 4
     assert "has images of 8 x 8 pixels, but data.resolution is 4: set --config.data.crop" in fails(
         image=IMAGES
@@ -194,7 +196,7 @@ def test_what_does_not_match_the_images_is_one_sentence(data, fails):
     assert "must be numbers of shape [40, F]" in fails(image=IMAGES, factors=np.full((N, 1), "a"))
     numbers = np.zeros((N, 2))
     for names, words in {
-        ("a",): "must be text of shape [2]",
+        ("a",): "must be text of shape [2], one for each factor",
         ("a", "a"): "two columns 'a'",
         ("label", "a"): "column 'label': a factor's name must",
     }.items():

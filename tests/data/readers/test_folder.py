@@ -355,7 +355,7 @@ def test_copies_in_both_sets_are_reported(root, data, capsys, first, second, ref
     open_split(data, "train")
     other = "test" if second == "test" else "reference"
     said = capsys.readouterr().out
-    assert f"1 images are both in train and in {other}, such as" in said
+    assert f"train and {other} share 1 image, such as" in said
     assert f"a/0.png and {second}/a/0.png" in said
 
 
