@@ -192,9 +192,10 @@ class Model:
         return self.decode(codes).reshape(len(a), n, *self.image_shape)
 
     def prior_codes(self, n: int, seed: int) -> Codes:
-        """n codes from the prior, {latent: [n, D]}; fewer are the first of more."""
+        """n codes from the prior, {latent: [n, D]}."""
         _check_draw(n, seed)
-        whole = -(-n // CHUNK) * CHUNK  # So that one compiled program serves many n.
+        # Fewer draws are the first of more, so that one compiled program serves many n.
+        whole = -(-n // CHUNK) * CHUNK
         drawn = jax.device_get(self._prior(self._variables, jax.random.key(seed), whole))
         return {name: z[:n] for name, z in drawn.items()}
 

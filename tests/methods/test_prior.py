@@ -21,6 +21,14 @@ def test_the_prior_is_standard_normal_and_its_latents_are_independent():
     check_standard_normal(z)
 
 
+def test_fewer_draws_are_the_first_of_more():
+    """So a model may draw whole chunks, by one program, and keep what it was asked for."""
+    prior = standard_normal_prior({"content": 3, "style": 2})
+    few, many = (prior({}, jax.random.key(5), n) for n in (4, 300))
+    for name, z in few.items():
+        np.testing.assert_array_equal(z, many[name][:4])
+
+
 @pytest.mark.slow
 def test_mathieu_draws_targets_from_its_bank_alone():
     method = make_method("mathieu")

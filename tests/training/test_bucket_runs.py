@@ -1,5 +1,6 @@
 """Runs in a bucket, on an emulator: killed and resumed, damaged, read where they are."""
 
+import contextlib
 import errno
 import json
 import os
@@ -276,6 +277,8 @@ def test_a_run_in_a_bucket_is_scored_and_drawn_there(copied, config, monkeypatch
     score = Score(0.5, "strong_accuracy", "mean", "higher", 0.1, "content", "label")
     drawn = {"swaps": np.zeros((4, 4, 3), np.uint8)}
     monkeypatch.setattr("refvae_jax.evaluation.evaluate.score_model", lambda *_: [score])
+    no_judges = contextlib.nullcontext(None)
+    monkeypatch.setattr("refvae_jax.evaluation.judges.trained_beside", lambda *_: no_judges)
     monkeypatch.setattr("refvae_jax.evaluation.evaluate.Scorer.__init__", lambda *_: None)
     monkeypatch.setattr("refvae_jax.evaluation.evaluate.Scorer.scores", lambda *_: [score])
     makers = {"swaps": lambda: drawn["swaps"]}
