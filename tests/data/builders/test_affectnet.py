@@ -187,7 +187,7 @@ def test_few_absent_images_are_named_many_are_an_error(copy, capsys):
         (files / drawn_faces.IMAGES / row[0]).unlink()
     faces = lists.read_faces(files / drawn_faces.LISTS / "validation.csv")
     found = affectnet.aligned(files / drawn_faces.IMAGES, faces, drawn_faces.template())
-    with pytest.raises(UserError, match=r"At least 2 of 23 images .* No such file"):
+    with pytest.raises(UserError, match=r"At least 2 of 23 images .*No such file"):
         list(read_each(found.path, found.read, found.folder))
 
 
