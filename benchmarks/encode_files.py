@@ -26,7 +26,6 @@ from refvae_jax.data.readers.image_files import ImageForm, find_images
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
 from refvae_jax.model import CHUNK, Model
-from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training.setup import initial_variables
 
 IMAGES = flags.DEFINE_integer("images", 10_000, "Files to encode.", 1)
@@ -48,7 +47,7 @@ def write_pictures(folder, count, side):
 def untrained(config):
     """A Model with the initial parameters."""
     shape = (config.data.resolution, config.data.resolution, 3)
-    info = DataInfo(shape, 1, Hardware(jax.default_backend(), 1))
+    info = DataInfo(shape, 1, jax.default_backend())
     method = METHODS[config.method.name](config, info)
     return Model(method, initial_variables(method, config.seed), ImageForm(shape, config.data.crop))
 

@@ -64,7 +64,7 @@ def compile_step(settings):
     config = ConfigDict(settings["config"])
     mesh, size = devices.make_mesh(), config.batch_size
     devices.check_divides(size, mesh.size)
-    info = DataInfo(tuple(settings["shape"]), 50_000, devices.hardware_of(mesh))
+    info = DataInfo(tuple(settings["shape"]), 50_000, devices.platform_of(mesh))
     method = METHODS[config.method.name](config, info)
     optimizers = setup.make_optimizers(config, method.players)
     fresh = functools.partial(setup.initial_state, method, optimizers, config.seed)

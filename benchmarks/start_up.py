@@ -19,6 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.command import available_cpus
+
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_STEP = "until the first step is done"
 AFTERWARDS = (
@@ -88,9 +92,8 @@ def main():
     with tempfile.TemporaryDirectory() as caches:
         Path(caches, "tfds").mkdir()
         records = [timed_run(arguments, caches, name) for name in ("empty", "warm")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(
-        f"{options.config}, {options.num_train_steps} steps; {cores} cores, "
+        f"{options.config}, {options.num_train_steps} steps; {len(available_cpus(0))} cores, "
         f"Python {platform.python_version()}, jax {records[0]['jax']}"
     )
     print("\n".join(table(*records)))

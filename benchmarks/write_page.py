@@ -9,7 +9,6 @@ written by hand: read it again afterwards.
 """
 
 import argparse
-import os
 import platform
 import re
 import shlex
@@ -18,6 +17,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.command import available_cpus
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,8 +78,7 @@ def machine() -> str:
     """The processor and how many of its cores are used."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*: (.+)$", info.read_text(), re.M) if info.exists() else None
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} cores, {found[1] if found else platform.processor()}"
+    return f"{len(available_cpus(0))} cores, {found[1] if found else platform.processor()}"
 
 
 def fenced(text: str, language: str = "text") -> str:

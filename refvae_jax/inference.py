@@ -19,7 +19,6 @@ from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo, Method
 from refvae_jax.model import Model
-from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import checkpoint
 
 
@@ -59,8 +58,8 @@ def method_of(record: dict[str, Any], platform: str | None = None) -> Method:
       platform: "cpu", "gpu" or "tpu".
     """
     config = ConfigDict(record["config"])
-    hardware = Hardware(platform or jax.default_backend(), num_devices=1)
-    info = DataInfo(form_of(record).shape, record["num_train_images"], hardware)
+    platform = platform or jax.default_backend()
+    info = DataInfo(form_of(record).shape, record["num_train_images"], platform)
     return METHODS[config.method.name](config, info)
 
 

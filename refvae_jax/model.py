@@ -122,11 +122,13 @@ class Model:
 
     def _pairs(self, a: Any, b: Any) -> tuple[np.ndarray, np.ndarray]:
         a, b = self._check(a), self._check(b)
-        if len(a) != len(b):
+        if len(a) != len(b) and 1 not in (len(a), len(b)):
             raise UserError(
-                f"Images are used in pairs, but there are {len(a)} and {len(b)}: pass as many."
+                f"Images are used in pairs, but there are {len(a)} and {len(b)}: pass as many, or "
+                f"one, which goes with each of the others."
             )
-        return a, b
+        count = max(len(a), len(b))
+        return np.broadcast_to(a, (count, *a.shape[1:])), np.broadcast_to(b, (count, *b.shape[1:]))
 
     def read(self, places: str | Path | Sequence[str | Path]) -> np.ndarray:
         """Image files of any size and colour as the model sees them, uint8 [N, H, W, C].
@@ -156,7 +158,7 @@ class Model:
         return self.decode(self.means(images))
 
     def swap(self, a: np.ndarray, b: np.ndarray, latent: str) -> np.ndarray:
-        """Images `a` with that latent taken from `b`, image by image."""
+        """Images `a` with that latent taken from `b`, image by image; one goes with many."""
         self.check_latent(latent)
         a, b = self._pairs(a, b)
         return self.decode(self.means(a) | {latent: self.means(b)[latent]})
@@ -174,7 +176,8 @@ class Model:
     ) -> np.ndarray:
         """From each `a` to its `b` in n steps on the straight line of their means: [N, n, H, W, C].
 
-        Only the named latent or latents move, all by default; the others stay those of `a`.
+        Only the named latent or latents move, all by default; the others stay those of `a`. One
+        image goes with many.
         """
         a, b = self._pairs(a, b)
         check_whole(n, "n", least=1)
@@ -189,7 +192,7 @@ class Model:
             target = end[name] if name in moving else start[name]
             path = (1 - t) * start[name][:, None] + t * target[:, None]
             codes[name] = path.reshape(-1, self.latent_sizes[name])
-        return self.decode(codes).reshape(len(a), n, *self.image_shape)
+        return self.decode(codes).reshape(-1, n, *self.image_shape)
 
     def prior_codes(self, n: int, seed: int) -> Codes:
         """n codes from the prior, {latent: [n, D]}."""

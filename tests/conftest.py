@@ -1,5 +1,6 @@
 """Shared by all tests: caches of their own, a small config, one trained run."""
 
+import mmap
 import os
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import uuid
 from pathlib import Path
 
 import filelock
+import jaxlib
 import pytest
 
 from configs import quickstart
@@ -15,12 +17,34 @@ from refvae_jax.files import user_path
 from tests import bucket_emulator
 
 ROOT = Path(__file__).parent.parent
+# XLA's flags for programs that compile in half of the time and run slower.
+QUICK_TO_COMPILE = {
+    "xla_cpu_use_fusion_emitters": "false",
+    "xla_cpu_opt_preset": "CPU_OPT_PRESET_FAST_COMPILE",
+}
+
+
+def xla_flags(**more):
+    """The environment's XLA_FLAGS, and these."""
+    flags = [f"--{name}={value}" for name, value in more.items()]
+    return {"XLA_FLAGS": " ".join([*os.environ.get("XLA_FLAGS", "").split(), *flags])}
+
+
+def known_to_xla(flag):
+    """Whether this XLA has the flag: it has no list to ask for, and ends at one it does not know."""
+    library = Path(jaxlib.__file__).with_name("libjax_common.so")
+    if not library.exists():
+        return False
+    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
+        return content.find(f"{flag}\0".encode()) >= 0
 
 
 def pytest_configure(config):
     # The workers of pytest-xdist fill the cores. Their threads would only wait for each other, and
     # those of OpenMP and OpenBLAS spin while they wait. Libraries read it when they are loaded.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if "PYTEST_XDIST_WORKER" not in os.environ:  # Workers get the environment of the first process.
+        os.environ |= xla_flags(**{f: v for f, v in QUICK_TO_COMPILE.items() if known_to_xla(f)})
     config.option.loadscopereorder = False  # The order is ours, see below.
 
 
@@ -50,7 +74,7 @@ def own_caches(of_all_workers):
     """Decoded data, prepared data and compiled programs of the tests, apart from the user's.
 
     All workers and the commands they start have them in common. Compiling is quick: XLA's programs
-    are the same, but LLVM does not optimise their machine code.
+    are the same, but for QUICK_TO_COMPILE, and LLVM does not optimise their machine code.
     """
     import jax
 
@@ -86,7 +110,7 @@ def bucket(emulator):
 
 @pytest.fixture
 def optimised(monkeypatch):
-    """Compiles here and in commands as users do."""
+    """LLVM optimises, here and in commands, as it does for users."""
     import jax
 
     monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")

@@ -9,7 +9,6 @@ import pytest
 
 from refvae_jax.methods import METHODS, reference_networks
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.networks.conv.forms import Hardware
 
 MIXTURE = ("gmvae", "mlvae")  # Tested in tests/methods/test_mixture.py.
 NAMES = [name for name in METHODS if name not in MIXTURE]
@@ -20,9 +19,9 @@ MOSTLY_SLOW = [
 ]
 WITH_DISCRIMINATOR = ["srbvae", "svae", "factorvae", "mathieu"]
 SHAPE, BATCH = (8, 8, 3), 6
-CPU = Hardware("cpu", num_devices=1)
+CPU = "cpu"
 # The forms of a CPU take longer to compile, and tests/networks compares them with these.
-PLAIN = Hardware("tpu", num_devices=1)
+PLAIN = "tpu"
 INFO = DataInfo(SHAPE, 100, PLAIN)
 
 

@@ -23,7 +23,6 @@ from refvae_jax.inference import posterior_sample
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo, Method
 from refvae_jax.model import Model
-from refvae_jax.networks.conv.forms import Hardware
 from tests.conftest import ROOT
 
 
@@ -88,7 +87,7 @@ def reference_config(name):
 def as_0_1_wrote_it(monkeypatch, config):
     """Makes `checkpoint.load` return a checkpoint of this config, all zeros, in the old form."""
     shape = (config.data.resolution, config.data.resolution, 3)
-    info = DataInfo(shape, 100, Hardware("cpu", 1))
+    info = DataInfo(shape, 100, "cpu")
     shapes = jax.eval_shape(METHODS[config.method.name](config, info).init, jax.random.key(0))
     variables = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
     old = {
@@ -119,7 +118,7 @@ def test_files_are_read_as_the_record_says(config, tmp_path):
     pixels = np.arange(4096, dtype=np.uint16).reshape(64, 64)
     for name in ("a.png", "b.tif"):
         Image.fromarray(pixels).save(tmp_path / name)
-    info = DataInfo((32, 32, 1), 100, Hardware("cpu", 1))
+    info = DataInfo((32, 32, 1), 100, "cpu")
     shapes = jax.eval_shape(METHODS["gmvae"](config, info).init, jax.random.key(0))
     variables = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
     record = {"config": config.to_dict(), "image_shape": [32, 32, 1], "num_train_images": 100}
@@ -164,6 +163,10 @@ def test_swap_exchanges_one_latent(model, images):
     codes = {"content": model.encode(b)["content"].mean, "style": model.encode(a)["style"].mean}
     np.testing.assert_array_equal(swapped, model.decode(codes))
     np.testing.assert_array_equal(model.swap(a, a, "style"), model.reconstruct(a))
+    for latent in model.latent_names:
+        one = np.repeat(b[:1], len(a), axis=0)
+        np.testing.assert_array_equal(model.swap(a, b[:1], latent), model.swap(a, one, latent))
+        np.testing.assert_array_equal(model.swap(b[:1], a, latent), model.swap(one, a, latent))
 
 
 def test_interpolation_runs_from_one_reconstruction_to_the_other(model, images):

@@ -17,6 +17,7 @@ from refvae_jax import config as configs
 from refvae_jax.errors import UserError
 from refvae_jax.evaluation.score import Score
 from refvae_jax.files import user_path
+from tests.conftest import xla_flags
 
 HOME = os.path.expanduser("~/x.py")
 QUICK = "--config=configs/quickstart.py:smoke"
@@ -111,8 +112,8 @@ def test_other_modes_refuse_another_config_too(workdir, config, mode):
 
 @pytest.mark.slow
 def test_batch_that_does_not_divide_among_the_devices(launch, tmp_path):
-    env = {"XLA_FLAGS": "--xla_force_host_platform_device_count=3"}
-    result = launch(QUICK, f"--workdir={tmp_path}/run", env=env)
+    flags = xla_flags(xla_force_host_platform_device_count=3)
+    result = launch(QUICK, f"--workdir={tmp_path}/run", env=flags)
     assert result.returncode == 2 and "--config.batch_size=30" in result.stderr
 
 

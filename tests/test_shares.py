@@ -12,14 +12,13 @@ import pytest
 from jax.sharding import AbstractMesh, AxisType
 
 from refvae_jax import shares
-from tests.conftest import ROOT
+from tests.conftest import ROOT, xla_flags
 
 PROGRAM = """
 import collections, json, re, sys
 import jax, numpy as np, optax
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import devices
 from refvae_jax.training.setup import initial_state
 from tests.small_methods import make_config
@@ -30,7 +29,7 @@ config = make_config(name, reconstruction_gradient="stopped", block_dropout=0.5)
 if name == "srbvae":
     config.method.w_independence, config.method.independence_from = 100.0, 0.0
 rng = np.random.default_rng(0)
-method_of = lambda count: METHODS[name](config, DataInfo(SHAPE, 100, Hardware("cpu", count)))
+method = METHODS[name](config, DataInfo(SHAPE, 100, "cpu"))
 
 
 def images():
@@ -41,7 +40,6 @@ batch = {"unlabelled": images(), "reference": images()}
 found = {}
 for count in (1, 4):
     mesh = devices.make_mesh(jax.devices()[:count])
-    method = method_of(count)
     optimizers = {player: optax.sgd(1.0) for player in method.players}
     current = initial_state(method, optimizers, 0)
     shift = np.random.default_rng(1)  # The first parameters are partly 0.
@@ -70,7 +68,7 @@ print(json.dumps(found))
 def test_four_devices_give_the_step_of_one_and_keep_their_examples(name):
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, name],
-        env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"},
+        env=os.environ | xla_flags(xla_force_host_platform_device_count=4),
         capture_output=True,
         text=True,
         timeout=300,

@@ -16,7 +16,6 @@ from refvae_jax.data.readers import presets
 from refvae_jax.errors import UserError
 from refvae_jax.methods import METHODS, independence
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import devices, setup
 
 NUM_IMAGES = 50_000  # Of a training set; it enters no shape.
@@ -111,7 +110,7 @@ def lower(config: ConfigDict, mesh: Mesh, platform: str) -> tuple[Any, tuple[Any
     devices.check_divides(size, mesh.size)
     side = config.data.resolution
     shape = (side, side, presets.channels(config.data.name))
-    info = DataInfo(shape, max(NUM_IMAGES, config.batch_size), Hardware(platform, mesh.size))
+    info = DataInfo(shape, max(NUM_IMAGES, config.batch_size), platform)
     method = METHODS[config.method.name](config, info)
     optimizers = setup.make_optimizers(config, method.players)
     state = jax.eval_shape(functools.partial(setup.initial_state, method, optimizers, config.seed))
@@ -127,7 +126,7 @@ def compile_step(config: ConfigDict, mesh: Mesh, platform: str) -> Program:
       UserError: the compiler refuses it, since the chip has too little memory.
     """
     lowered, shapes = lower(config, mesh, platform)
-    stands_in = platform != devices.hardware_of(mesh).platform
+    stands_in = platform != devices.platform_of(mesh)
     try:
         compiled = lowered.compile(QUICK if stands_in else None)
     except jax.errors.JaxRuntimeError as error:

@@ -142,7 +142,7 @@ def digest(settings: Any, *arrays: np.ndarray) -> str:
     everything = [settings, code_digest(), library_versions(), here, told, flags, shapes]
     found = hashlib.sha256(json.dumps(everything, sort_keys=True).encode())
     for array in arrays:
-        found.update(np.ascontiguousarray(array))
+        found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()[:24]
 
 

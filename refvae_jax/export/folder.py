@@ -37,28 +37,25 @@ from refvae_jax.training.run_folder import check_not_inside, find_run, score_adv
 READER = Path(__file__).with_name("reader.py")
 
 
-def licence_of(run: str) -> str:
-    """The licence that a packed model was passed on with; "" of a run, which has none."""
-    folder = packed.packed_folder(run)
-    return "" if folder is None else packed.read_description(folder).get("licence", "")
+def results_and_licence(run: str) -> tuple[dict[str, Any] | None, str]:
+    """Of a packed model both as it has them; of a run the content of results.json, and "".
 
-
-def results_of(run: str) -> dict[str, Any] | None:
-    """What results.json of a run, or of a packed model, holds; None if it was not scored.
+    The results are None if it was not scored.
 
     Raises:
       UserError: there is no such run, or its results.json is damaged.
     """
     folder = packed.packed_folder(run)
     if folder is not None:
-        return packed.read_description(folder)["results"]
+        description = packed.read_description(folder)
+        return description["results"], description.get("licence", "")
     path = find_run(run) / "results.json"
     if not exists(path):
-        return None
+        return None, ""
     try:
         results = json.loads(path.read_text())
         from_json(results["scores"])
-        return results
+        return results, ""
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} cannot be read ({type(error).__name__}: {error}): to score the run again, "
@@ -127,12 +124,11 @@ def export(options: argparse.Namespace) -> None:
     check_new(options.out)
     out = options.out.absolute()
     stored = read(options.run, options.step)
-    results = results_of(options.run)
-    licence = options.licence or licence_of(options.run)
+    results, licence = results_and_licence(options.run)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as scratch:
         folder = Path(scratch, out.name)
         folder.mkdir()
-        write(stored, results, licence, folder)
+        write(stored, results, options.licence or licence, folder)
         folder.replace(out)
     LOGGER.info(f"wrote {options.out}: its README.md says how to use it")
 

@@ -7,7 +7,6 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from refvae_jax.distributions import Gaussian
-from refvae_jax.networks.conv.forms import Hardware
 
 MODEL, DISCRIMINATOR = "model", "discriminator"  # The players.
 
@@ -41,7 +40,7 @@ class DataInfo(NamedTuple):
 
     image_shape: tuple[int, int, int]  # [H, W, C]
     num_train_images: int
-    hardware: Hardware  # What its functions are compiled for: the devices of the mesh.
+    platform: str  # "cpu", "gpu" or "tpu": what its functions are compiled for.
 
 
 class Method(NamedTuple):

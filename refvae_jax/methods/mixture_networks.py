@@ -78,7 +78,7 @@ def make_networks(config: Config, data_info: DataInfo) -> Autoencoder:
     net, (height, _, channels) = config.network, data_info.image_shape
     STRIDED.check(height, net.encoder_widths, net.decoder_widths)
     latents, dtype = {name: config.latents[name] for name in LATENTS}, jnp.dtype(config.dtype)
-    on = data_info.hardware, dtype, config.remat
+    on = data_info.platform, dtype, config.remat
     encoder = Encoder(tuple(net.encoder_widths), latents, *on)
     decoder = Decoder(net.decoder_start_width, tuple(net.decoder_widths), channels, *on)
     modules: dict[str, Any] = {"encoder": encoder, "decoder": decoder}

@@ -64,11 +64,11 @@ def make_networks(config: Config, data_info: DataInfo, latents: Sequence[str]) -
     Raises:
       UserError: the widths do not fit the image, or no widths would.
     """
-    net, dtype, hardware = config.network, jnp.dtype(config.dtype), data_info.hardware
+    net, dtype, platform = config.network, jnp.dtype(config.dtype), data_info.platform
     widths = tuple(net.encoder_widths), tuple(net.decoder_widths)
     PROGRESSIVE.check(data_info.image_shape[0], *widths)
     sizes = {name: config.latents[name] for name in latents}
-    on = hardware, dtype, config.remat
+    on = platform, dtype, config.remat
     encoder = progressive.Encoder(widths[0], sizes, *on)
     channels = data_info.image_shape[-1]
     decoder = progressive.Decoder(net.decoder_start_width, widths[1], channels, *on)
@@ -123,7 +123,7 @@ def make_discriminator(
     discriminator = Discriminator(
         tuple(net.encoder_widths),
         net.discriminator_features,
-        data_info.hardware,
+        data_info.platform,
         jnp.dtype(config.dtype),
         config.remat,
     )

@@ -21,7 +21,6 @@ import optax
 
 from refvae_jax.metrics.gradients import loss_gradients
 from refvae_jax.networks.batched import apply_batched
-from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.networks.conv.layers import Conv
 
 BATCH_SIZE = 128
@@ -89,7 +88,7 @@ def shapes_of(num_outputs: int, image_shape: tuple[int, ...]) -> Any:
 
 
 def _network(num_outputs: int) -> "ImageNetwork":
-    return ImageNetwork(num_outputs, Hardware(jax.default_backend(), num_devices=1))
+    return ImageNetwork(num_outputs, jax.default_backend())
 
 
 def check_images(images: np.ndarray) -> None:
@@ -106,18 +105,18 @@ class ImageNetwork(nn.Module):
 
     Attributes:
       num_outputs: K.
-      hardware: what to compile for.
+      platform: "cpu", "gpu" or "tpu", to compile for.
     """
 
     num_outputs: int
-    hardware: Hardware
+    platform: str
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Images [B, H, W, C] in [-1, 1] -> [B, K]; `train` takes the batch's own moments."""
         depth = max(1, round(np.log2(min(x.shape[1:3]) / LAST_SIZE)))
         for width in (LAST_WIDTH >> i for i in reversed(range(depth))):
-            x = Conv(width, 3, stride=2, padding=1, hardware=self.hardware, use_bias=False)(x)
+            x = Conv(width, 3, stride=2, padding=1, platform=self.platform, use_bias=False)(x)
             x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
             x = nn.relu(x)
         x = x.reshape(len(x), -1)

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.networks.progressive import Trunk, leaky_relu
 
 
@@ -37,14 +36,14 @@ class Discriminator(nn.Module):
     Attributes:
       widths: of the image's `Trunk`.
       features: size of each block, and of the hidden layer.
-      hardware: what to compile for.
+      platform: "cpu", "gpu" or "tpu", to compile for.
       dtype: of the computation; the logit is float32.
       remat: of the `Trunk`.
     """
 
     widths: Sequence[int]
     features: int
-    hardware: Hardware
+    platform: str
     dtype: DTypeLike = jnp.float32
     remat: bool = False
 
@@ -60,7 +59,7 @@ class Discriminator(nn.Module):
         def dense(size: int, name: str, y: Array) -> Array:
             return nn.Dense(size, dtype=self.dtype, name=name)(y)
 
-        image = Trunk(self.widths, self.hardware, False, self.dtype, self.remat, name="image")(x)
+        image = Trunk(self.widths, self.platform, False, self.dtype, self.remat, name="image")(x)
         image = leaky_relu(dense(self.features, "image_features", image))
         latent = jnp.concatenate([code for _, code in sorted(codes.items())], axis=-1)
         for i in range(2):

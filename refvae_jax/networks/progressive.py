@@ -1,7 +1,7 @@
 """The networks of the reference paper: blocks as in progressive GANs, no batch statistics.
 
-Encoder((32, 64, 128, 256, 256), {"common": 32, "target": 32}, hardware)  # images -> Gaussians
-Decoder(256, (256, 128, 64, 32), 3, hardware)                             # codes -> [B, 64, 64, 3]
+Encoder((32, 64, 128, 256, 256), {"common": 32, "target": 32}, platform)  # images -> Gaussians
+Decoder(256, (256, 128, 64, 32), 3, platform)                             # codes -> [B, 64, 64, 3]
 
 Images are in [0, 1] outside and in [-1, 1] inside. Leaky ReLU of slope 0.2 and pixel norm with
 epsilon 1e-8 are progressive GAN's own values (Karras et al. 2018).
@@ -16,7 +16,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from refvae_jax.distributions import Gaussian
-from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.networks.conv.layers import Conv, ConvDoubled
 from refvae_jax.networks.sizes import PROGRESSIVE
 
@@ -43,13 +42,13 @@ class Block(nn.Module):
 
     Attributes:
       width: channels.
-      hardware: what to compile for.
+      platform: "cpu", "gpu" or "tpu", to compile for.
       normalise: whether there is a pixel norm.
       doubles: whether the image is doubled first, by nearest neighbours, to [B, 2 H, 2 W, C].
     """
 
     width: int
-    hardware: Hardware
+    platform: str
     normalise: bool = True
     doubles: bool = False
 
@@ -59,7 +58,7 @@ class Block(nn.Module):
         for i in range(2):
             layer = ConvDoubled if self.doubles and i == 0 else Conv
             conv = layer(
-                self.width, 3, stride=1, padding=1, hardware=self.hardware, name=f"conv_{i}"
+                self.width, 3, stride=1, padding=1, platform=self.platform, name=f"conv_{i}"
             )
             x = leaky_relu(conv(x))
             x = pixel_norm(x) if self.normalise else x
@@ -71,14 +70,14 @@ class Trunk(nn.Module):
 
     Attributes:
       widths: of the 1x1 convolution, then of the blocks, each of which halves the image.
-      hardware: what to compile for.
+      platform: "cpu", "gpu" or "tpu", to compile for.
       normalise: whether there is a pixel norm.
       dtype: of the computation.
       remat: whether a gradient computes the inside of each block again instead of keeping it.
     """
 
     widths: Sequence[int]
-    hardware: Hardware
+    platform: str
     normalise: bool = True
     dtype: DTypeLike = jnp.float32
     remat: bool = False
@@ -87,11 +86,11 @@ class Trunk(nn.Module):
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B F"]:
         """The features."""
         x = 2 * x.astype(self.dtype) - 1
-        x = Conv(self.widths[0], 1, stride=1, padding=0, hardware=self.hardware, name="from_image")(
+        x = Conv(self.widths[0], 1, stride=1, padding=0, platform=self.platform, name="from_image")(
             x
         )
         for i, width in enumerate(self.widths[1:]):
-            x = block_class(self.remat)(width, self.hardware, self.normalise, name=f"block_{i}")(x)
+            x = block_class(self.remat)(width, self.platform, self.normalise, name=f"block_{i}")(x)
             x = nn.avg_pool(x, (2, 2), (2, 2))
         return x.reshape(x.shape[0], -1)
 
@@ -102,14 +101,14 @@ class Encoder(nn.Module):
     Attributes:
       widths: of a `Trunk`.
       latents: size of each latent by name.
-      hardware: what to compile for.
+      platform: "cpu", "gpu" or "tpu", to compile for.
       dtype: of the computation; parameters and Gaussians stay float32.
       remat: whether a gradient computes the inside of each block again instead of keeping it.
     """
 
     widths: Sequence[int]
     latents: Mapping[str, int]
-    hardware: Hardware
+    platform: str
     dtype: DTypeLike = jnp.float32
     remat: bool = False
 
@@ -120,7 +119,7 @@ class Encoder(nn.Module):
         """{latent: Gaussian} of all latents, or of the names in `only`."""
         found = {}
         for name in self.latents if only is None else only:
-            trunk = Trunk(self.widths, self.hardware, dtype=self.dtype, remat=self.remat, name=name)
+            trunk = Trunk(self.widths, self.platform, dtype=self.dtype, remat=self.remat, name=name)
             features = trunk(x)
             head = nn.Dense(2 * self.latents[name], dtype=self.dtype, name=f"{name}_head")
             found[name] = Gaussian(*jnp.split(head(features).astype(jnp.float32), 2, axis=-1))
@@ -134,7 +133,7 @@ class Decoder(nn.Module):
       start_width: channels of the first START x START map.
       widths: of the blocks, each of which follows a doubling of the image.
       channels: of the image.
-      hardware: what to compile for.
+      platform: "cpu", "gpu" or "tpu", to compile for.
       dtype: of the computation; the image is float32.
       remat: whether a gradient computes the inside of each block again instead of keeping it.
     """
@@ -142,7 +141,7 @@ class Decoder(nn.Module):
     start_width: int
     widths: Sequence[int]
     channels: int
-    hardware: Hardware
+    platform: str
     dtype: DTypeLike = jnp.float32
     remat: bool = False
 
@@ -153,6 +152,6 @@ class Decoder(nn.Module):
         x = nn.Dense(START**2 * self.start_width, dtype=self.dtype, name="from_codes")(x)
         x = x.reshape(-1, START, START, self.start_width)
         for i, width in enumerate(self.widths):
-            x = block_class(self.remat)(width, self.hardware, doubles=True, name=f"block_{i}")(x)
-        x = Conv(self.channels, 1, stride=1, padding=0, hardware=self.hardware, name="to_image")(x)
+            x = block_class(self.remat)(width, self.platform, doubles=True, name=f"block_{i}")(x)
+        x = Conv(self.channels, 1, stride=1, padding=0, platform=self.platform, name="to_image")(x)
         return 0.5 * (jnp.tanh(x.astype(jnp.float32)) + 1)

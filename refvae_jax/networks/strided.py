@@ -1,7 +1,7 @@
 """The networks of the mixture paper (Table 2): strided convolutions, batch norm, ReLU.
 
-Encoder((32, 64, 128, 256), {"content": 8, "style": 8}, hardware) # [B, 32, 32, 1] -> Gaussians
-Decoder(128, (128, 64), 1, hardware)                              # codes -> [B, 32, 32, 1]
+Encoder((32, 64, 128, 256), {"content": 8, "style": 8}, platform) # [B, 32, 32, 1] -> Gaussians
+Decoder(128, (128, 64), 1, platform)                              # codes -> [B, 32, 32, 1]
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,6 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from refvae_jax.distributions import Gaussian
-from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.networks.conv.layers import Conv, ConvTranspose
 from refvae_jax.networks.sizes import STRIDED
 
@@ -47,7 +46,7 @@ def _block(
         convolve = layer(
             width,
             **geometry,
-            hardware=network.hardware,
+            platform=network.platform,
             use_bias=False,
             name=f"{layer.__name__}_{index}",
         )
@@ -69,14 +68,14 @@ class Encoder(nn.Module):
     Attributes:
       widths: channels of the 5x5 convolutions, each halving the image.
       latents: size of each latent by name.
-      hardware: what to compile for.
+      platform: "cpu", "gpu" or "tpu", to compile for.
       dtype: of the computation; parameters and Gaussians stay float32.
       remat: whether a gradient computes the inside of each block again instead of keeping it.
     """
 
     widths: Sequence[int]
     latents: Mapping[str, int]
-    hardware: Hardware
+    platform: str
     dtype: DTypeLike = jnp.float32
     remat: bool = False
 
@@ -98,7 +97,7 @@ class Decoder(nn.Module):
       start_width: channels that each latent gives to the first 8x8 feature map.
       widths: channels of the transposed 4x4 convolutions, each doubling the image.
       channels: of the image.
-      hardware: what to compile for.
+      platform: "cpu", "gpu" or "tpu", to compile for.
       dtype: of the computation; the image is float32.
       remat: whether a gradient computes the inside of each block again instead of keeping it.
     """
@@ -106,7 +105,7 @@ class Decoder(nn.Module):
     start_width: int
     widths: Sequence[int]
     channels: int
-    hardware: Hardware
+    platform: str
     dtype: DTypeLike = jnp.float32
     remat: bool = False
 
@@ -124,5 +123,5 @@ class Decoder(nn.Module):
         for i, width in enumerate(self.widths):
             x = _block(self, ConvTranspose, i, x, train, width, kernel_size=4, stride=2, padding=1)
         # The paper says padding 1, which would give an image two pixels too large.
-        x = Conv(self.channels, kernel_size=5, stride=1, padding=2, hardware=self.hardware)(x)
+        x = Conv(self.channels, kernel_size=5, stride=1, padding=2, platform=self.platform)(x)
         return image_activation(x.astype(jnp.float32))

@@ -24,7 +24,6 @@ from refvae_jax.buckets import file_system, is_bucket
 from refvae_jax.errors import UserError
 from refvae_jax.files import cache_folder
 from refvae_jax.methods.base import Method
-from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training.step import in_a_row, make_update
 
 AXIS = "batch"
@@ -41,9 +40,9 @@ def make_mesh(found: Sequence[jax.Device] | None = None) -> Mesh:
     return Mesh(np.array(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def hardware_of(mesh: Mesh) -> Hardware:
+def platform_of(mesh: Mesh) -> str:
     """What a program for this mesh is compiled for: the networks choose their forms by it."""
-    return Hardware(mesh.devices.flat[0].platform, mesh.size)
+    return mesh.devices.flat[0].platform
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

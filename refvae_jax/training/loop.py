@@ -144,8 +144,7 @@ def start(
     # While the step compiles TensorFlow loads, and the initial parameters are compiled and drawn.
     with ThreadPoolExecutor(2) as pool:
         batches = pool.submit(training_batches, prepared.training_sets, config, first, num_others)
-        is_new = restored is None
-        drawn = pool.submit(lambda: initial_variables(method, config.seed) if is_new else {})
+        drawn = pool.submit(lambda: {} if restored else initial_variables(method, config.seed))
         with processes.all_or_none():  # The first call finds all of them ready.
             steps(steps_of_call(first, config))
         current = restored or place_state(drawn.result(), optimizers, mesh)

@@ -56,7 +56,7 @@ def prepare(config: ConfigDict, splits: Splits) -> Prepared:
             f"will show how well it went: {_to_score_by(config.data.name)}."
         )
     shape, count = splits.train.image.shape[1:], len(splits.train.image)
-    info = DataInfo(tuple(shape), count, devices.hardware_of(mesh))
+    info = DataInfo(tuple(shape), count, devices.platform_of(mesh))
     method = METHODS[config.method.name](config, info)
     training_sets = batches.training_sets(config, method.supervision, splits, mesh.size)
     order.check_batch_size(config.batch_size, count, "training", mesh.size)
@@ -198,7 +198,7 @@ def compile_step(
     batch = batches.stacked([batch] * num_batches)
     placed = devices.put_batch(batch, mesh, num_batches)
     lowered = lower_step(config, method, optimizers, mesh, current, placed, num_batches)
-    on_cpu = devices.hardware_of(mesh).platform == "cpu"
+    on_cpu = devices.platform_of(mesh) == "cpu"
     step_fn = lowered.compile(AS_OUTSIDE_OF_LOOPS if on_cpu and num_batches > 1 else None)
     if on_cpu:
         return_large(step_fn.memory_analysis().temp_size_in_bytes)

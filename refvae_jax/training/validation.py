@@ -47,7 +47,9 @@ def make_validate(
         return changed
 
     sharding = devices.replicated(mesh)
-    total, changes = (jax.jit(f, out_shardings=sharding) for f in (total, changes))
+    total, changes = (
+        jax.jit(devices.traced_in(mesh, f), out_shardings=sharding) for f in (total, changes)
+    )
     share = batch_size // jax.process_count()
     mine = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
 

@@ -21,7 +21,7 @@ from refvae_jax.errors import UserError
 from refvae_jax.evaluation.score import Score
 from refvae_jax.export import programs
 from refvae_jax.export.card import MEANINGS, card
-from refvae_jax.export.folder import check_new, describe, licence_of, results_of
+from refvae_jax.export.folder import check_new, describe, results_and_licence
 from refvae_jax.inference import Stored, method_of, read
 from refvae_jax.model import decoder
 
@@ -137,9 +137,9 @@ def test_what_the_folder_holds(folder):
         assert str(program.in_avals[-1].shape[0]) == "b"
 
 
-def test_the_licence_is_passed_on(folder, tmp_path):
-    assert licence_of(str(folder)) == "Apache-2.0" == licence_of("example:digits")
-    assert licence_of(str(tmp_path)) == ""
+def test_the_licence_is_passed_on(folder):
+    for run in (str(folder), "example:digits"):
+        assert results_and_licence(run)[1] == "Apache-2.0"
 
 
 def operations(program):
@@ -185,7 +185,7 @@ def test_a_card_without_licence_and_scores_says_so(run):
 
 def test_scores_of_another_step_and_of_other_images_are_marked(run):
     stored = read(run)
-    results = results_of(run)
+    results, _ = results_and_licence(run)
     here = f"The parameters here are those after {stored.step:,} steps."
     assert here not in card(describe(stored, {}, results, ""))
     assert here in card(describe(stored, {}, results | {"steps": stored.step + 1}, ""))
@@ -195,11 +195,11 @@ def test_scores_of_another_step_and_of_other_images_are_marked(run):
 
 def test_results_of_a_run_are_read_or_reported(tmp_path):
     (tmp_path / "config.json").write_text('{"method": {}, "data": {}}')
-    assert results_of(str(tmp_path)) is None
+    assert results_and_licence(str(tmp_path)) == (None, "")
     for text in ("{", "{}", '{"scores": {"a": {"value": 1.0}}}'):  # Cut, of no run, of version 0.1.
         (tmp_path / "results.json").write_text(text)
         with pytest.raises(UserError, match=r"results\.json cannot be read .*--mode=eval"):
-            results_of(str(tmp_path))
+            results_and_licence(str(tmp_path))
 
 
 def test_every_latent_that_can_be_configured_has_a_meaning():
@@ -214,7 +214,9 @@ def test_no_folder_of_this_machine_is_passed_on(run):
     config = stored.record["config"]
     config = config | {"data": config["data"] | data}
     stored = stored._replace(record=stored.record | {"config": config})
-    description = describe(stored, {"content": 3}, results_of(run) | {"config": config}, "")
+    description = describe(
+        stored, {"content": 3}, results_and_licence(run)[0] | {"config": config}, ""
+    )
     text = json.dumps(description) + card(description)
     assert "anna" not in text and "--config.data.dir=faces" in text
 

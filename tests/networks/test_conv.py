@@ -112,11 +112,12 @@ def test_images_of_all_chunks_come_in_order(monkeypatch, images):
 
 @pytest.mark.parametrize("shards", [2, 3])  # Of 6 images, and of 5, which divide by neither.
 @pytest.mark.parametrize("count", [6, 5])
-def test_sums_of_the_devices_add_up(float64, count, shards):
+def test_sums_of_the_devices_add_up(float64, monkeypatch, count, shards):
+    monkeypatch.setattr(chunks, "num_shares", lambda: shards)
     x, kernel = draw((count, 6, 7, 3), (4, 4, 3, 2))
-    chosen = Form("native", "phases", "rows", mirrored=True, shards=shards)
+    chosen = Form("native", "phases", "rows", mirrored=True)
     assert_equals_plain("conv_transpose", x, kernel, 2, 1, chosen)
-    chosen = Form("wide", "shifts", "patches", mirrored=True, shards=shards)
+    chosen = Form("wide", "shifts", "patches", mirrored=True)
     assert_equals_plain("conv", x, kernel, 1, 1, chosen)
 
 
@@ -198,7 +199,7 @@ def test_bfloat16_stays_bfloat16_and_close(kind, chosen):
 @pytest.mark.parametrize(("module", "function"), [(Conv, conv), (ConvTranspose, conv_transpose)])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_modules_apply_the_functions(module, function, dtype):
-    layer = module(features=4, kernel_size=4, stride=2, padding=1, hardware=CPU)
+    layer = module(features=4, kernel_size=4, stride=2, padding=1, platform=CPU)
     x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 6, 6, 3)), dtype)
     params = layer.init(jax.random.key(0), x)["params"]
     assert jax.tree.map(lambda p: (p.shape, p.dtype), params) == {
@@ -215,7 +216,7 @@ def test_modules_apply_the_functions(module, function, dtype):
 
 
 def test_a_doubling_layer_is_a_layer_on_the_doubled_image():
-    options = {"features": 4, "kernel_size": 3, "stride": 1, "padding": 1, "hardware": CPU}
+    options = {"features": 4, "kernel_size": 3, "stride": 1, "padding": 1, "platform": CPU}
     x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 5, 6, 3)), jnp.float32)
     params = Conv(**options).init(jax.random.key(0), x)
     params["params"]["bias"] = jnp.arange(4.0)
@@ -224,7 +225,7 @@ def test_a_doubling_layer_is_a_layer_on_the_doubled_image():
 
 
 def test_module_without_bias_and_its_initial_scale():
-    layer = Conv(features=512, kernel_size=5, stride=2, padding=2, hardware=CPU, use_bias=False)
+    layer = Conv(features=512, kernel_size=5, stride=2, padding=2, platform=CPU, use_bias=False)
     params = layer.init(jax.random.key(0), jnp.zeros((1, 4, 4, 8)))["params"]
     assert set(params) == {"kernel"}
     assert np.std(params["kernel"]) == pytest.approx((5 * 5 * 8) ** -0.5, rel=0.02)

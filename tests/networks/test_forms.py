@@ -1,39 +1,26 @@
-"""Which form of a convolution is chosen for which layer and which hardware."""
+"""Which form of a convolution is chosen for which layer and which platform."""
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from refvae_jax.networks.conv.forms import PLAIN, Form, Hardware, form
+from refvae_jax.networks.conv.forms import PLAIN, Form, form
 from refvae_jax.networks.conv.layers import Conv
 from tests.layers_in_use import IN_USE
 from tests.small_methods import CPU
 
 
-@pytest.mark.parametrize("devices", [1, 4])
 @pytest.mark.parametrize("platform", ["gpu", "tpu", "METAL"])
-def test_other_platforms_take_the_plain_form(platform, devices):
+def test_other_platforms_take_the_plain_form(platform):
     for kind, size, channels, features, k, stride, _ in IN_USE:
-        hardware = Hardware(platform, devices)
-        assert form(kind, hardware, k, stride, channels, features, size) is None
-
-
-def test_several_cpu_devices_take_the_same_forms_and_sum_apart():
-    for kind, size, channels, features, k, stride, _ in IN_USE:
-        one, four = (
-            form(kind, Hardware("cpu", n), k, stride, channels, features, size) for n in (1, 4)
-        )
-        if one is None or one.kernel_gradient == "native":
-            assert one == four
-        else:
-            assert one._replace(shards=4) == four
+        assert form(kind, platform, k, stride, channels, features, size) is None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hardware", [CPU, Hardware("tpu", 4)], ids=str)
-def test_a_layer_is_traced_for_the_hardware_it_is_given(hardware):
+@pytest.mark.parametrize("platform", [CPU, "tpu"])
+def test_a_layer_is_traced_for_the_platform_it_is_given(platform):
     """Not for this process's own: the program of another machine can be lowered here."""
-    layer = Conv(features=1, kernel_size=5, stride=1, padding=2, hardware=hardware)
+    layer = Conv(features=1, kernel_size=5, stride=1, padding=2, platform=platform)
     x = jnp.ones((2, 8, 8, 4))
     params = layer.init(jax.random.key(0), x)
 
@@ -41,8 +28,8 @@ def test_a_layer_is_traced_for_the_hardware_it_is_given(hardware):
         return layer.apply(params, x).sum()
 
     traced = jax.jit(jax.grad(loss)).trace(params)
-    assert ("dot_general[" in str(traced.jaxpr)) == (hardware == CPU)
-    assert traced.lower(lowering_platforms=(hardware.platform,)).as_text()
+    assert ("dot_general[" in str(traced.jaxpr)) == (platform == CPU)
+    assert traced.lower(lowering_platforms=(platform,)).as_text()
 
 
 @pytest.mark.parametrize(

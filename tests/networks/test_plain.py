@@ -75,7 +75,7 @@ def test_encoder_and_decoder_are_the_blocks_of_progressive_gans():
 
 @pytest.mark.slow
 def test_a_discriminator_has_no_pixel_norm_and_leaky_layers():
-    discriminator = discriminators.Discriminator((4, 6), features=8, hardware=CPU)
+    discriminator = discriminators.Discriminator((4, 6), features=8, platform=CPU)
     x, codes = random(5, 8, 8, 3), {"target": random(5, 2), "common": random(5, 3, seed=1) - 1}
     p = perturbed(discriminator.init(jax.random.key(0), x, codes)["params"])
     image = leaky(dense(p["image_features"], plain_trunk(p["image"], x, normalise=False)))

@@ -81,7 +81,7 @@ def test_block_dropout_hides_whole_blocks_at_the_stated_rate():
 
 @pytest.mark.slow
 def test_a_hidden_block_hides_all_of_the_image_or_all_of_the_code():
-    discriminator = discriminators.Discriminator((4, 6), features=8, hardware=CPU)
+    discriminator = discriminators.Discriminator((4, 6), features=8, platform=CPU)
     x, z = random(64, 8, 8, 3), {"common": random(64, 3, seed=1)}
     params = discriminator.init(jax.random.key(0), x, z)
     keep = np.asarray(discriminators.keep_blocks(jax.random.key(1), (64,), 1.0))
@@ -93,7 +93,7 @@ def test_a_hidden_block_hides_all_of_the_image_or_all_of_the_code():
 
 def test_nothing_is_hidden_without_blocks_to_keep_and_at_rate_0():
     x, z = random(5, 8, 8, 3), {"common": random(5, 3)}
-    discriminator = discriminators.Discriminator((4, 6), features=8, hardware=CPU)
+    discriminator = discriminators.Discriminator((4, 6), features=8, platform=CPU)
     params = discriminator.init(jax.random.key(0), x, z)
     keep = discriminators.keep_blocks(jax.random.key(7), (5,), 0.0)
     logits = [np.asarray(discriminator.apply(params, x, z, k)) for k in (None, keep)]
@@ -103,7 +103,7 @@ def test_nothing_is_hidden_without_blocks_to_keep_and_at_rate_0():
 
 def test_the_discriminator_sees_an_image_and_its_codes_together():
     """The mixed difference of f(x) + g(z) is zero; of a log-density ratio of pairs it is not."""
-    discriminator = discriminators.Discriminator((4, 6), features=8, hardware=CPU)
+    discriminator = discriminators.Discriminator((4, 6), features=8, platform=CPU)
     x, z = random(2, 8, 8, 3), random(2, 3, seed=1)
     params = discriminator.init(jax.random.key(0), x, {"common": z})
     rows = np.array([(0, 0), (1, 1), (0, 1), (1, 0)])

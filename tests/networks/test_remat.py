@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from refvae_jax.networks import progressive, strided
-from refvae_jax.networks.conv.forms import Hardware
 from tests.small_methods import FAST
 
-PLAIN = Hardware("tpu", 1)  # Plain convolutions are quick to compile.
+PLAIN = "tpu"  # Plain convolutions are quick to compile.
 BATCH = 4
 RESOLUTION = {"strided": 128, "progressive": 32}  # The second takes longer to compile.
 LATENTS = {"z": 3}

@@ -9,7 +9,7 @@ import pytest
 
 from refvae_jax.errors import UserError
 from refvae_jax.training import devices
-from tests.conftest import ROOT
+from tests.conftest import ROOT, xla_flags
 
 PROGRAM = """
 import json, sys
@@ -18,7 +18,6 @@ from configs import quickstart
 from refvae_jax.data.batches import stacked
 from refvae_jax.methods import METHODS
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import devices
 from refvae_jax.training.setup import initial_state
 
@@ -29,8 +28,7 @@ config = quickstart.get_config("smoke")
 widths, rate = (((4, 8), (4,)), 1e-4) if method_name == "gmvae" else (((4, 8, 8), (4, 2)), 1e-7)
 config.network.encoder_widths, config.network.decoder_widths = widths
 config.method.w_independence, config.method.independence_from = 100.0 * (parts == 1), 0.0
-hardware = Hardware("cpu", jax.device_count())
-method = METHODS[method_name](config, DataInfo((16, 16, 1), 100, hardware))
+method = METHODS[method_name](config, DataInfo((16, 16, 1), 100, "cpu"))
 optimizers = {"model": optax.sgd(rate)}  # Adam would turn rounding into whole steps.
 mesh = devices.make_mesh()
 current = jax.jit(
@@ -93,7 +91,7 @@ print(json.dumps({
 def run(num_devices, how, method="gmvae", parts=1, per_call=1):
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, how, method, str(parts), str(per_call)],
-        env=os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}"},
+        env=os.environ | xla_flags(xla_force_host_platform_device_count=num_devices),
         capture_output=True,
         text=True,
         timeout=300,

@@ -21,6 +21,7 @@ from refvae_jax.errors import OthersMissing, UserError
 from refvae_jax.training import checkpoint, processes
 from refvae_jax.training.hosts.relay import free_port
 from refvae_jax.training.hosts.stopping import StoppingPoint
+from tests.conftest import xla_flags
 from tests.training import run_member
 
 SECONDS = 900  # For anything, on a busy machine.
@@ -61,9 +62,9 @@ def start(emulator, tmp_path_factory):
         address, members = f"127.0.0.1:{free_port()}", []
         for index, how in enumerate(each):
             folder = tmp_path_factory.mktemp("member")
-            environ = os.environ | {
+            environ = os.environ | xla_flags(xla_force_host_platform_device_count=devices)
+            environ |= {
                 "TMPDIR": str(folder),
-                "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
                 "JAX_COORDINATOR_ADDRESS": address,
                 "JAX_NUM_PROCESSES": str(len(each)),
                 "JAX_PROCESS_ID": str(index),

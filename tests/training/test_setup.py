@@ -11,7 +11,6 @@ from refvae_jax.data.splits import open_splits
 from refvae_jax.errors import UserError
 from refvae_jax.methods import gmvae
 from refvae_jax.methods.base import DataInfo
-from refvae_jax.networks.conv.forms import Hardware
 from refvae_jax.training import devices, loop, setup
 
 
@@ -106,7 +105,7 @@ def test_the_networks_compute_in_the_configs_type(config, name):
     image = np.random.default_rng(0).uniform(size=(4, *shape)).astype(np.float32)
     found = []
     for config.dtype in ("float32", "bfloat16"):
-        method = setup.METHODS[name](config, DataInfo(shape, 100, Hardware("cpu", 1)))
+        method = setup.METHODS[name](config, DataInfo(shape, 100, "cpu"))
         variables = jax.jit(lambda m=method: setup.initial_variables(m, 0))()
         codes = method.prior(variables, jax.random.key(0), 4)
         found.append((method.encode(variables, image), method.decode(variables, codes)))
@@ -123,7 +122,7 @@ def test_nothing_is_compiled_after_the_first_step(config):
 
     config.network.encoder_widths, config.network.decoder_widths = (4, 8), (4,)
     mesh = devices.make_mesh()
-    info = DataInfo((16, 16, 1), 100, devices.hardware_of(mesh))
+    info = DataInfo((16, 16, 1), 100, devices.platform_of(mesh))
     method = setup.METHODS["gmvae"](config, info)
     optimizers = setup.make_optimizers(config, method.players)
     current = jax.device_put(setup.initial_state(method, optimizers, 0), devices.replicated(mesh))

@@ -7,14 +7,17 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
+from refvae_jax.shares import num_shares
+
 CHUNK = 2**16  # Numbers made of the images of a chunk, 256 kB in float32.
 
 
-def on_each_device(function: Callable[..., Array], shards: int, *arrays: Array) -> Array:
-    """function(*arrays) of each device's own images, [shards, ...], or of all, [1, ...].
+def on_each_device(function: Callable[..., Array], *arrays: Array) -> Array:
+    """function(*arrays) of each device's own images, [num_shares(), ...], or of all, [1, ...].
 
     Chunks of all images would have to be gathered.
     """
+    shards = num_shares()
     if shards == 1 or len(arrays[0]) % shards:
         return function(*arrays)[None]
     return jax.vmap(function)(*(a.reshape(shards, -1, *a.shape[1:]) for a in arrays))

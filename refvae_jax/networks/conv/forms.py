@@ -1,7 +1,6 @@
 """Which way of computing a convolution runs where: a fixed rule, never timed.
 
-hardware = Hardware("cpu", num_devices=1)  # what the program will run on
-form("conv", hardware, kernel_size=5, stride=2, in_channels=32, out_channels=64, out_size=8)
+form("conv", "cpu", kernel_size=5, stride=2, in_channels=32, out_channels=64, out_size=8)
 
 A convolution is linear in the image and in the kernel, so training needs three products:
 
@@ -14,25 +13,11 @@ so do a convolution of stride 1 and one of a doubled image. XLA:CPU has one nati
 for some shapes of some of these products and up to a hundred times slower than a matmul for others.
 On a GPU or TPU everything is XLA's own.
 
-The hardware is an argument, not looked up in JAX, so that a program can be compiled for devices
-that this process does not have.
+The platform, as a JAX device names it, is an argument, not looked up in JAX, so that a program can
+be compiled for devices that this process does not have.
 """
 
-import dataclasses
 from typing import NamedTuple
-
-
-@dataclasses.dataclass(frozen=True)
-class Hardware:
-    """The devices that a program is compiled for.
-
-    Attributes:
-      platform: "cpu", "gpu" or "tpu", as a JAX device names its platform.
-      num_devices: how many devices a batch is divided among.
-    """
-
-    platform: str
-    num_devices: int
 
 
 class Form(NamedTuple):
@@ -43,15 +28,12 @@ class Form(NamedTuple):
         each in the file of its name.
       mirrored: whether the layer is the transpose of the convolution whose products these are: its
         output is that convolution's input gradient.
-      shards: the parts of the batch that loops over its images go through apart, one for each
-        device.
     """
 
     forward: str
     input_gradient: str
     kernel_gradient: str
     mirrored: bool = False
-    shards: int = 1
 
 
 FEW = 4  # Fewer channels than these are computed for several pixels, or several taps, at once.
@@ -62,7 +44,7 @@ PLAIN = Form("native", "native", "native")
 
 def form(
     kind: str,
-    hardware: Hardware,
+    platform: str,
     kernel_size: int,
     stride: int,
     in_channels: int,
@@ -73,7 +55,7 @@ def form(
 
     Args:
       kind: "conv", "conv_transpose" or "conv_doubled".
-      hardware: what the program is compiled for.
+      platform: "cpu", "gpu" or "tpu", to compile for.
       kernel_size: k.
       stride: of the convolution, or of the one that is transposed; of a doubled image 1.
       in_channels: C.
@@ -82,21 +64,21 @@ def form(
 
     Measurements and reasons: docs/convolutions.md.
     """
-    if hardware.platform != "cpu":
+    if platform != "cpu":
         return None
     if kernel_size == 1:
         return PLAIN
-    usual = Form("native", "phases", "rows", shards=hardware.num_devices)
+    usual = Form("native", "phases", "rows")
     if kind == "conv_doubled":
         return usual._replace(mirrored=True)
     if kind == "conv_transpose":
         return usual._replace(mirrored=True) if stride > 1 else None
     if stride == 1:
         if out_channels < FEW <= in_channels:
-            return Form("wide", "shifts", "patches", True, hardware.num_devices)
+            return Form("wide", "shifts", "patches", True)
         return usual if min(in_channels, out_channels) >= 8 and out_size > 4 else PLAIN
     if in_channels < FEW:
-        return Form("wide", "phases", "patches", shards=hardware.num_devices)
+        return Form("wide", "phases", "patches")
     small = Form("native", "fold" if out_size <= 4 else "phases", "native")
     large = usual if out_size > 8 else small
     return large._replace(forward="patches") if out_size <= 2 or in_channels > 128 else large

@@ -1,8 +1,8 @@
-"""Convolutions of images, in the form that suits the hardware (see `forms.py`).
+"""Convolutions of images, in the form that suits the platform (see `forms.py`).
 
-    y = conv(x, kernel, hardware, stride=2, padding=2)             # kernel [5, 5, C, O]
-    y = conv_transpose(x, kernel, hardware, stride=2, padding=1)   # kernel [4, 4, C, O]
-    y = conv_doubled(x, kernel, hardware)                          # kernel [3, 3, C, O]
+    y = conv(x, kernel, platform, stride=2, padding=2)             # kernel [5, 5, C, O]
+    y = conv_transpose(x, kernel, platform, stride=2, padding=1)   # kernel [4, 4, C, O]
+    y = conv_doubled(x, kernel, platform)                          # kernel [3, 3, C, O]
 
 Images are [B, H, W, C], kernels [k, k, C, O], strides and zero padding the same on all sides.
 """
@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from refvae_jax.networks.conv.forms import Form, Hardware, form
+from refvae_jax.networks.conv.forms import Form, form
 from refvae_jax.networks.conv.forward import native
 from refvae_jax.networks.conv.pixels import flip
 from refvae_jax.networks.conv.products import products, transposed_size
@@ -20,7 +20,7 @@ from refvae_jax.networks.conv.products import products, transposed_size
 def conv(
     x: Float[Array, "B H W C"],
     kernel: Float[Array, "k k C O"],
-    hardware: Hardware,
+    platform: str,
     *,
     stride: int,
     padding: int,
@@ -28,14 +28,14 @@ def conv(
     """Convolution: [B, H, W, C] -> [B, (H + 2 padding - k) // stride + 1, .., O]."""
     k, _, channels, features = kernel.shape
     size = min((n + 2 * padding - k) // stride + 1 for n in x.shape[1:3])
-    chosen = form("conv", hardware, k, stride, channels, features, size)
+    chosen = form("conv", platform, k, stride, channels, features, size)
     return _conv(x, kernel, stride, padding, chosen)
 
 
 def conv_transpose(
     x: Float[Array, "B H W C"],
     kernel: Float[Array, "k k C O"],
-    hardware: Hardware,
+    platform: str,
     *,
     stride: int,
     padding: int,
@@ -47,12 +47,12 @@ def conv_transpose(
     """
     k, _, channels, features = kernel.shape
     size = transposed_size(x, kernel, stride, padding)
-    chosen = form("conv_transpose", hardware, k, stride, channels, features, min(size))
+    chosen = form("conv_transpose", platform, k, stride, channels, features, min(size))
     return _conv_transpose(x, kernel, stride, padding, chosen)
 
 
 def conv_doubled(
-    x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C O"], hardware: Hardware
+    x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C O"], platform: str
 ) -> Float[Array, "B 2*H 2*W O"]:
     """Convolution 3x3 of the image `double(x)`: [B, H, W, C] -> [B, 2 H, 2 W, O].
 
@@ -61,7 +61,7 @@ def conv_doubled(
     four pixels of the output (progressive GAN's code does so for its largest images).
     """
     (_, _, channels, features), size = kernel.shape, 2 * min(x.shape[1:3])
-    chosen = form("conv_doubled", hardware, 3, 1, channels, features, size)
+    chosen = form("conv_doubled", platform, 3, 1, channels, features, size)
     return _conv_doubled(x, kernel, chosen)
 
 
@@ -81,7 +81,7 @@ class Conv(nn.Module):
     kernel_size: int
     stride: int
     padding: int
-    hardware: Hardware
+    platform: str
     use_bias: bool = True
 
     @nn.compact
@@ -95,14 +95,14 @@ class Conv(nn.Module):
         return y
 
     def _function(self, x: Array, kernel: Array, **geometry: int) -> Array:
-        return conv(x, kernel, self.hardware, **geometry)
+        return conv(x, kernel, self.platform, **geometry)
 
 
 class ConvTranspose(Conv):
     """`conv_transpose` with the parameters of `Conv`."""
 
     def _function(self, x: Array, kernel: Array, **geometry: int) -> Array:
-        return conv_transpose(x, kernel, self.hardware, **geometry)
+        return conv_transpose(x, kernel, self.platform, **geometry)
 
 
 class ConvDoubled(Conv):
@@ -110,7 +110,7 @@ class ConvDoubled(Conv):
 
     def _function(self, x: Array, kernel: Array, **geometry: int) -> Array:
         del geometry
-        return conv_doubled(x, kernel, self.hardware)
+        return conv_doubled(x, kernel, self.platform)
 
 
 def _conv(x: Array, kernel: Array, stride: int, padding: int, chosen: Form | None) -> Array:

@@ -64,7 +64,7 @@ def _input_gradient(
     )
     if chosen.input_gradient != "shifts":  # The only one that loops over images.
         return function(dy)
-    dx = on_each_device(function, chosen.shards, dy)
+    dx = on_each_device(function, dy)
     return dx.reshape(-1, *dx.shape[2:])
 
 
@@ -74,7 +74,7 @@ def _kernel_gradient(
     function = partial(
         KERNEL_GRADIENT[chosen.kernel_gradient], shape=shape, stride=stride, padding=padding
     )
-    return on_each_device(function, chosen.shards, x, dy).sum(axis=0)
+    return on_each_device(function, x, dy).sum(axis=0)
 
 
 def transposed_size(x: Array, kernel: Array, stride: int, padding: int) -> tuple[int, ...]:
