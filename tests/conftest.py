@@ -31,11 +31,14 @@ def xla_flags(**more):
 
 
 def known_to_xla(flag):
-    """Whether this XLA has the flag: it has no list to ask for, and ends at one it does not know."""
+    """Whether this XLA has the flag: there is no list to ask for, and an unknown one ends it."""
     library = Path(jaxlib.__file__).with_name("libjax_common.so")
     if not library.exists():
         return False
-    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
+    with (
+        library.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
         return content.find(f"{flag}\0".encode()) >= 0
 
 

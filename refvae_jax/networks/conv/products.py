@@ -9,7 +9,6 @@ from typing import Any
 import jax
 from jaxtyping import Array
 
-from refvae_jax.networks.conv.chunks import on_each_device
 from refvae_jax.networks.conv.forms import Form
 from refvae_jax.networks.conv.forward import FORWARD
 from refvae_jax.networks.conv.input_gradient import INPUT_GRADIENT
@@ -22,7 +21,7 @@ def products(x: Array, kernel: Array, stride: int, padding: int, size: Size, cho
     """Output of a layer; `kernel` and `size` (of the image) are those of the convolution."""
     with jax.named_scope("output"):
         if chosen.mirrored:
-            return _input_gradient(x, kernel, stride, padding, size, chosen)
+            return INPUT_GRADIENT[chosen.input_gradient](x, kernel, stride, padding, size)
         return FORWARD[chosen.forward](x, kernel, stride, padding)
 
 
@@ -43,38 +42,14 @@ def _products_backward(
         if chosen.mirrored:
             dx = FORWARD[chosen.forward](dy, kernel, stride, padding)
         else:
-            dx = _input_gradient(dy, kernel, stride, padding, size, chosen)
+            dx = INPUT_GRADIENT[chosen.input_gradient](dy, kernel, stride, padding, size)
     with jax.named_scope("kernel_gradient"):
         seen, of = (dy, x) if chosen.mirrored else (x, dy)
-        return dx, _kernel_gradient(seen, of, kernel.shape, stride, padding, chosen)
+        kernel_gradient = KERNEL_GRADIENT[chosen.kernel_gradient]
+        return dx, kernel_gradient(seen, of, kernel.shape, stride, padding)
 
 
 products.defvjp(_products_forward, _products_backward)
-
-
-def _input_gradient(
-    dy: Array, kernel: Array, stride: int, padding: int, size: Size, chosen: Form
-) -> Array:
-    function = partial(
-        INPUT_GRADIENT[chosen.input_gradient],
-        kernel=kernel,
-        stride=stride,
-        padding=padding,
-        size=size,
-    )
-    if chosen.input_gradient != "shifts":  # The only one that loops over images.
-        return function(dy)
-    dx = on_each_device(function, dy)
-    return dx.reshape(-1, *dx.shape[2:])
-
-
-def _kernel_gradient(
-    x: Array, dy: Array, shape: Size, stride: int, padding: int, chosen: Form
-) -> Array:
-    function = partial(
-        KERNEL_GRADIENT[chosen.kernel_gradient], shape=shape, stride=stride, padding=padding
-    )
-    return on_each_device(function, x, dy).sum(axis=0)
 
 
 def transposed_size(x: Array, kernel: Array, stride: int, padding: int) -> tuple[int, ...]:
