@@ -5,7 +5,8 @@ with held(path, when_taken=refuse) as lease:
 
 The object is created only if it is absent, and renewed and removed only if it is still the holder's
 (its generation tells). One that nobody has renewed for STALE_SECONDS is taken over, at once if its
-holder was a process of this machine that is gone. Ages are taken from the bucket's clock alone.
+holder was a process of this machine that is gone, or if it never had one. Ages are taken from the
+bucket's clock alone.
 """
 
 import contextlib
@@ -39,6 +40,7 @@ class Taken(NamedTuple):
     generation: str
     age: float  # In seconds, since it was last renewed.
     owner: dict[str, Any]
+    is_copy: bool  # The empty lock file of a run on a disk, which came here with a copy of it.
 
 
 def machine() -> str:
@@ -75,17 +77,18 @@ class LockObject:
         """The object, or None if there is none."""
         place = ("b/{}/o/{}", self._bucket, self._name)
         try:
-            headers, content = self._files.call("GET", *place)
-            found = json.loads(content)
+            headers, about = self._files.call("GET", *place)
+            found = json.loads(about)
             _, owner = self._files.call("GET", *place, alt="media")
         except FileNotFoundError:
             return None
         now = email.utils.parsedate_to_datetime(headers["Date"])
         age = (now - datetime.fromisoformat(found["updated"])).total_seconds()
         try:
-            return Taken(found["generation"], age, dict(json.loads(owner)))
+            content = dict(json.loads(owner))
         except (ValueError, TypeError):
-            return Taken(found["generation"], age, {})
+            content = {}
+        return Taken(found["generation"], age, content, is_copy=not owner)
 
     def write(self, owner: dict[str, Any], generation: str) -> str | None:
         """Replaces that generation, "0" for none; the new one, or None if it was another one."""
@@ -165,7 +168,7 @@ def _take(lock: LockObject, owner: dict[str, Any], when_taken: Callable[[], None
         found = lock.read()
         if found is None:
             continue  # Released just now.
-        if found.age > STALE_SECONDS or is_gone(found.owner):
+        if found.age > STALE_SECONDS or found.is_copy or is_gone(found.owner):
             if (made := lock.write(owner, found.generation)) is not None:
                 return made
             continue

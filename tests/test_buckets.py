@@ -214,6 +214,14 @@ def test_what_is_no_lock_goes_stale_like_one(bucket, monkeypatch):
         lease.check()
 
 
+def test_the_lock_file_of_a_copied_run_is_free_at_once(bucket, monkeypatch):
+    buckets.write_bytes(bucket / ".lock", b"")
+    monkeypatch.setattr(bucket_lock.time, "sleep", lambda _: refuse())
+    with bucket_lock.held(bucket / ".lock", refuse) as lease:
+        lease.check()
+    assert not (bucket / ".lock").exists()
+
+
 def test_the_lock_of_a_killed_process_of_this_machine_is_free_at_once(bucket):
     code = (
         "import sys; from refvae_jax import bucket_lock, files\n"

@@ -202,8 +202,8 @@ def test_sample_by_seed(model):
         (lambda m, x: m.encode(x[:, :16]), "takes uint8 images"),
         (lambda m, x: m.encode(x[:0]), "no images"),
         (lambda m, x: m.swap(x, x, "target"), "content and style: .* not 'target'"),
-        (lambda m, x: m.swap(x, x[:1], "style"), "in pairs"),
-        (lambda m, x: m.interpolate(x[:1], x, 3), "in pairs"),
+        (lambda m, x: m.swap(x[:3], x[:2], "style"), "in pairs"),
+        (lambda m, x: m.interpolate(x[:2], x[:3], 3), "in pairs"),
         (lambda m, x: m.swap(x[0], x, "style"), "takes uint8 images of shape"),
     ],
 )
