@@ -1,5 +1,6 @@
 """Shared by all tests: caches of their own, a small config, one trained run."""
 
+import contextlib
 import mmap
 import os
 import shutil
@@ -111,15 +112,29 @@ def bucket(emulator):
     return user_path(f"gs://{bucket_emulator.BUCKET}/{uuid.uuid4().hex}")
 
 
-@pytest.fixture
-def optimised(monkeypatch):
-    """LLVM optimises, here and in commands, as it does for users."""
+@contextlib.contextmanager
+def _optimised():
     import jax
 
-    monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
+    with pytest.MonkeyPatch.context() as patched:
+        patched.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")
+        jax.config.update("jax_disable_most_optimizations", False)
+        yield
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture
+def optimised():
+    """LLVM optimises, here and in commands, as it does for users."""
+    with _optimised():
+        yield
+
+
+@pytest.fixture(scope="module")
+def all_optimised():
+    """`optimised` for a file whose tests compute for longer than they compile."""
+    with _optimised():
+        yield
 
 
 @pytest.fixture(autouse=True)

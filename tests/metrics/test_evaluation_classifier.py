@@ -9,6 +9,8 @@ from refvae_jax.metrics.evaluation_classifier import (
     train_regressor,
 )
 
+pytestmark = pytest.mark.usefixtures("all_optimised")
+
 
 @pytest.fixture(scope="module")
 def digits():

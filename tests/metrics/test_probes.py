@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from refvae_jax.metrics import classifier, probes
 from refvae_jax.metrics.probes import Codes, chance, paper_accuracy, strong_accuracy, strong_probe
 
+pytestmark = pytest.mark.usefixtures("all_optimised")
 SIZES = 4000, 1000, 2000  # fit, validation, test: the same everywhere, to compile once
 BINARY = {"num_classes": 2, "seed": 0}
 
