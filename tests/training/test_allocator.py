@@ -103,3 +103,30 @@ def test_a_plugin_is_a_module_or_an_entry_point(tmp_path, monkeypatch):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
 def test_unused_blocks_are_returned_on_request():
     assert left_behind("allocator.keep_memory()", "assert allocator.return_unused()") < 10
+
+
+# Leaves gaps of 100 kB between used blocks, and asks for as large blocks again.
+GAPS = """
+import ctypes
+from refvae_jax.training import allocator
+
+allocator.keep_memory()
+malloc = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t)(("malloc", ctypes.CDLL(None)))
+free = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(("free", ctypes.CDLL(None)))
+blocks = [malloc(100_000) for _ in range(600)]
+gaps = set(blocks[::2])
+for block in gaps:
+    free(block)
+taken = allocator.fill_gaps() if {fill} else 0
+print(taken, len(gaps & {{malloc(100_000) for _ in range(300)}}))
+"""
+
+
+@pytest.mark.skipif(allocator._of_glibc("malloc_trim") is None, reason="the C library is no glibc")
+@pytest.mark.parametrize("fill", [True, False])
+def test_gaps_are_filled_and_not_given_out_again(fill):
+    done = subprocess.run(
+        [sys.executable, "-c", GAPS.format(fill=fill)], capture_output=True, text=True, check=True
+    )
+    taken, given_out = map(int, done.stdout.split())
+    assert (taken > 200 * 90_000) == fill and (given_out < 10 if fill else given_out > 200)
