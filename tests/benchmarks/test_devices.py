@@ -6,14 +6,8 @@ import sys
 
 import pytest
 
+from tests.benchmarks.test_train_step import SMALL
 from tests.conftest import ROOT
-
-SMALL = (
-    "--config=configs/quickstart.py:smoke",
-    "--config.data.resolution=16",
-    "--config.network.encoder_widths=(4, 4)",
-    "--config.network.decoder_widths=(4,)",
-)
 
 
 @pytest.mark.slow
