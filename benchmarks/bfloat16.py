@@ -32,9 +32,7 @@ def losses(config):
         devices.replicated(mesh),
     )
     example = example_batch(sets, config.batch_size)
-    step = setup.compile_step(
-        config, prepared.method, prepared.optimizers, mesh, current, example
-    )
+    step = setup.compile_step(config, prepared.method, prepared.optimizers, mesh, current, example)
     found = {player: [] for player in prepared.method.players}
     for batch in training_batches(sets, config, 0):
         current, scalars = step(current, devices.put_batch(batch, mesh))
