@@ -3,11 +3,13 @@
 Importing this module registers the name for `tfds.load("digits5k")`; no network needed.
 """
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from PIL import Image
 
 _TEST_PER_CLASS = 100
 _SPLIT_SEED = 0  # Part of the data set: another one needs a new VERSION.
@@ -55,7 +57,15 @@ class Digits5k(tfds.core.GeneratorBasedBuilder):
         self, images: np.ndarray, labels: np.ndarray, rows: np.ndarray
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         for row in rows.tolist():
-            yield row, {"image": images[row], "label": int(labels[row])}
+            yield row, {"image": _png(images[row]), "label": int(labels[row])}
+
+
+def _png(image: np.ndarray) -> io.BytesIO:
+    """A digit [28, 28, 1] as TFDS keeps it, which itself would call TensorFlow for each."""
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0]).save(file, "png")
+    file.seek(0)
+    return file
 
 
 def _stratified_rows(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
