@@ -35,12 +35,14 @@ def prepare(settings):
     import jax
 
     from refvae_jax.data.batches import training_batches
+    from refvae_jax.data.readers.tf_cpu import import_tensorflow
     from refvae_jax.data.splits import open_splits
     from refvae_jax.training import devices, setup
 
     config = ConfigDict(settings["config"])
     prepared = setup.prepare(config, open_splits(config))
     config.num_train_steps = NO_END
+    import_tensorflow()  # Else it would be loaded beside the first batches.
     batches = training_batches(prepared.training_sets, config, first_step=0)
 
     def run(num_batches):

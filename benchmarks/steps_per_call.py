@@ -26,6 +26,7 @@ from absl import flags
 from benchmarks import command
 from benchmarks.command import ROUNDS
 from refvae_jax.data.batches import example_batch, stacked, training_batches
+from refvae_jax.data.readers.tf_cpu import import_tensorflow
 from refvae_jax.data.splits import open_splits
 from refvae_jax.training import devices, setup
 
@@ -43,6 +44,7 @@ def make_sides(config, number):
         setup.initial_state, prepared.method, prepared.optimizers, config.seed
     )
     current = jax.jit(fresh, out_shardings=devices.replicated(mesh))()
+    import_tensorflow()  # Else it would be loaded beside the first steps.
     batches, example = training_batches(sets, config, 0), example_batch(sets, config.batch_size)
     calls = {
         n: setup.compile_step(

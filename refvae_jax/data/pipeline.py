@@ -7,7 +7,9 @@ for batch in indexed_batches(sets, batch_size=36, seed=0, first_step=0, num_step
 
 import atexit
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import SupportsInt
 
 import numpy as np
 
@@ -70,7 +72,7 @@ def indexed_batches(
     # Plain views: indexing an np.memmap is slower.
     arrays = [np.asarray(sets[name][field]) for *_, name, field in paths]
 
-    def gather(step: np.ndarray) -> list[np.ndarray]:
+    def gather(step: SupportsInt) -> list[np.ndarray]:
         rows = {
             (*where, name): indices_from(
                 int(step) * batch_size + begin, share, size=sizes[name], order=orders[name]
@@ -79,14 +81,36 @@ def indexed_batches(
         }
         return [a.take(rows[path[:-1]], axis=0) for path, a in zip(paths, arrays, strict=True)]
 
-    batches = _prefetched(gather, [array.dtype for array in arrays], first_step, num_steps)
+    batches = _in_order(gather, [array.dtype for array in arrays], first_step, num_steps)
     found = (_nested(paths, flat) for flat in batches)
     _open.add(found)
     return found
 
 
+def _in_order(
+    gather: Callable[[SupportsInt], list[np.ndarray]],
+    dtypes: list[np.dtype],
+    first_step: int,
+    num_steps: int,
+) -> Iterator[Sequence[np.ndarray]]:
+    """gather(step) of each step in order, by tf.data as soon as TensorFlow is loaded.
+
+    That takes seconds, for which the first step does not wait; the next ones go on beside it.
+    """
+    loading = None
+    with ThreadPoolExecutor(1) as pool:
+        for step in range(first_step, num_steps):
+            if loading and loading.done():
+                break
+            yield gather(step)
+            loading = loading or pool.submit(import_tensorflow)
+        else:
+            return
+    yield from _prefetched(gather, dtypes, step, num_steps)
+
+
 def _prefetched(
-    gather: Callable[[np.ndarray], list[np.ndarray]],
+    gather: Callable[[SupportsInt], list[np.ndarray]],
     dtypes: list[np.dtype],
     first_step: int,
     num_steps: int,
@@ -133,7 +157,7 @@ def _close_all() -> None:
         batches.close()
 
 
-def _nested(paths: list[tuple[str, ...]], flat: tuple[np.ndarray, ...]) -> dict:
+def _nested(paths: list[tuple[str, ...]], flat: Sequence[np.ndarray]) -> dict:
     """The arrays as a tree of dicts, each at its path."""
     tree: dict = {}
     for (*outer, field), array in zip(paths, flat, strict=True):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from clu import parameter_overview
 from ml_collections import ConfigDict
 
 from refvae_jax import config as configs
@@ -119,8 +120,6 @@ def start(
       3. metrics.jsonl, timing.jsonl and launches.jsonl are cut back to its step;
       4. the batches begin at its step: they are a function of it, nothing is replayed.
     """
-    from clu import parameter_overview  # Imports TensorFlow, which takes seconds.
-
     method, optimizers, mesh = prepared.method, prepared.optimizers, prepared.mesh
     fresh = functools.partial(initial_state, method, optimizers, config.seed)
     sharding = devices.replicated(mesh)
@@ -141,14 +140,14 @@ def start(
     def steps(number: int) -> jax.stages.Compiled:
         return compile_step(config, method, optimizers, mesh, template, example, number)
 
-    # While the step compiles TensorFlow loads, and the initial parameters are compiled and drawn.
-    with ThreadPoolExecutor(2) as pool:
-        batches = pool.submit(training_batches, prepared.training_sets, config, first, num_others)
+    batches = training_batches(prepared.training_sets, config, first, num_others)
+    # While the step compiles the initial parameters are compiled and drawn.
+    with ThreadPoolExecutor(1) as pool:
         drawn = pool.submit(lambda: {} if restored else initial_variables(method, config.seed))
         with processes.all_or_none():  # The first call finds all of them ready.
             steps(steps_of_call(first, config))
         current = restored or place_state(drawn.result(), optimizers, mesh)
-        return steps, current, batches.result()
+        return steps, current, batches
 
 
 def steps_of_call(step: int, config: ConfigDict) -> int:

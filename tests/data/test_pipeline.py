@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
 
+from refvae_jax.data import pipeline
 from refvae_jax.data.pipeline import indexed_batches
 from refvae_jax.errors import UserError
 
@@ -25,9 +27,11 @@ def sets():
     return {name: rows(size) for name, size in SIZES.items()}
 
 
+OPTIONS = {"batch_size": 10, "seed": 3, "first_step": 0, "num_steps": 15}
+
+
 def batches(sets, **changes):
-    options = {"batch_size": 10, "seed": 3, "first_step": 0, "num_steps": 15}
-    return list(indexed_batches(sets, **{**options, **changes}))
+    return list(indexed_batches(sets, **{**OPTIONS, **changes}))
 
 
 def assert_same(found, expected):
@@ -78,6 +82,16 @@ def test_others_are_the_images_of_the_next_steps(sets, process_count):
             others = np.concatenate([part["others"][name]["row"] for part in step])
             following = np.concatenate([alone[n + i][name]["row"] for i in (1, 2)])
             np.testing.assert_array_equal(others, following)
+
+
+def test_no_batch_waits_for_tensorflow(sets, monkeypatch):
+    expected = batches(sets)
+    loaded, load = threading.Event(), pipeline.import_tensorflow
+    monkeypatch.setattr(pipeline, "import_tensorflow", lambda: loaded.wait(60) and load())
+    rest = indexed_batches(sets, **OPTIONS)
+    first = [next(rest) for _ in range(5)]
+    loaded.set()
+    assert_same([*first, *rest], expected)
 
 
 @pytest.mark.parametrize("first_step", [1, 4, 14, 15])

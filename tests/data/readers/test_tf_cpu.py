@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from refvae_jax.data.readers import tf_cpu
 from refvae_jax.data.readers.tf_cpu import stderr_held_back
 
 
@@ -24,6 +25,15 @@ def test_output_held_back_is_dropped(capfd):
         os.write(2, b"noise")
     os.write(2, b"after")
     assert capfd.readouterr().err == "after"
+
+
+def test_what_python_prints_meanwhile_is_seen(capfd, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", sys.__stderr__)  # As outside of pytest.
+    monkeypatch.setattr(tf_cpu, "_stderr", tf_cpu._stderr.__wrapped__)
+    with stderr_held_back():
+        os.write(2, b"noise")
+        print("error", file=sys.stderr)
+    assert capfd.readouterr().err == "error\n"
 
 
 def test_an_exception_prints_the_output_held_back(capfd):
