@@ -247,8 +247,8 @@ def check(config: ml_collections.ConfigDict) -> None:
 
     Also if the method has no independence term, where one is asked for, if the term compares less
     than a batch, if no call could have so many steps, if the learning rate would never reach its
-    schedule, or if the networks make no images of that resolution, or have too many or too few
-    widths.
+    schedule, if the step to trace first is none of the run, or if the networks make no images of
+    that resolution, or have too many or too few widths.
     """
     flat = flatten(config)
     for field in FIELDS:
@@ -279,6 +279,12 @@ def check(config: ml_collections.ConfigDict) -> None:
         raise UserError(
             f"config.optimizer.warmup_steps is {warmup_steps}, but the run has "
             f"{config.num_train_steps} steps: set --config.optimizer.warmup_steps to fewer."
+        )
+    first_traced = config.profile.first_step
+    if config.profile.num_steps and first_traced > config.num_train_steps:
+        raise UserError(
+            f"config.profile.first_step is {first_traced}, but the run has "
+            f"{config.num_train_steps} steps: set --config.profile.first_step to one of them."
         )
     widths = (config.network[name] for name in WIDTH_FIELDS)
     method.sizes.check(config.data.resolution, *widths)

@@ -64,6 +64,14 @@ def test_check_refuses_in_one_sentence(config, field, value, words):
     assert words in str(error.value)
 
 
+def test_a_step_to_trace_is_one_of_the_run(config):
+    config.profile.first_step = config.num_train_steps + 1
+    config_rules.check(config)  # None is traced.
+    config.profile.num_steps = 1
+    with pytest.raises(UserError, match=r"profile\.first_step is 21, but the run has 20 steps"):
+        config_rules.check(config)
+
+
 @pytest.mark.parametrize("resolution", [4, 28, 48, 96, 128])
 @pytest.mark.parametrize("method", ["gmvae", "srbvae", "vae"])
 def test_advice_on_the_resolution_leads_to_networks(method, resolution):

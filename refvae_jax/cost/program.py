@@ -107,7 +107,7 @@ def lower(config: ConfigDict, mesh: Mesh, platform: str) -> tuple[Any, tuple[Any
             f"one only: ask what one costs, --config.optimizer.accumulate_steps=1 "
             f"--batch_size={size // parts}, and take it {parts} times."
         )
-    devices.check_divides(size, mesh.size)
+    devices.check_divides(size, mesh.size, "batch_size")  # That of this command.
     side = config.data.resolution
     shape = (side, side, presets.channels(config.data.name))
     info = DataInfo(shape, max(NUM_IMAGES, config.batch_size), platform)

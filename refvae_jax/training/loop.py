@@ -175,6 +175,12 @@ def loop(
     step = first = int(current.step)
     if first:
         LOGGER.info(f"resuming at step {first}")
+    if any(config[name] % config.steps_per_call for name in configs.CADENCES):
+        LOGGER.warning(
+            f"config.steps_per_call {config.steps_per_call} does not divide every cadence "
+            f"({', '.join(configs.CADENCES)}): the steps that are left over are made one by one, "
+            f"by a second program."
+        )
     progress = Progress(first, num_steps, config.batch_size)
     watches = (SaturationWatch(), LabelWatch())
     while step < num_steps:
@@ -199,6 +205,8 @@ def loop(
         validating = last or step % config.validate_every_steps == 0
         stop = asked(step)
         save = validating or stop or step % config.checkpoint_every_steps == 0
+        if stop:
+            LOGGER.info(f"SIGTERM: saving step {step}")
         if log or save:
             check_finite(int(current.nonfinite_step), checkpoints)
         if log:

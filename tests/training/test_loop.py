@@ -88,7 +88,9 @@ def test_several_steps_per_call_are_the_same_to_the_bit(config, tmp_path, capsys
     config.steps_per_call, config.checkpoint_every_steps = 4, 9
     config.profile.first_step, config.profile.num_steps = 6, 2
     assert train(config, four)  # Calls of 4 and of 1 steps: to 4, 8, 9, 10, 14, 18, 19, 20.
-    assert f"profile of the steps 5 to 8 in {four / 'profile'}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"profile of the steps 5 to 8 in {four / 'profile'}" in said
+    assert said.count("config.steps_per_call 4 does not divide every cadence") == 1
     same_arrays(one, four)
     assert (one / "metrics.jsonl").read_bytes() == (four / "metrics.jsonl").read_bytes()
 
@@ -194,9 +196,8 @@ def terminate_at(process, words):
 
 @pytest.mark.slow
 def test_sigterm_saves_and_exits_0(tmp_path):
-    assert "stopped by SIGTERM at step" in terminate_at(
-        start(tmp_path, "--config.num_train_steps=10_000"), "first step"
-    )
+    said = terminate_at(start(tmp_path, "--config.num_train_steps=10_000"), "first step")
+    assert "SIGTERM: saving step" in said and "stopped by SIGTERM at step" in said
     assert 1 <= checkpoint.steps(tmp_path)[-1] < 10_000
 
 
