@@ -2,7 +2,7 @@
 
 python launch.py --config=configs/quickstart.py
 
-Takes 3 minutes on 2 CPU cores, evaluation included, and should give content/label/strong_accuracy
+Takes 3 to 5 minutes on 2 CPU cores, evaluation included, and should give content/label/strong_accuracy
 of about .93 and swap/content/label/accuracy of about .87 (seed 0; README.md).
 """
 
