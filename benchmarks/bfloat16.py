@@ -26,14 +26,12 @@ from refvae_jax.training import devices, setup
 def losses(config):
     """({player: its loss at each step, [config.num_train_steps]}, the last state)."""
     prepared = setup.prepare(config, open_splits(config))
-    sets, mesh = prepared.training_sets, prepared.mesh
-    current = jax.device_put(
-        setup.initial_state(prepared.method, prepared.optimizers, config.seed),
-        devices.replicated(mesh),
-    )
+    sets, method, mesh = prepared.training_sets, prepared.method, prepared.mesh
+    variables = setup.initial_variables(method, config.seed)
+    current = setup.place_state(variables, prepared.optimizers, mesh)
     example = example_batch(sets, config.batch_size)
-    step = setup.compile_step(config, prepared.method, prepared.optimizers, mesh, current, example)
-    found = {player: [] for player in prepared.method.players}
+    step = setup.compile_step(config, method, prepared.optimizers, mesh, current, example)
+    found = {player: [] for player in method.players}
     for batch in training_batches(sets, config, 0):
         current, scalars = step(current, devices.put_batch(batch, mesh))
         for player, values in found.items():

@@ -114,10 +114,10 @@ def fill_gaps() -> int:
     Do it after malloc_trim: then their pages are the system's, and they cost addresses alone. What
     is allocated later lies side by side above them, and a step is quicker: docs/speed.md.
     """
-    address, number = ctypes.c_void_p, ctypes.c_size_t
-    malloc = ctypes.CFUNCTYPE(address, number)(("malloc", ctypes.CDLL(None)))
-    free = ctypes.CFUNCTYPE(None, address)(("free", ctypes.CDLL(None)))
-    sbrk = ctypes.CFUNCTYPE(address, ctypes.c_ssize_t)(("sbrk", ctypes.CDLL(None)))
+    libc, address = ctypes.CDLL(None), ctypes.c_void_p
+    malloc = ctypes.CFUNCTYPE(address, ctypes.c_size_t)(("malloc", libc))
+    free = ctypes.CFUNCTYPE(None, address)(("free", libc))
+    sbrk = ctypes.CFUNCTYPE(address, ctypes.c_ssize_t)(("sbrk", libc))
     size, filled, end = LARGEST_GAP, 0, sbrk(0) or 0
     while size >= SMALLEST_GAP:
         block = malloc(size)

@@ -175,12 +175,6 @@ def loop(
     step = first = int(current.step)
     if first:
         LOGGER.info(f"resuming at step {first}")
-    if any(config[name] % config.steps_per_call for name in configs.CADENCES):
-        LOGGER.warning(
-            f"config.steps_per_call {config.steps_per_call} does not divide every cadence "
-            f"({', '.join(configs.CADENCES)}): the steps that are left over are made one by one, "
-            f"by a second program."
-        )
     progress = Progress(first, num_steps, config.batch_size)
     watches = (SaturationWatch(), LabelWatch())
     while step < num_steps:
@@ -205,8 +199,6 @@ def loop(
         validating = last or step % config.validate_every_steps == 0
         stop = asked(step)
         save = validating or stop or step % config.checkpoint_every_steps == 0
-        if stop:
-            LOGGER.info(f"SIGTERM: saving step {step}")
         if log or save:
             check_finite(int(current.nonfinite_step), checkpoints)
         if log:
@@ -216,6 +208,8 @@ def loop(
             for watch in watches:
                 watch.look(step, row)
             journal.write(step, row, speed)
+        if stop:
+            LOGGER.info(f"SIGTERM: saving step {step}")
         if save:
             since = time.perf_counter()
             metrics = None

@@ -10,6 +10,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from refvae_jax.config import CADENCES
 from refvae_jax.console import LOGGER
 from refvae_jax.data import batches, cache, order
 from refvae_jax.data.image_identity import image_record
@@ -54,6 +55,12 @@ def prepare(config: ConfigDict, splits: Splits) -> Prepared:
         LOGGER.warning(
             f"nothing is known of these images to score by, so only pictures and reconstructions "
             f"will show how well it went: {_to_score_by(config.data.name)}."
+        )
+    if any(config[name] % config.steps_per_call for name in CADENCES):
+        LOGGER.warning(
+            f"config.steps_per_call {config.steps_per_call} does not divide every cadence "
+            f"({', '.join(CADENCES)}): the steps that are left over are made one by one, "
+            f"by a second program."
         )
     shape, count = splits.train.image.shape[1:], len(splits.train.image)
     info = DataInfo(tuple(shape), count, devices.platform_of(mesh))

@@ -10,6 +10,7 @@ from benchmarks import bfloat16
 @pytest.mark.slow
 def test_losses_in_bfloat16_stay_within_two_percent_of_those_in_float32(config):
     (exact, _), (rough, state) = bfloat16.in_both_types(config)
+    assert len(exact["model"]) == config.num_train_steps
     assert exact["model"][-1] < 0.8 * exact["model"][0], "it learns"
     assert 0 < bfloat16.distances(exact, rough)["model"] < 0.02
     assert {leaf.dtype.name for leaf in jax.tree.leaves(state)} == {"float32", "int32"}
