@@ -3,7 +3,7 @@
 python launch.py --config=configs/quickstart.py
 
 Takes 3 to 5 minutes on 2 CPU cores, evaluation included, and should give
-content/label/strong_accuracy of about .94 and swap/content/label/accuracy of about .87 (seed 0;
+content/label/strong_accuracy of .93 to .94 and swap/content/label/accuracy of about .87 (seed 0;
 README.md).
 """
 
