@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from refvae_jax.console import LOGGER, parts
 from refvae_jax.data.splits import Splits, comparable
-from refvae_jax.evaluation import judges, measures
+from refvae_jax.evaluation import judges, measures, untrained
 from refvae_jax.evaluation.ground_truth import ground_truth
 from refvae_jax.evaluation.measures import Classifiers, Evaluated
 from refvae_jax.evaluation.measures.decoder import seen
@@ -72,15 +72,20 @@ class Scorer:
 
 def score_model(model: Model, splits: Splits, seed: int) -> list[Score]:
     """All Scores of a model and its untrained beginning on `comparable` Splits."""
-    total = 2 * measures.count_parts(model.latent_names, splits)
+    initial = initial_variables(model.method, seed)
+    beginning = model.with_variables(initial)
+    path = untrained.path_of(beginning, initial, splits, seed)
+    before = untrained.read(path)
+    count = measures.count_parts(model.latent_names, splits)
     with (
-        parts(total, "evaluating") as part_done,
+        parts(count if before else 2 * count, "evaluating") as part_done,
         judges.trained_beside(splits.train, seed) as classifiers,
     ):
         scorer = Scorer(model.method.supervision, splits, seed, classifiers, part_done)
-        beginning = model.with_variables(initial_variables(model.method, seed))
-        untrained = {score.name: score.value for score in scorer.scores(beginning)}
-        scores = [score._replace(untrained=untrained[score.name]) for score in scorer.scores(model)]
+        if before is None:
+            before = {score.name: score.value for score in scorer.scores(beginning)}
+            untrained.keep(path, before)
+        scores = [score._replace(untrained=before[score.name]) for score in scorer.scores(model)]
         return scores + scorer.ceiling()
 
 

@@ -10,10 +10,6 @@ machine: runs that have all of it in common share one file.
 
 import contextlib
 import functools
-import hashlib
-import json
-import os
-import platform
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -24,10 +20,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from refvae_jax.console import LOGGER
 from refvae_jax.data.cache import ImageSet
+from refvae_jax.evaluation import kept
 from refvae_jax.evaluation.measures import Classifiers
-from refvae_jax.files import atomic, cache_folder
 from refvae_jax.metrics import image_network
 from refvae_jax.metrics.evaluation_classifier import (
     Train,
@@ -35,9 +30,6 @@ from refvae_jax.metrics.evaluation_classifier import (
     train_multi_classifier,
     train_regressor,
 )
-from refvae_jax.training.launches import code_digest, library_versions
-
-KEPT = 50  # Files, of half a megabyte each; the oldest go.
 
 Judge = Callable[[np.ndarray], np.ndarray]
 Submit = Callable[[Callable[[], Judge]], "Future[Judge]"]
@@ -119,31 +111,14 @@ def train_or_read(
       images, targets, num_outputs, loss, seed: as of `image_network.train`.
     """
     settings = [about, num_outputs, seed, image_network.num_steps(len(images))]
-    path = cache_folder("judges") / f"{digest(settings, images, targets)}.npz"
+    path = kept.path_of("judges", settings, images, targets)
     shape = images.shape[1:]
     variables = read(path, image_network.shapes_of(num_outputs, shape))
     if variables is None:
         variables = image_network.fit(images, targets, num_outputs, loss, seed, before_step)
-        try:
-            keep(path, variables)
-        except OSError as error:
-            LOGGER.warning(f"the judges cannot be kept for the next evaluation: {error}")
+        leaves = jax.tree.leaves(jax.device_get(variables))
+        kept.keep(path, lambda file: np.savez(file, *leaves), "the judges")
     return image_network.outputs_of(variables, num_outputs, shape)
-
-
-def digest(settings: Any, *arrays: np.ndarray) -> str:
-    """24 letters that differ if the settings, the arrays, the code or the machine do."""
-    device = jax.devices()[0]
-    here = [platform.node(), device.platform, device.device_kind, platform.machine()]
-    # Numbers of another compiler, or of the same one told otherwise, may be rounded otherwise.
-    told = {name: repr(value) for name, value in jax.config.values.items() if "cache" not in name}
-    shapes = [(array.shape, str(array.dtype)) for array in arrays]
-    flags = os.environ.get("XLA_FLAGS")
-    everything = [settings, code_digest(), library_versions(), here, told, flags, shapes]
-    found = hashlib.sha256(json.dumps(everything, sort_keys=True).encode())
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()[:24]
 
 
 def read(path: Path, template: Any) -> Any:
@@ -157,12 +132,3 @@ def read(path: Path, template: Any) -> Any:
     if [(x.shape, x.dtype) for x in leaves] != [(x.shape, x.dtype) for x in wanted]:
         return None
     return jax.tree_util.tree_unflatten(structure, leaves)
-
-
-def keep(path: Path, variables: Any) -> None:
-    """Writes the variables, and removes the oldest files beside them."""
-    with atomic(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, *jax.tree.leaves(jax.device_get(variables)))
-    files = sorted(path.parent.glob("*.npz"), key=lambda file: file.stat().st_mtime)
-    for old in files[:-KEPT]:
-        old.unlink(missing_ok=True)

@@ -124,12 +124,13 @@ def start(
     fresh = functools.partial(initial_state, method, optimizers, config.seed)
     sharding = devices.replicated(mesh)
     shapes = jax.eval_shape(fresh)
-    LOGGER.info(parameter_overview.get_parameter_overview(shapes.params, include_stats=False))
     template = jax.tree.map(
         lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes
     )
     restored = checkpoints.restore(template)
     first = 0 if restored is None else int(restored.step)
+    if not first:
+        LOGGER.info(parameter_overview.get_parameter_overview(shapes.params, include_stats=False))
     journal.cut_back(first)
     journal.launch(first)
     num_others = independence.num_others(config)

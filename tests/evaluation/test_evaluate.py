@@ -344,6 +344,7 @@ def test_which_images_and_which_models_are_evaluated(uneven, tmp_path, monkeypat
     monkeypatch.setattr(evaluate, "open_trained", open_trained)
     monkeypatch.setattr(evaluate.checkpoint, "steps", lambda workdir: [7, 9])
     monkeypatch.setattr(evaluate, "initial_variables", lambda method, seed: "initial")
+    monkeypatch.setattr(evaluate.untrained, "path_of", lambda *_: tmp_path / "untrained")
     monkeypatch.setattr(
         evaluate.judges,
         "trained_beside",
@@ -372,6 +373,12 @@ def test_which_images_and_which_models_are_evaluated(uneven, tmp_path, monkeypat
     assert (row["value"], row["untrained"]) == (0.9, 0.2)
     assert results["scores"]["swap/content/label/accuracy"]["value"] == 600  # Of train.
     assert results["scores"]["judge/label/accuracy"]["value"] == 300  # Of test.
+
+    found["initial"] = 0.3
+    assert evaluate.evaluate(config, tmp_path)["scores"] == results["scores"]  # From disk now.
+    (tmp_path / "untrained").write_text('{"content/label')
+    row = evaluate.evaluate(config, tmp_path)["scores"]["content/label/strong_accuracy"]
+    assert (row["value"], row["untrained"]) == (0.9, 0.3)
 
 
 def test_every_measure_is_found(monkeypatch):

@@ -1,20 +1,18 @@
 """Judges: trained once for the same images, read from disk after that, left when nobody waits."""
 
-import os
-
 import numpy as np
 import pytest
 
 from refvae_jax.data.cache import ImageSet
 from refvae_jax.data.readers.source import Factors
-from refvae_jax.evaluation import judges
+from refvae_jax.evaluation import judges, kept
 from refvae_jax.metrics import image_network
 
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path, monkeypatch):
     """Judges of these tests only, which take a few steps to train."""
-    monkeypatch.setattr(judges, "cache_folder", lambda name: tmp_path / name)
+    monkeypatch.setattr(kept, "cache_folder", lambda name: tmp_path / name)
     monkeypatch.setattr(image_network, "MIN_STEPS", 3)
     monkeypatch.setattr(image_network, "MAX_STEPS", 3)
     return tmp_path / "judges"
@@ -74,7 +72,7 @@ def test_a_damaged_file_is_made_again(train, fits, own_folder, damage):
 
 def test_a_file_of_another_form_is_no_judge(tmp_path):
     wanted = {"a": np.zeros(3, np.float32), "b": np.zeros((2, 2), np.float32)}
-    judges.keep(tmp_path / "x.npz", wanted)
+    np.savez(tmp_path / "x.npz", *wanted.values())
     assert judges.read(tmp_path / "x.npz", wanted).keys() == wanted.keys()
     for other in ({"a": wanted["a"]}, wanted | {"c": wanted["a"]}, wanted | {"b": wanted["a"]}):
         assert judges.read(tmp_path / "x.npz", other) is None
@@ -92,27 +90,3 @@ def test_what_nobody_waits_for_is_left(train, fits, own_folder, monkeypatch):
     with judges.trained_beside(train, 0):
         pass
     assert not own_folder.exists()
-
-
-def test_what_enters_a_digest(monkeypatch):
-    a, b = np.arange(6), np.arange(6, dtype=np.int32)
-    found = [
-        judges.digest(settings, *arrays)
-        for settings in ("label", ["label", 1])
-        for arrays in ([a], [b], [a.reshape(2, 3)], [a + 1], [a, b])
-    ]
-    assert found[0] == judges.digest("label", a.copy())
-    monkeypatch.setattr(judges, "code_digest", lambda: "another")
-    found.append(judges.digest("label", a))
-    monkeypatch.setenv("XLA_FLAGS", "--xla_some")
-    found.append(judges.digest("label", a))
-    assert len(set(found)) == 12
-
-
-def test_the_oldest_go(tmp_path, monkeypatch):
-    monkeypatch.setattr(judges, "KEPT", 2)
-    for age, name in enumerate(("a", "b", "c")):
-        judges.keep(tmp_path / f"{name}.npz", [np.zeros(1)])
-        os.utime(tmp_path / f"{name}.npz", (age, age))
-    judges.keep(tmp_path / "d.npz", [np.zeros(1)])
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["c.npz", "d.npz"]
