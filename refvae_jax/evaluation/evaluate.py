@@ -72,21 +72,20 @@ class Scorer:
 
 def score_model(model: Model, splits: Splits, seed: int) -> list[Score]:
     """All Scores of a model and its untrained beginning on `comparable` Splits."""
-    initial = initial_variables(model.method, seed)
-    beginning = model.with_variables(initial)
-    path = untrained.path_of(beginning, initial, splits, seed)
-    before = untrained.read(path)
-    count = measures.count_parts(model.latent_names, splits)
-    with (
-        parts(count if before else 2 * count, "evaluating") as part_done,
-        judges.trained_beside(splits.train, seed) as classifiers,
-    ):
-        scorer = Scorer(model.method.supervision, splits, seed, classifiers, part_done)
-        if before is None:
-            before = {score.name: score.value for score in scorer.scores(beginning)}
-            untrained.keep(path, before)
-        scores = [score._replace(untrained=before[score.name]) for score in scorer.scores(model)]
-        return scores + scorer.ceiling()
+    with judges.trained_beside(splits.train, seed) as classifiers:
+        initial = initial_variables(model.method, seed)
+        beginning = model.with_variables(initial)
+        path = untrained.path_of(beginning, initial, splits, seed)
+        before = untrained.read(path)
+        count = measures.count_parts(model.latent_names, splits) * (1 if before else 2)
+        with parts(count, "evaluating") as part_done:
+            supervision = model.method.supervision
+            scorer = Scorer(supervision, splits, seed, classifiers, part_done)
+            if before is None:
+                before = {score.name: score.value for score in scorer.scores(beginning)}
+                untrained.keep(path, before)
+            scores = [s._replace(untrained=before[s.name]) for s in scorer.scores(model)]
+            return scores + scorer.ceiling()
 
 
 def with_paper(scores: list[Score], config: ConfigDict) -> list[Score]:
