@@ -77,7 +77,7 @@ def score_model(model: Model, splits: Splits, seed: int) -> list[Score]:
         beginning = model.with_variables(initial)
         path = untrained.path_of(beginning, initial, splits, seed)
         before = untrained.read(path)
-        count = measures.count_parts(model.latent_names, splits) * (1 if before else 2)
+        count = measures.count_parts(model.latent_names, splits) * (2 if before is None else 1)
         with parts(count, "evaluating") as part_done:
             supervision = model.method.supervision
             scorer = Scorer(supervision, splits, seed, classifiers, part_done)
